@@ -1,0 +1,1 @@
+//! Failures in words (filled in with the sender).

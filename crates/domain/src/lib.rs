@@ -1,0 +1,32 @@
+//! The words of callhook as types and pure rules. No I/O, no clock, no randomness: they are passed in.
+//!
+//! In reading order: a call ends ([`call`]), runs a [`call_flow`] that was found by its [`number`], with its
+//! [`attribution`] and later its [`analysis`]; the flow names a [`destination`]; [`firing`] says when it is due;
+//! the [`payload`] is frozen then; a [`delivery`] walks through attempts as [`retry`] allows, and each
+//! [`failure`] is said in words.
+
+pub mod analysis;
+pub mod api_key;
+pub mod attribution;
+pub mod business;
+pub mod call;
+pub mod call_flow;
+pub mod delivery;
+pub mod destination;
+pub mod event;
+pub mod failure;
+pub mod firing;
+pub mod id;
+pub mod invalid;
+pub mod limits;
+pub mod number;
+pub mod payload;
+pub mod phone_number;
+pub mod retry;
+pub mod sample;
+pub mod secret;
+pub mod text;
+pub mod time;
+
+pub use invalid::Invalid;
+pub use time::Timestamp;
