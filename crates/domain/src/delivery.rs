@@ -87,12 +87,13 @@ pub const fn transition(status: DeliveryStatus, event: DeliveryEvent) -> Option<
     use DeliveryEvent as E;
     use DeliveryStatus as S;
     match (status, event) {
-        (S::WaitingForAi, E::BecameDue) | (S::Scheduled, E::AttemptFailed) => Some(S::Scheduled),
+        (S::WaitingForAi, E::BecameDue)
+        | (S::Scheduled, E::AttemptFailed)
+        | (S::Delivered | S::Failed | S::Cancelled | S::Skipped, E::Redelivered) => Some(S::Scheduled),
         // A 2xx of an attempt that was in flight when a person cancelled: the receiver has it.
         (S::Scheduled | S::Cancelled, E::AttemptSucceeded) => Some(S::Delivered),
         (S::Scheduled, E::LastAttemptFailed) => Some(S::Failed),
         (S::WaitingForAi | S::Scheduled, E::Cancelled) => Some(S::Cancelled),
-        (S::Delivered | S::Failed | S::Cancelled | S::Skipped, E::Redelivered) => Some(S::Scheduled),
         _ => None,
     }
 }

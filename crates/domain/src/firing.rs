@@ -62,7 +62,7 @@ pub fn due(
 mod tests {
     use super::*;
 
-    const FALLBACK: Duration = Duration::from_secs(300);
+    const FALLBACK: Duration = Duration::from_mins(5);
     const EXPECTED: Expectations = Expectations { recording: true, ai: true };
 
     #[track_caller]

@@ -25,11 +25,11 @@ pub const HEADER_BYTES_MAX: usize = 4_096;
 /// Attempts of one series of a delivery.
 pub const ATTEMPTS_MAX: usize = 12;
 /// All retry delays of a call flow's own schedule together.
-pub const RETRY_SPAN_MAX: Duration = Duration::from_secs(72 * 3_600);
+pub const RETRY_SPAN_MAX: Duration = Duration::from_hours(72);
 /// The longest wait that a receiver's `Retry-After` is granted.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(15);
 /// AI gets at least this long, however late a call was reported.
-pub const AI_WAIT_MIN: Duration = Duration::from_secs(60);
+pub const AI_WAIT_MIN: Duration = Duration::from_mins(1);
 
 /// Longest call: a week. More is a mistake of units.
 pub const DURATION_SECONDS_MAX: u32 = 7 * 86_400;
@@ -42,11 +42,11 @@ pub const ACTIVE_KEYS_MAX: usize = 10;
 pub const BATCH_CALLS_MAX: usize = 500;
 
 /// How long a rotated signing secret still signs beside the new one.
-pub const SECRET_ROTATION: Duration = Duration::from_secs(24 * 3_600);
+pub const SECRET_ROTATION: Duration = Duration::from_hours(24);
 /// How long an `Idempotency-Key` gives the first response again.
-pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_secs(24 * 3_600);
+pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_hours(24);
 /// How long an expected recording may still come; after it, its link says that there is none.
-pub const RECORDING_WAIT: Duration = Duration::from_secs(24 * 3_600);
+pub const RECORDING_WAIT: Duration = Duration::from_hours(24);
 
 const _: () =
     assert!(AI_WAIT_MIN.as_secs() < 5 * 60, "AI's least wait lies inside the seed's fallback of 5 minutes");

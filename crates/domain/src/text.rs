@@ -46,7 +46,7 @@ pub fn mend_surrogates(json: &[u8]) -> Option<Vec<u8>> {
         }
         match escaped_unit(&json[at..]) {
             Some(0xd800..=0xdbff) if matches!(escaped_unit(&json[at + 6..]), Some(0xdc00..=0xdfff)) => {
-                at += 12
+                at += 12;
             }
             Some(0xd800..=0xdfff) => {
                 mended.get_or_insert_with(|| json.to_vec())[at + 2..at + 6].copy_from_slice(b"fffd");

@@ -1,1 +1,6 @@
-//! x
+//! What callhook keeps: whole operations over an engine, each one transaction.
+
+pub mod error;
+pub mod queue;
+
+pub use error::{StoreError, StoreResult};
