@@ -25,8 +25,11 @@ pub mod phone_number;
 pub mod retry;
 pub mod sample;
 pub mod secret;
+pub mod statistics;
 pub mod text;
 pub mod time;
+pub mod world;
 
 pub use invalid::Invalid;
 pub use time::Timestamp;
+pub use world::World;

@@ -47,6 +47,8 @@ pub const SECRET_ROTATION: Duration = Duration::from_hours(24);
 pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_hours(24);
 /// How long an expected recording may still come; after it, its link says that there is none.
 pub const RECORDING_WAIT: Duration = Duration::from_hours(24);
+/// How long the legs of a call are remembered after their last callback: phone systems repeat for at most days.
+pub const SOURCE_CALL_RETENTION: Duration = Duration::from_hours(7 * 24);
 
 const _: () =
     assert!(AI_WAIT_MIN.as_secs() < 5 * 60, "AI's least wait lies inside the seed's fallback of 5 minutes");

@@ -26,6 +26,22 @@ pub enum StoreError {
     /// The commit's result is not known: it may or may not be on disk.
     #[error("the store did not confirm: {0}")]
     Unknown(String),
+    /// Another process uses the data folder.
+    #[error("the data folder {} is in use by another callhook (process {process}): stop that one first, or use another folder with --data-dir", data_dir.display())]
+    InUse {
+        /// The folder.
+        data_dir: std::path::PathBuf,
+        /// The holder's process id, as far as it left it.
+        process: String,
+    },
+    /// The secret key is not the one with which the store was made.
+    #[error(
+        "the secret key does not open this store: start with the key it was made with (--secret-key, or the file secret.key in the data folder)"
+    )]
+    WrongKey,
+    /// A sealed value does not open with the keys that were given.
+    #[error("a sealed value cannot be opened with this secret key")]
+    Sealed,
     /// A stored value cannot be read: a fault of callhook or of the disk.
     #[error("the store holds a value that cannot be read: {0}")]
     Corrupt(String),

@@ -1,6 +1,103 @@
 //! What callhook keeps: whole operations over an engine, each one transaction.
+//!
+//! In reading order: [`engine`] opens transactions, [`tx`] is what an operation works with, each noun has its file with its
+//! statements and operations, [`queue`] is what the delivery engine asks for, [`idempotency`] wraps what a client may repeat.
 
+pub mod api_key;
+pub mod business;
+pub mod call;
+pub mod call_flow;
+pub mod delivery;
+pub mod destination;
+pub mod engine;
 pub mod error;
+pub mod idempotency;
+pub mod job;
+pub mod limits;
+pub mod list;
+pub mod number;
 pub mod queue;
+pub mod seal;
+pub mod source;
+pub mod statistics;
+pub mod tx;
+pub mod upkeep;
 
 pub use error::{StoreError, StoreResult};
+
+use api_key::ScopeCache;
+use domain::World;
+use engine::sqlite::SqliteEngine;
+use queue::CommitListener;
+use seal::Keyring;
+use std::path::Path;
+use std::sync::Arc;
+use tx::{Rules, Tx, TxShared};
+
+/// The store.
+pub struct Store {
+    engine: SqliteEngine,
+    scopes: ScopeCache,
+}
+
+/// What a store needs from the program around it.
+pub struct StoreConfig {
+    /// Clock and chance.
+    pub world: Arc<dyn World>,
+    /// Opens and seals secrets.
+    pub keyring: Keyring,
+    /// Rules that the operator sets.
+    pub rules: Rules,
+    /// Hears what was committed.
+    pub listener: Arc<dyn CommitListener>,
+}
+
+const SELECT_CANARY: &str = "SELECT value FROM meta WHERE name = 'canary'";
+const INSERT_CANARY: &str = "INSERT INTO meta (name, value) VALUES ('canary', ?1)";
+
+impl Store {
+    /// Opens the embedded store in `data_dir`, makes it where it is not there.
+    ///
+    /// Fails where another process uses the folder, where a newer callhook wrote it, and where the secret key is not the store's.
+    pub async fn open_sqlite(data_dir: &Path, config: StoreConfig) -> StoreResult<Self> {
+        let StoreConfig { world, keyring, rules, listener } = config;
+        let shared =
+            TxShared { world, keyring, rules, listener, destinations: destination::Cache::default() };
+        let engine = SqliteEngine::open(data_dir, Arc::new(shared))?;
+        let store = Self { engine, scopes: ScopeCache::default() };
+        store.write(check_canary).await?;
+        Ok(store)
+    }
+
+    /// Runs an operation in a transaction that is on disk when this answers.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine.write(operation).await
+    }
+
+    /// Runs an operation on a snapshot.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine.read(operation).await
+    }
+
+    /// Whether the store takes writes: the truth behind `/readyz`.
+    pub async fn check(&self) -> StoreResult<()> {
+        self.write(|tx| {
+            tx.sql().execute("UPDATE meta SET value = value WHERE name = 'canary'", &[]).map(drop)
+        })
+        .await
+    }
+}
+
+fn check_canary(tx: &mut Tx<'_>) -> StoreResult<()> {
+    let Some(canary) = tx.sql().row(SELECT_CANARY, &[], |row| row.blob(0))? else {
+        let canary = tx.keyring().canary(tx.random());
+        return tx.sql().execute(INSERT_CANARY, &[canary.into()]).map(drop);
+    };
+    if tx.keyring().knows(&canary) { Ok(()) } else { Err(StoreError::WrongKey) }
+}

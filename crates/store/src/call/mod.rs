@@ -1,0 +1,242 @@
+//! Calls: recorded, listed, corrected, completed by AI, erased.
+
+mod record;
+pub(crate) mod row;
+
+pub(crate) use record::record;
+pub use record::{Recorded, Reporter};
+
+use crate::Store;
+use crate::delivery::{erase, plan};
+use crate::error::{StoreError, StoreResult};
+use crate::list::{Conditions, Page, like};
+use crate::tx::Tx;
+use domain::analysis::{AiCategory, Analysis};
+use domain::attribution::Attribution;
+use domain::call::{Call, CallStatus, Direction, Recording};
+use domain::id::{BusinessId, CallFlowId, CallId, NumberId};
+use domain::{Invalid, Timestamp};
+
+/// Which calls are listed. All conditions hold together.
+#[derive(Clone, Debug, Default)]
+pub struct CallFilter {
+    /// Began at or after.
+    pub start_date: Option<Timestamp>,
+    /// Began before.
+    pub end_date: Option<Timestamp>,
+    /// Changed at or after.
+    pub updated_since: Option<Timestamp>,
+    /// Ended so.
+    pub status: Option<CallStatus>,
+    /// Who called whom.
+    pub direction: Option<Direction>,
+    /// Traffic source.
+    pub source: Option<String>,
+    /// Ran this flow.
+    pub call_flow_id: Option<CallFlowId>,
+    /// Came over this number.
+    pub number_id: Option<NumberId>,
+    /// Lasted at least so many seconds.
+    pub min_duration: Option<u32>,
+    /// Lasted at most so many seconds.
+    pub max_duration: Option<u32>,
+    /// Scored at least.
+    pub min_ai_score: Option<u8>,
+    /// Scored at most.
+    pub max_ai_score: Option<u8>,
+    /// Kind of call.
+    pub ai_category: Option<AiCategory>,
+    /// Whether AI takes it for a qualified lead.
+    pub qualified: Option<bool>,
+    /// Found in a number, the source's id, the flow's name, the summary or the transcript.
+    pub search: Option<String>,
+}
+
+/// What a person can correct of a call. `Some(None)` takes a value away.
+#[derive(Clone, Debug, Default)]
+pub struct CallCorrection {
+    /// New attribution.
+    pub attribution: Option<Attribution>,
+    /// New value.
+    pub value_cents: Option<Option<i64>>,
+    /// New cost.
+    pub cost_cents: Option<Option<i64>>,
+}
+
+const SEARCHED: &str = "(caller_number LIKE ? ESCAPE '\\' OR tracking_number LIKE ? ESCAPE '\\' OR destination_number LIKE ? ESCAPE '\\'
+    OR source_call_id LIKE ? ESCAPE '\\' OR call_flow_name LIKE ? ESCAPE '\\' OR summary LIKE ? ESCAPE '\\'
+    OR transcription LIKE ? ESCAPE '\\')";
+const DELETE: &str = "DELETE FROM calls WHERE business_id = ?1 AND id = ?2";
+const INSERT_TOMBSTONE: &str = "INSERT INTO tombstones (business_id, hash, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (business_id, hash) DO NOTHING";
+
+impl Store {
+    /// A call.
+    pub async fn call(&self, business_id: BusinessId, id: CallId) -> StoreResult<Call> {
+        self.read(move |tx| find(tx, business_id, id)).await
+    }
+
+    /// The call behind a recording link. The token is the secret: it needs no business.
+    pub async fn call_by_recording_token(&self, token: String) -> StoreResult<Call> {
+        self.read(move |tx| {
+            let sql = format!("SELECT {} FROM calls WHERE recording_token = ?1", row::COLUMNS);
+            let keyring = tx.keyring();
+            let found = tx.sql().row(&sql, &[(&token).into()], |found| row::read(found, keyring))?;
+            found.ok_or(StoreError::NotFound("recording"))
+        })
+        .await
+    }
+
+    /// The business's calls that match, newest first.
+    pub async fn list_calls(
+        &self,
+        business_id: BusinessId,
+        filter: CallFilter,
+        before: Option<CallId>,
+        limit: usize,
+    ) -> StoreResult<Page<Call>> {
+        self.read(move |tx| {
+            let mut conditions = filter.conditions(business_id);
+            conditions.add_some("id < ?", before);
+            let sql = format!(
+                "SELECT {} FROM calls {} ORDER BY id DESC LIMIT {}",
+                row::COLUMNS,
+                conditions.sql(),
+                limit.saturating_add(1)
+            );
+            let keyring = tx.keyring();
+            let rows = tx.sql().rows(&sql, conditions.params(), |found| row::read(found, keyring))?;
+            Ok(Page::cut(rows, limit))
+        })
+        .await
+    }
+
+    /// The latest call of a flow.
+    pub async fn latest_call(
+        &self,
+        business_id: BusinessId,
+        call_flow_id: CallFlowId,
+    ) -> StoreResult<Option<Call>> {
+        let filter = CallFilter { call_flow_id: Some(call_flow_id), ..CallFilter::default() };
+        Ok(self.list_calls(business_id, filter, None, 1).await?.rows.into_iter().next())
+    }
+
+    /// Corrects a call. Deliveries that are due already keep their frozen body.
+    pub async fn correct_call(
+        &self,
+        business_id: BusinessId,
+        id: CallId,
+        change: impl FnOnce(&Call) -> Result<CallCorrection, Invalid> + Send + 'static,
+    ) -> StoreResult<Call> {
+        self.write(move |tx| {
+            let mut call = find(tx, business_id, id)?;
+            let correction = change(&call)?;
+            call.attribution = correction.attribution.unwrap_or(call.attribution);
+            call.value_cents = correction.value_cents.unwrap_or(call.value_cents);
+            call.cost_cents = correction.cost_cents.unwrap_or(call.cost_cents);
+            save(tx, call)
+        })
+        .await
+    }
+
+    /// Completes AI for a call: what waits for it becomes due in the same commit, exactly once.
+    pub async fn finish_analysis(
+        &self,
+        business_id: BusinessId,
+        id: CallId,
+        analysis: Analysis,
+    ) -> StoreResult<Call> {
+        self.write(move |tx| {
+            let mut call = find(tx, business_id, id)?;
+            call.analysis = Analysis {
+                // A transcription or robocall score that came with the report stays unless there is a newer one.
+                transcription: analysis.transcription.or(call.analysis.transcription),
+                robo_score: analysis.robo_score.or(call.analysis.robo_score),
+                ..analysis
+            };
+            call.ai_processed = true;
+            let call = save(tx, call)?;
+            plan::make_waiting_due(tx, &call)?;
+            Ok(call)
+        })
+        .await
+    }
+
+    /// Attaches a recording to a call.
+    pub async fn attach_recording(
+        &self,
+        business_id: BusinessId,
+        id: CallId,
+        recording: Recording,
+    ) -> StoreResult<Call> {
+        self.write(move |tx| attach_recording(tx, business_id, id, recording)).await
+    }
+
+    /// Erases a call: its row, its deliveries with their attempts and bodies. A late repeat of its report is refused.
+    pub async fn erase_call(&self, business_id: BusinessId, id: CallId) -> StoreResult<()> {
+        self.write(move |tx| {
+            let call = find(tx, business_id, id)?;
+            if let Some(source_call_id) = &call.source_call_id {
+                let hash = tx.keyring().tombstone(&call.reported_by, source_call_id);
+                let now = tx.now();
+                tx.sql().execute(INSERT_TOMBSTONE, &[business_id.into(), (&hash).into(), now.into()])?;
+            }
+            erase::deliveries_of_call(tx, business_id, id)?;
+            crate::source::forget_call(tx, &call)?;
+            tx.sql().execute(DELETE, &[business_id.into(), id.into()]).map(drop)
+        })
+        .await
+    }
+}
+
+impl CallFilter {
+    fn conditions(self, business_id: BusinessId) -> Conditions {
+        let mut conditions = Conditions::default();
+        conditions
+            .add("business_id = ?", business_id)
+            .add_some("call_flow_id = ?", self.call_flow_id)
+            .add_some("number_id = ?", self.number_id)
+            .add_some("started_at >= ?", self.start_date)
+            .add_some("started_at < ?", self.end_date)
+            .add_some("updated_at >= ?", self.updated_since)
+            .add_some("status = ?", self.status.map(CallStatus::as_str))
+            .add_some("direction = ?", self.direction.map(Direction::as_str))
+            .add_some("source = ?", self.source)
+            .add_some("duration_seconds >= ?", self.min_duration)
+            .add_some("duration_seconds <= ?", self.max_duration)
+            .add_some("ai_score >= ?", self.min_ai_score)
+            .add_some("ai_score <= ?", self.max_ai_score)
+            .add_some("ai_category = ?", self.ai_category.map(AiCategory::as_str))
+            .add_some("qualified_ai = ?", self.qualified)
+            .add_some(SEARCHED, self.search.as_deref().map(like));
+        conditions
+    }
+}
+
+/// The call as it stands in this transaction.
+pub(crate) fn find(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResult<Call> {
+    let sql = format!("SELECT {} FROM calls WHERE business_id = ?1 AND id = ?2", row::COLUMNS);
+    let keyring = tx.keyring();
+    let found = tx.sql().row(&sql, &[business_id.into(), id.into()], |found| row::read(found, keyring))?;
+    found.ok_or(StoreError::NotFound("call"))
+}
+
+/// Attaches a recording inside a transaction.
+pub(crate) fn attach_recording(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    id: CallId,
+    recording: Recording,
+) -> StoreResult<Call> {
+    let mut call = find(tx, business_id, id)?;
+    call.recording = Some(recording);
+    if call.recording_token.is_none() {
+        call.recording_token = Some(record::new_recording_token(tx));
+    }
+    save(tx, call)
+}
+
+fn save(tx: &mut Tx<'_>, mut call: Call) -> StoreResult<Call> {
+    call.updated_at = tx.now();
+    row::update(tx, &call)?;
+    Ok(call)
+}

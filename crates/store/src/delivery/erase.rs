@@ -1,0 +1,35 @@
+//! Deliveries are removed with all that belongs to them.
+
+use super::row;
+use crate::error::StoreResult;
+use crate::queue::Committed;
+use crate::tx::Tx;
+use domain::id::{BusinessId, CallId};
+
+const DELETE_ATTEMPTS: &str = "DELETE FROM attempts WHERE business_id = ?1 AND delivery_id = ?2";
+const DELETE: &str = "DELETE FROM deliveries WHERE business_id = ?1 AND id = ?2";
+const DELETE_PAYLOAD: &str = "DELETE FROM payloads WHERE id = ?1";
+
+/// Removes a call's deliveries. A call has a handful: one a destination, and the tests made with its data.
+pub(crate) fn deliveries_of_call(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    call_id: CallId,
+) -> StoreResult<()> {
+    let sql = row::select_pending("q.business_id = ?1 AND q.call_id = ?2");
+    for found in tx.sql().rows(&sql, &[business_id.into(), call_id.into()], row::read_pending)? {
+        let id = found.pending.id;
+        tx.sql().execute(DELETE_ATTEMPTS, &[business_id.into(), id.into()])?;
+        tx.sql().execute(DELETE, &[business_id.into(), id.into()])?;
+        if let Some(payload_id) = found.payload_id {
+            payload(tx, payload_id)?;
+        }
+        tx.tell(Committed::Left(id, found.pending.lane));
+    }
+    Ok(())
+}
+
+/// Removes a body.
+pub(crate) fn payload(tx: &mut Tx<'_>, payload_id: i64) -> StoreResult<()> {
+    tx.sql().execute(DELETE_PAYLOAD, &[payload_id.into()]).map(drop)
+}

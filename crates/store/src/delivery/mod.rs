@@ -1,0 +1,188 @@
+//! Deliveries: listed, looked into, cancelled; planned, sent again and ended by the modules below.
+
+pub(crate) mod erase;
+mod outcome;
+pub(crate) mod pending;
+pub(crate) mod plan;
+mod redeliver;
+pub(crate) mod row;
+mod test_run;
+
+pub use redeliver::Redelivered;
+pub(crate) use redeliver::redeliver_step;
+pub use test_run::TestRun;
+
+use crate::Store;
+use crate::error::{StoreError, StoreResult};
+use crate::idempotency::{Answer, Once, Render};
+use crate::list::{Conditions, Page};
+use crate::queue::{Committed, DeliveryChange};
+use crate::tx::Tx;
+use domain::Timestamp;
+use domain::delivery::{Attempt, Delivery, DeliveryStatus};
+use domain::event::Event;
+use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId};
+use domain::payload::FrozenBody;
+use row::PendingRow;
+use serde::{Deserialize, Serialize};
+
+/// Which deliveries are listed or sent again. All conditions hold together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryFilter {
+    /// Of this flow.
+    pub call_flow_id: Option<CallFlowId>,
+    /// About this call.
+    pub call_id: Option<CallId>,
+    /// In this state.
+    pub status: Option<DeliveryStatus>,
+    /// Of this event.
+    pub event: Option<Event>,
+    /// Tests, or no tests.
+    pub test: Option<bool>,
+    /// Made at or after, in milliseconds.
+    pub since_ms: Option<i64>,
+    /// Made before, in milliseconds.
+    pub until_ms: Option<i64>,
+    /// Whose last failure has this code.
+    pub error: Option<String>,
+}
+
+/// A delivery with all that is known about it.
+#[derive(Clone, Debug)]
+pub struct DeliveryDetail {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Its frozen body, once it was due.
+    pub body: Option<FrozenBody>,
+    /// Every attempt, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+const CANCEL: &str =
+    "UPDATE deliveries SET status = 'cancelled', version = version + 1, next_attempt_at = NULL, reason = ?4
+    WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND next_attempt_at IS NOT NULL";
+const SELECT_BODY: &str = "SELECT p.body FROM deliveries d JOIN payloads p ON p.id = d.payload_id
+    WHERE d.business_id = ?1 AND d.id = ?2";
+
+impl Store {
+    /// The business's deliveries that match, newest first.
+    pub async fn list_deliveries(
+        &self,
+        business_id: BusinessId,
+        filter: DeliveryFilter,
+        before: Option<DeliveryId>,
+        limit: usize,
+    ) -> StoreResult<Page<Delivery>> {
+        self.read(move |tx| {
+            let mut conditions = filter.conditions(business_id);
+            conditions.add_some("d.id < ?", before);
+            let sql = format!(
+                "SELECT {} FROM deliveries d {} ORDER BY d.id DESC LIMIT {}",
+                row::COLUMNS,
+                conditions.sql(),
+                limit.saturating_add(1)
+            );
+            Ok(Page::cut(tx.sql().rows(&sql, conditions.params(), row::read)?, limit))
+        })
+        .await
+    }
+
+    /// A delivery with its body and attempts.
+    pub async fn delivery(&self, business_id: BusinessId, id: DeliveryId) -> StoreResult<DeliveryDetail> {
+        self.read(move |tx| {
+            let delivery = find(tx, business_id, id)?;
+            let body = tx.sql().row(SELECT_BODY, &[business_id.into(), id.into()], |row| row.blob(0))?;
+            let sql = format!(
+                "SELECT {} FROM attempts WHERE business_id = ?1 AND delivery_id = ?2 ORDER BY attempt, started_at",
+                row::ATTEMPT_COLUMNS
+            );
+            let attempts = tx.sql().rows(&sql, &[business_id.into(), id.into()], row::read_attempt)?;
+            Ok(DeliveryDetail { delivery, body: body.map(FrozenBody::from_bytes), attempts })
+        })
+        .await
+    }
+
+    /// Cancels a pending delivery. An attempt that is in flight ends as it ends, and is recorded.
+    pub async fn cancel_delivery(
+        &self,
+        business_id: BusinessId,
+        once: Option<(Once, Render<Delivery>)>,
+        id: DeliveryId,
+    ) -> StoreResult<Answer<Delivery>> {
+        self.write_once(business_id, once, move |tx| {
+            let found = row::find_pending(tx, business_id, id)?.ok_or(StoreError::NotFound("delivery"))?;
+            if !cancel(tx, &found, "cancelled by a person")? {
+                let word = found.status.as_str();
+                return Err(StoreError::Conflict(format!(
+                    "the delivery is {word}: only one that is scheduled or waits for AI can be cancelled"
+                )));
+            }
+            find(tx, business_id, id)
+        })
+        .await
+    }
+}
+
+impl DeliveryFilter {
+    /// Whether it names nothing, and so matches everything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn conditions(&self, business_id: BusinessId) -> Conditions {
+        // Ids hold the time at which they were made, so the range of times is a range of the primary key.
+        let floor = |millis: i64| DeliveryId::floor(Timestamp::from_millis(millis));
+        let mut conditions = Conditions::default();
+        conditions
+            .add("d.business_id = ?", business_id)
+            .add_some("d.call_flow_id = ?", self.call_flow_id)
+            .add_some("d.call_id = ?", self.call_id)
+            .add_some("d.status = ?", self.status.map(DeliveryStatus::as_str))
+            .add_some("d.event = ?", self.event.map(Event::as_str))
+            .add_some("(d.kind = 'test') = ?", self.test)
+            .add_some("d.id >= ?", self.since_ms.map(floor))
+            .add_some("d.id < ?", self.until_ms.map(floor))
+            .add_some("d.last_error = ?", self.error.clone());
+        if self.status.is_some_and(|status| status != DeliveryStatus::Delivered) {
+            // The planner takes the partial index only where its own condition is part of the query.
+            conditions.add_plain("d.status <> 'delivered'");
+        }
+        conditions
+    }
+}
+
+/// The delivery as it stands in this transaction.
+pub(crate) fn find(tx: &mut Tx<'_>, business_id: BusinessId, id: DeliveryId) -> StoreResult<Delivery> {
+    let sql = format!("SELECT {} FROM deliveries d WHERE d.business_id = ?1 AND d.id = ?2", row::COLUMNS);
+    tx.sql().row(&sql, &[business_id.into(), id.into()], row::read)?.ok_or(StoreError::NotFound("delivery"))
+}
+
+/// Cancels a delivery, conditional on its version; `false` where it is not pending any more.
+pub(crate) fn cancel(tx: &mut Tx<'_>, found: &PendingRow, reason: &str) -> StoreResult<bool> {
+    let pending = found.pending;
+    let params = [pending.business_id.into(), pending.id.into(), pending.version.into(), reason.into()];
+    if tx.sql().execute(CANCEL, &params)? == 0 {
+        return Ok(false);
+    }
+    tx.tell(Committed::Left(pending.id, pending.lane));
+    tx.tell_change(change_of(found, DeliveryStatus::Cancelled, found.attempt_count));
+    crate::statistics::count_ended(tx, pending.business_id, found.call_flow_id, DeliveryStatus::Cancelled)?;
+    Ok(true)
+}
+
+/// The hint that a delivery has come into a state.
+pub(crate) const fn change_of(
+    found: &PendingRow,
+    status: DeliveryStatus,
+    attempt_count: u32,
+) -> DeliveryChange {
+    DeliveryChange {
+        business_id: found.pending.business_id,
+        delivery_id: found.pending.id,
+        call_id: found.call_id,
+        call_flow_id: found.call_flow_id,
+        status,
+        attempt_count,
+    }
+}

@@ -1,0 +1,221 @@
+//! What the delivery engine asks of the store: queues, lanes, rows read again, fallbacks.
+
+use super::outcome;
+use super::plan;
+use super::row::{self, PendingRow};
+use crate::engine::Row;
+use crate::error::{StoreError, StoreResult};
+use crate::limits::QUEUES;
+use crate::queue::{
+    Job, LanePage, Lease, Outcome, OutcomeApplied, Pending, PendingKind, Prepared, QueueId, QueueStore,
+};
+use crate::tx::Tx;
+use crate::{Store, call};
+use async_trait::async_trait;
+use domain::Timestamp;
+use domain::delivery::DeliveryStatus;
+use domain::id::{BusinessId, DeliveryId, DestinationId};
+use domain::payload::FrozenBody;
+use std::sync::Arc;
+
+const ADOPT: &str = "INSERT INTO queues (id, epoch, released) VALUES (?1, 1, 0)
+    ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1, released = 0";
+const SELECT_QUEUE: &str = "SELECT epoch, released FROM queues WHERE id = ?1";
+const RELEASE: &str = "UPDATE queues SET released = 1";
+/// One step from lane to lane through the index, so that a million rows of one lane cost as much as one.
+const NEXT_LANE: &str =
+    "SELECT min(destination_id) FROM deliveries WHERE next_attempt_at IS NOT NULL AND destination_id > ?1";
+const COLUMNS: &str = "id, destination_id, business_id, queue, status, next_attempt_at, version";
+const EARLIEST: &str =
+    "SELECT min(next_attempt_at) FROM deliveries WHERE next_attempt_at IS NOT NULL AND next_attempt_at > ?1";
+const SELECT_BODY: &str = "SELECT body FROM payloads WHERE id = ?1";
+
+#[async_trait]
+impl QueueStore for Store {
+    async fn adopt_queues(&self) -> StoreResult<Vec<Lease>> {
+        self.write(|tx| (0..QUEUES).map(|queue| adopt(tx, QueueId(queue))).collect()).await
+    }
+
+    async fn release_queues(&self) -> StoreResult<()> {
+        self.write(|tx| tx.sql().execute(RELEASE, &[]).map(drop)).await
+    }
+
+    async fn lane_heads(
+        &self,
+        due_by: Timestamp,
+        after: Option<DestinationId>,
+        limit: usize,
+    ) -> StoreResult<Vec<Pending>> {
+        self.read(move |tx| lane_heads(tx, due_by, after, limit)).await
+    }
+
+    async fn earliest_due(&self, after: Timestamp) -> StoreResult<Option<Timestamp>> {
+        self.read(move |tx| Ok(tx.sql().row(EARLIEST, &[after.into()], |row| row.opt_time(0))?.flatten()))
+            .await
+    }
+
+    async fn load_lane(&self, lane: DestinationId, limit: usize) -> StoreResult<LanePage> {
+        self.read(move |tx| {
+            let mut rows = lane_rows(tx, lane, limit.saturating_add(1))?;
+            let more = rows.len() > limit;
+            rows.truncate(limit);
+            Ok(LanePage { rows, more })
+        })
+        .await
+    }
+
+    async fn prepare(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>> {
+        self.read(move |tx| rows.iter().map(|pending| prepare(tx, pending)).collect()).await
+    }
+
+    async fn make_due(&self, rows: Vec<Pending>, _now: Timestamp) -> StoreResult<Vec<Prepared>> {
+        self.write(move |tx| rows.iter().map(|pending| make_due(tx, pending)).collect()).await
+    }
+
+    async fn cancel_switched_off(&self, rows: Vec<Pending>, _now: Timestamp) -> StoreResult<()> {
+        self.write(move |tx| {
+            for pending in &rows {
+                if let Some(found) = row::find_pending(tx, pending.business_id, pending.id)?
+                    && found.pending.version == pending.version
+                    && !found.is_enabled()
+                {
+                    super::cancel(tx, &found, "the webhook was switched off or its call flow deleted")?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn record_outcomes(&self, outcomes: Vec<Outcome>) -> StoreResult<Vec<OutcomeApplied>> {
+        self.write(move |tx| outcome::record(tx, &outcomes)).await
+    }
+}
+
+fn adopt(tx: &mut Tx<'_>, queue: QueueId) -> StoreResult<Lease> {
+    let read = |row: &dyn Row| Ok((row.number::<u64>(0)?, row.bool(1)?));
+    let before = tx.sql().row(SELECT_QUEUE, &[queue.0.into()], read)?;
+    tx.sql().execute(ADOPT, &[queue.0.into()])?;
+    let unclean = before.is_some_and(|(_, released)| !released);
+    let epoch = before.map_or(1, |(epoch, _)| epoch + 1);
+    Ok(Lease { queue, epoch, unclean_until: unclean.then(|| tx.now()) })
+}
+
+fn lane_heads(
+    tx: &mut Tx<'_>,
+    due_by: Timestamp,
+    after: Option<DestinationId>,
+    limit: usize,
+) -> StoreResult<Vec<Pending>> {
+    let mut at = after.unwrap_or(DestinationId::from_bytes([0; 16]));
+    let mut heads = Vec::new();
+    while heads.len() < limit {
+        let next = tx.sql().row(NEXT_LANE, &[at.into()], |row| row.opt_id::<DestinationId>(0))?.flatten();
+        let Some(lane) = next else { break };
+        heads.extend(lane_rows(tx, lane, 1)?.into_iter().filter(|head| head.due_at <= due_by));
+        at = lane;
+    }
+    Ok(heads)
+}
+
+fn lane_rows(tx: &mut Tx<'_>, lane: DestinationId, limit: usize) -> StoreResult<Vec<Pending>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM deliveries WHERE destination_id = ?1 AND next_attempt_at IS NOT NULL
+        ORDER BY next_attempt_at, id LIMIT ?2"
+    );
+    tx.sql().rows(&sql, &[lane.into(), (limit as u64).into()], read)
+}
+
+fn read(row: &dyn Row) -> StoreResult<Pending> {
+    let status = row.word(4, DeliveryStatus::from_word)?;
+    Ok(Pending {
+        id: row.id(0)?,
+        lane: row.id(1)?,
+        business_id: row.id(2)?,
+        queue: QueueId(row.number(3)?),
+        kind: if status == DeliveryStatus::WaitingForAi {
+            PendingKind::Fallback
+        } else {
+            PendingKind::Attempt
+        },
+        due_at: row.time(5)?,
+        version: row.number(6)?,
+    })
+}
+
+fn prepare(tx: &mut Tx<'_>, pending: &Pending) -> StoreResult<Prepared> {
+    let Some(found) = row::find_pending(tx, pending.business_id, pending.id)? else {
+        return Ok(Prepared::Gone(pending.id));
+    };
+    if !found.status.is_pending() {
+        return Ok(Prepared::Gone(pending.id));
+    }
+    if found.pending != *pending {
+        return Ok(Prepared::Changed(found.pending));
+    }
+    answer(found.pending, job(tx, &found))
+}
+
+/// Opened secrets, or what to do about it.
+fn answer(pending: Pending, job: StoreResult<Option<Arc<Job>>>) -> StoreResult<Prepared> {
+    match job {
+        Ok(Some(job)) => Ok(Prepared::Send(job)),
+        Ok(None) => Ok(Prepared::SwitchedOff(pending)),
+        Err(StoreError::Sealed) => Ok(Prepared::Sealed(pending)),
+        Err(other) => Err(other),
+    }
+}
+
+/// What the next attempt of a pending row needs; `None` where its destination was switched off.
+///
+/// A row that waits for AI has no body yet: it is not to be sent, and its job's body is empty.
+fn job(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<Option<Arc<Job>>> {
+    let Some(destination) = found.open_enabled(tx)? else { return Ok(None) };
+    let body = match found.payload_id {
+        Some(id) => tx.sql().row(SELECT_BODY, &[id.into()], |row| row.blob(0))?,
+        None => None,
+    };
+    if body.is_none() && found.status == DeliveryStatus::Scheduled {
+        return Err(StoreError::Corrupt(format!("delivery {} has no body", found.pending.id)));
+    }
+    Ok(Some(Arc::new(Job {
+        pending: found.pending,
+        kind: found.kind,
+        attempt: found.attempt_count + 1,
+        attempt_in_series: found.attempt_in_series + 1,
+        destination,
+        body: Arc::new(FrozenBody::from_bytes(body.unwrap_or_default())),
+    })))
+}
+
+fn make_due(tx: &mut Tx<'_>, pending: &Pending) -> StoreResult<Prepared> {
+    let found = match row::find_pending(tx, pending.business_id, pending.id)? {
+        Some(found) if found.status.is_pending() => found,
+        _ => return Ok(Prepared::Gone(pending.id)),
+    };
+    if found.pending != *pending || found.status != DeliveryStatus::WaitingForAi {
+        return Ok(Prepared::Changed(found.pending));
+    }
+    let Some(call_id) = found.call_id else { return Ok(Prepared::Gone(pending.id)) };
+    let call = call::find(tx, pending.business_id, call_id)?;
+    answer(found.pending, plan::make_due(tx, &found, &call))
+}
+
+/// The pending rows of a lane from one id on, for jobs that go through them in steps.
+pub(crate) fn pending_of_lane(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    lane: DestinationId,
+    after: Option<DeliveryId>,
+    limit: usize,
+) -> StoreResult<Vec<PendingRow>> {
+    let sql = row::select_pending(
+        "q.business_id = ?1 AND q.destination_id = ?2 AND q.next_attempt_at IS NOT NULL AND q.id > ?3 ORDER BY q.id LIMIT ?4",
+    );
+    let after = after.unwrap_or(DeliveryId::from_bytes([0; 16]));
+    tx.sql().rows(
+        &sql,
+        &[business_id.into(), lane.into(), after.into(), (limit as u64).into()],
+        row::read_pending,
+    )
+}

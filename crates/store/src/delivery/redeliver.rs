@@ -1,0 +1,152 @@
+//! Sending again what has ended: one delivery, or all that match a filter.
+
+use super::plan;
+use super::row::{self, PendingRow};
+use super::{DeliveryFilter, change_of, find};
+use crate::error::{StoreError, StoreResult};
+use crate::idempotency::{Answer, Once, Render};
+use crate::job::{self, Job};
+use crate::limits::ROWS_CHANGED_MAX;
+use crate::queue::{Committed, Pending, PendingKind};
+use crate::tx::Tx;
+use crate::{Store, call};
+use domain::delivery::{Delivery, DeliveryEvent, DeliveryKind, DeliveryStatus, transition};
+use domain::destination::FiringMode;
+use domain::id::{BusinessId, DeliveryId};
+
+/// What a redelivery by filter came to, or would come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redelivered {
+    /// Are sent again.
+    pub redelivered: u64,
+    /// Match, but are on their way already, are tests, or have no destination any more.
+    pub skipped: u64,
+}
+
+const REDELIVER: &str = "UPDATE deliveries SET status = 'scheduled', version = version + 1, payload_id = ?4, attempt_in_series = 0,
+        next_attempt_at = ?5, delivered_at = NULL, reason = NULL
+    WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND next_attempt_at IS NULL";
+/// The same conditions as [`send_again`] has, so that an estimate is what then happens.
+const REDELIVERABLE: &str = "d.kind = 'call' AND d.next_attempt_at IS NULL AND (d.payload_id IS NOT NULL OR d.call_id IS NOT NULL)
+    AND EXISTS (SELECT 1 FROM destinations x WHERE x.business_id = d.business_id AND x.call_flow_id = d.call_flow_id
+        AND x.id = d.destination_id AND x.enabled = 1)";
+
+impl Store {
+    /// Starts a new series of an ended delivery: the same id and body, the attempts counted on.
+    pub async fn redeliver(
+        &self,
+        business_id: BusinessId,
+        once: Option<(Once, Render<Delivery>)>,
+        id: DeliveryId,
+    ) -> StoreResult<Answer<Delivery>> {
+        self.write_once(business_id, once, move |tx| {
+            let found = row::find_pending(tx, business_id, id)?.ok_or(StoreError::NotFound("delivery"))?;
+            if !send_again(tx, &found)? {
+                return Err(StoreError::Conflict(refusal(&found)));
+            }
+            find(tx, business_id, id)
+        })
+        .await
+    }
+
+    /// Sends again all that match; more than one transaction may change go on in the background.
+    pub async fn redeliver_matching(
+        &self,
+        business_id: BusinessId,
+        once: Option<(Once, Render<Redelivered>)>,
+        filter: DeliveryFilter,
+    ) -> StoreResult<Answer<Redelivered>> {
+        self.write_once(business_id, once, move |tx| {
+            let counted = count(tx, business_id, &filter)?;
+            // What is made from now on is not meant, and must not make the work endless.
+            let made_until = filter.until_ms.unwrap_or(i64::MAX).min(tx.now().as_millis().saturating_add(1));
+            let filter = DeliveryFilter { until_ms: Some(made_until), ..filter };
+            job::start(tx, business_id, &Job::Redeliver { filter })?;
+            Ok(counted)
+        })
+        .await
+    }
+
+    /// What [`Store::redeliver_matching`] would come to now.
+    pub async fn count_redeliverable(
+        &self,
+        business_id: BusinessId,
+        filter: DeliveryFilter,
+    ) -> StoreResult<Redelivered> {
+        self.read(move |tx| count(tx, business_id, &filter)).await
+    }
+}
+
+/// One step of a redelivery by filter: at most 500 rows, in the order of ids. Answers where to go on; `None` at the end.
+pub(crate) fn redeliver_step(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    filter: &DeliveryFilter,
+    after: Option<DeliveryId>,
+) -> StoreResult<Option<DeliveryId>> {
+    let mut conditions = filter.conditions(business_id);
+    conditions.add_plain(REDELIVERABLE).add_some("d.id > ?", after);
+    let sql =
+        format!("SELECT d.id FROM deliveries d {} ORDER BY d.id LIMIT {ROWS_CHANGED_MAX}", conditions.sql());
+    let ids = tx.sql().rows(&sql, conditions.params(), |row| row.id::<DeliveryId>(0))?;
+    for id in &ids {
+        if let Some(found) = row::find_pending(tx, business_id, *id)? {
+            send_again(tx, &found)?;
+        }
+    }
+    Ok(ids.last().copied().filter(|_| ids.len() == ROWS_CHANGED_MAX))
+}
+
+fn count(tx: &mut Tx<'_>, business_id: BusinessId, filter: &DeliveryFilter) -> StoreResult<Redelivered> {
+    let all = filter.conditions(business_id);
+    let matching =
+        tx.sql().count(&format!("SELECT count(*) FROM deliveries d {}", all.sql()), all.params())?;
+    let mut fit = filter.conditions(business_id);
+    fit.add_plain(REDELIVERABLE);
+    let redelivered =
+        tx.sql().count(&format!("SELECT count(*) FROM deliveries d {}", fit.sql()), fit.params())?;
+    Ok(Redelivered { redelivered, skipped: matching - redelivered })
+}
+
+/// Starts a new series; `false` where the delivery is pending, a test, or has nowhere to go or nothing to say.
+fn send_again(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<bool> {
+    let allowed = transition(found.status, DeliveryEvent::Redelivered).is_some();
+    if !allowed || found.kind == DeliveryKind::Test || !found.is_enabled() {
+        return Ok(false);
+    }
+    let Some(payload_id) = body_of(tx, found)? else { return Ok(false) };
+    let now = tx.now();
+    let before = found.pending;
+    let params =
+        [before.business_id.into(), before.id.into(), before.version.into(), payload_id.into(), now.into()];
+    if tx.sql().execute(REDELIVER, &params)? == 0 {
+        return Ok(false);
+    }
+    let pending = Pending { kind: PendingKind::Attempt, due_at: now, version: before.version + 1, ..before };
+    tx.tell(Committed::Planned(pending, None));
+    tx.tell_change(change_of(found, DeliveryStatus::Scheduled, found.attempt_count));
+    Ok(true)
+}
+
+/// The frozen body; one that was cancelled while it waited for AI has none yet and is frozen now.
+fn body_of(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<Option<i64>> {
+    if found.payload_id.is_some() {
+        return Ok(found.payload_id);
+    }
+    let Some(call_id) = found.call_id else { return Ok(None) };
+    let call = call::find(tx, found.pending.business_id, call_id)?;
+    let body = plan::freeze(tx, &call, FiringMode::WaitForAi);
+    plan::insert_payload(tx, &body).map(Some)
+}
+
+fn refusal(found: &PendingRow) -> String {
+    if found.kind == DeliveryKind::Test {
+        "a test is not sent again: send a new test webhook instead".to_owned()
+    } else if found.status.is_pending() {
+        format!("the delivery is {}: only one that has ended can be sent again", found.status.as_str())
+    } else if found.is_enabled() {
+        "the delivery has nothing to send any more".to_owned()
+    } else {
+        "the webhook is switched off or its call flow was deleted: switch it on first".to_owned()
+    }
+}

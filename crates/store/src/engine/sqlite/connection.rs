@@ -1,0 +1,179 @@
+//! One connection: its settings, its statements, and what its errors mean.
+
+use crate::engine::{Row, Sql, Value};
+use crate::error::{StoreError, StoreResult};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use std::borrow::Cow;
+use std::path::Path;
+use std::time::Duration;
+
+/// The first version in which several connections to a WAL cannot corrupt it.
+const VERSION_MIN: i32 = 3_051_003;
+/// Prepared statements kept per connection; more than there are texts in this crate, filters included.
+const STATEMENTS_MAX: usize = 256;
+/// Only upkeep outside this process can hold a lock; it is waited for no longer than a request would.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a page: two rows of a call and its body fit.
+const PAGE_BYTES: u32 = 8_192;
+/// Pages of WAL after which a commit checkpoints: 32 MB, so that checkpoints are rare and restarts quick.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// A connection to the embedded database.
+pub struct SqliteConnection(Connection);
+
+impl SqliteConnection {
+    /// Opens the writing connection; makes the file where it is not there.
+    pub fn open(path: &Path) -> StoreResult<Self> {
+        if rusqlite::version_number() < VERSION_MIN {
+            return Err(StoreError::Unavailable(format!(
+                "SQLite {} is too old: 3.51.3 is needed",
+                rusqlite::version()
+            )));
+        }
+        let connection = Connection::open(path).map_err(translate)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(translate)?;
+        // These two only take effect before the first table is made.
+        connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(translate)?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(translate)?;
+        for (name, value) in [
+            ("journal_mode", "WAL"),
+            ("synchronous", "FULL"),
+            ("secure_delete", "ON"),
+            ("foreign_keys", "ON"),
+        ] {
+            connection.pragma_update(None, name, value).map_err(translate)?;
+        }
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(translate)?;
+        connection.pragma_update(None, "mmap_size", 0).map_err(translate)?;
+        connection.pragma_update(None, "cache_size", -32_768).map_err(translate)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        for (name, expected) in
+            [("journal_mode", "wal"), ("synchronous", "2"), ("secure_delete", "1"), ("foreign_keys", "1")]
+        {
+            let read = connection
+                .pragma_query_value(None, name, |row| row.get_ref(0).map(|value| pragma_text(value)))
+                .map_err(translate)?;
+            if read != expected {
+                return Err(StoreError::Unavailable(format!(
+                    "the database refuses {name}={expected} (it says {read})"
+                )));
+            }
+        }
+        Ok(Self(connection))
+    }
+
+    /// Opens a reading connection to a database that is there.
+    pub fn open_reader(path: &Path) -> StoreResult<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(translate)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(translate)?;
+        connection.pragma_update(None, "query_only", true).map_err(translate)?;
+        connection.pragma_update(None, "mmap_size", 0).map_err(translate)?;
+        connection.pragma_update(None, "cache_size", -4_096).map_err(translate)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        Ok(Self(connection))
+    }
+
+    /// Runs statements that take no parameters: a migration, a transaction's begin and end.
+    pub fn run(&self, sql: &str) -> StoreResult<()> {
+        self.0.execute_batch(sql).map_err(translate)
+    }
+
+    /// Runs one short statement that is prepared once.
+    pub fn run_prepared(&self, sql: &str) -> StoreResult<()> {
+        self.0
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map(drop)
+            .map_err(translate)
+    }
+
+    /// Whether no transaction is open: after an error, whether the engine rolled all of it back.
+    pub fn is_idle(&self) -> bool {
+        self.0.is_autocommit()
+    }
+
+    /// Moves what the WAL holds into the database file and syncs it.
+    pub fn checkpoint(&self) -> StoreResult<()> {
+        self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(translate)
+    }
+}
+
+impl Sql for SqliteConnection {
+    fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<u64> {
+        let mut statement = self.0.prepare_cached(sql).map_err(translate)?;
+        let changed = statement.execute(rusqlite::params_from_iter(params)).map_err(translate)?;
+        Ok(changed as u64)
+    }
+
+    fn each_row(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        let mut statement = self.0.prepare_cached(sql).map_err(translate)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(translate)?;
+        while let Some(row) = rows.next().map_err(translate)? {
+            each(&SqliteRow(row))?;
+        }
+        Ok(())
+    }
+}
+
+impl rusqlite::ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(int) => ValueRef::Integer(*int),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(blob) => ValueRef::Blob(blob),
+        }))
+    }
+}
+
+struct SqliteRow<'a>(&'a rusqlite::Row<'a>);
+
+impl Row for SqliteRow<'_> {
+    fn value(&self, column: usize) -> StoreResult<Value<'_>> {
+        match self.0.get_ref(column).map_err(translate)? {
+            ValueRef::Null => Ok(Value::Null),
+            ValueRef::Integer(int) => Ok(Value::Int(int)),
+            ValueRef::Text(text) => std::str::from_utf8(text)
+                .map(|text| Value::Text(Cow::Borrowed(text)))
+                .map_err(|_| StoreError::Corrupt(format!("column {column} is not UTF-8"))),
+            ValueRef::Blob(blob) => Ok(Value::Blob(Cow::Borrowed(blob))),
+            ValueRef::Real(_) => Err(StoreError::Corrupt(format!("column {column} is a fraction"))),
+        }
+    }
+}
+
+/// What an error of SQLite means to the caller of an operation.
+pub fn translate(error: rusqlite::Error) -> StoreError {
+    let rusqlite::Error::SqliteFailure(failure, message) = &error else {
+        return StoreError::Corrupt(error.to_string());
+    };
+    let text = message.clone().unwrap_or_else(|| failure.to_string());
+    match failure.code {
+        ErrorCode::ConstraintViolation => StoreError::Conflict(text),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => {
+            StoreError::Corrupt(text)
+        }
+        _ if is_failed_sync(failure.extended_code) => StoreError::Unknown(text),
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+/// After a failed sync nobody knows what is on disk, and a second sync may claim success for pages that were dropped.
+const fn is_failed_sync(extended_code: i32) -> bool {
+    matches!(extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+}
+
+fn pragma_text(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Integer(int) => int.to_string(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        _ => String::new(),
+    }
+}

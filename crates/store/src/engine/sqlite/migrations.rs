@@ -1,0 +1,25 @@
+//! Brings a database to this version's tables, each step in its own transaction.
+
+use super::connection::SqliteConnection;
+use crate::engine::Sql;
+use crate::error::{StoreError, StoreResult};
+
+/// Every step in order; its place, from 1, is the `user_version` after it. Steps are added, never changed.
+const STEPS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_initial.sql")];
+
+/// Runs the steps that this database has not seen.
+pub fn run(connection: &mut SqliteConnection) -> StoreResult<()> {
+    let sql: &mut dyn Sql = connection;
+    let done = sql.count("PRAGMA user_version", &[])?;
+    let done = usize::try_from(done).unwrap_or(usize::MAX);
+    if done > STEPS.len() {
+        return Err(StoreError::Unavailable(format!(
+            "the data folder was written by a newer callhook (its tables are of version {done}, this one knows {}): use that version, or restore a backup",
+            STEPS.len()
+        )));
+    }
+    for (index, step) in STEPS.iter().enumerate().skip(done) {
+        connection.run(&format!("BEGIN IMMEDIATE; {step} PRAGMA user_version = {}; COMMIT;", index + 1))?;
+    }
+    Ok(())
+}

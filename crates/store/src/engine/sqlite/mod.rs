@@ -1,0 +1,101 @@
+//! The embedded engine: one writer that commits in groups, a few readers, one file, one process.
+//!
+//! What it relies on, and reads back at start: WAL with `synchronous=FULL` (a commit is on disk when it is acknowledged),
+//! `secure_delete` (an erased call leaves no trace in free pages), `auto_vacuum=INCREMENTAL`, no memory mapping. The version is
+//! at least 3.51.3: earlier ones can corrupt a WAL with several connections.
+
+mod connection;
+mod migrations;
+mod readers;
+mod writer;
+
+use crate::error::{StoreError, StoreResult};
+use crate::tx::{Tx, TxShared};
+use connection::SqliteConnection;
+use readers::Readers;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use writer::Writer;
+
+/// The name of the database in the data folder.
+pub const FILE_NAME: &str = "callhook.db";
+/// The name of the file whose lock says that a process uses the folder.
+const LOCK_NAME: &str = "callhook.lock";
+
+/// An open embedded store.
+pub struct SqliteEngine {
+    writer: Writer,
+    readers: Readers,
+    path: PathBuf,
+    // Held as long as the engine lives; the operating system gives it back when the process ends, however it ends.
+    _lock: File,
+}
+
+impl SqliteEngine {
+    /// Opens the store in `data_dir`, makes it where it is not there, brings it up to date.
+    pub fn open(data_dir: &Path, shared: Arc<TxShared>) -> StoreResult<Self> {
+        std::fs::create_dir_all(data_dir)
+            .map_err(|error| unavailable("make the data folder", data_dir, &error))?;
+        let lock = lock(data_dir)?;
+        let path = data_dir.join(FILE_NAME);
+        let mut connection = SqliteConnection::open(&path)?;
+        migrations::run(&mut connection)?;
+        connection.checkpoint()?;
+        let readers = Readers::open(&path, Arc::clone(&shared))?;
+        let writer = Writer::start(connection, shared)?;
+        Ok(Self { writer, readers, path, _lock: lock })
+    }
+
+    /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is on disk.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.writer.write(operation).await
+    }
+
+    /// Runs `operation` on a snapshot of what is committed.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.readers.read(operation).await
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn lock(data_dir: &Path) -> StoreResult<File> {
+    let path = data_dir.join(LOCK_NAME);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| unavailable("open", &path, &error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let holder = std::fs::read_to_string(&path).unwrap_or_default();
+            return Err(StoreError::InUse {
+                data_dir: data_dir.to_owned(),
+                process: holder.trim().to_owned(),
+            });
+        }
+        Err(std::fs::TryLockError::Error(error)) => return Err(unavailable("lock", &path, &error)),
+    }
+    // The number is for the message above only; a lock that could be taken is taken, whatever the file says.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(file)
+}
+
+fn unavailable(what: &str, path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("cannot {what} {}: {error}", path.display()))
+}

@@ -1,0 +1,111 @@
+//! `Idempotency-Key`: the same request again gives the first response again.
+//!
+//! The key's row is inserted in the operation's own transaction, so a key is known exactly when its operation happened. The
+//! whole response is kept, sealed: it may hold a secret that is shown once.
+
+use crate::Store;
+use crate::error::{StoreError, StoreResult};
+use crate::tx::Tx;
+use domain::id::BusinessId;
+use domain::limits::IDEMPOTENCY_RETENTION;
+
+/// What a client repeats.
+#[derive(Clone, Debug)]
+pub struct Once {
+    /// The client's key.
+    pub key: String,
+    /// Hash over method, path and body.
+    pub request_hash: [u8; 32],
+}
+
+/// A response as it was first given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredResponse {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON body.
+    pub body: Vec<u8>,
+}
+
+/// How an operation's result becomes the response that is kept.
+pub type Render<T> = Box<dyn FnOnce(&T) -> StoredResponse + Send>;
+
+/// An operation's answer: done now, or done before.
+#[derive(Debug)]
+pub enum Answer<T> {
+    /// Done now.
+    New(T),
+    /// The response of the first time.
+    Repeated(StoredResponse),
+}
+
+const SELECT: &str = "SELECT request_hash, status, response_sealed, created_at FROM idempotency_keys WHERE business_id = ?1 AND key = ?2";
+// A key that is past its time may be used for something else before upkeep has removed it.
+const INSERT: &str = "INSERT INTO idempotency_keys (business_id, key, request_hash, status, response_sealed, created_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (business_id, key) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status,
+        response_sealed = excluded.response_sealed, created_at = excluded.created_at";
+
+impl Store {
+    /// Runs `operation` in a transaction unless the same request was answered before.
+    pub async fn write_once<T: Send + 'static>(
+        &self,
+        business_id: BusinessId,
+        once: Option<(Once, Render<T>)>,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<Answer<T>> {
+        self.write(move |tx| {
+            let Some((once, render)) = once else { return operation(tx).map(Answer::New) };
+            if let Some(response) = find(tx, business_id, &once)? {
+                return Ok(Answer::Repeated(response));
+            }
+            let result = operation(tx)?;
+            keep(tx, business_id, &once, &render(&result))?;
+            Ok(Answer::New(result))
+        })
+        .await
+    }
+
+    /// The response that was given to the same request before.
+    pub async fn find_response(
+        &self,
+        business_id: BusinessId,
+        once: Once,
+    ) -> StoreResult<Option<StoredResponse>> {
+        self.read(move |tx| find(tx, business_id, &once)).await
+    }
+}
+
+fn find(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once) -> StoreResult<Option<StoredResponse>> {
+    let row = tx.sql().row(SELECT, &[business_id.into(), (&once.key).into()], |row| {
+        Ok((row.blob(0)?, row.number(1)?, row.blob(2)?, row.time(3)?))
+    })?;
+    let Some((hash, status, sealed, created_at)) = row else { return Ok(None) };
+    if tx.now().since(created_at) >= IDEMPOTENCY_RETENTION {
+        return Ok(None);
+    }
+    if hash != once.request_hash {
+        return Err(StoreError::Conflict(
+            "the Idempotency-Key was used for another request within 24 hours: use a new key".to_owned(),
+        ));
+    }
+    Ok(Some(StoredResponse { status, body: tx.keyring().open(&sealed)? }))
+}
+
+fn keep(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once, response: &StoredResponse) -> StoreResult<()> {
+    let sealed = tx.keyring().seal(&response.body, tx.random());
+    let now = tx.now();
+    tx.sql()
+        .execute(
+            INSERT,
+            &[
+                business_id.into(),
+                (&once.key).into(),
+                (&once.request_hash).into(),
+                response.status.into(),
+                sealed.into(),
+                now.into(),
+            ],
+        )
+        .map(drop)
+}

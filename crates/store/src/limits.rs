@@ -1,0 +1,22 @@
+//! Every bound of the store, with its unit and its reason.
+
+/// Reading connections: two cores' worth, and two for long exports.
+pub const READERS: usize = 4;
+/// Operations that wait for the writer. Beyond it a caller is told to come again: memory stays flat.
+pub const WRITER_QUEUE_MAX: usize = 4_096;
+/// Operations of one group commit: some 20 ms of work.
+pub const GROUP_OPERATIONS_MAX: usize = 512;
+/// Rows that one operation changes at the most; more is done by a job in steps.
+pub const ROWS_CHANGED_MAX: usize = 500;
+/// Rows of one page of a list.
+pub const PAGE_ROWS_MAX: usize = 500;
+/// Call flows of a business: an agency has one a client, and some thousands are the most that were heard of.
+pub const CALL_FLOWS_MAX: u64 = 100_000;
+/// Queues of one node.
+pub const QUEUES: u16 = 16;
+/// Destinations whose opened settings the writer keeps; each is some 1 KB.
+pub const DESTINATIONS_CACHED_MAX: usize = 4_096;
+/// API keys whose scope is kept between requests.
+pub const KEYS_CACHED_MAX: usize = 4_096;
+
+const _: () = assert!(GROUP_OPERATIONS_MAX <= WRITER_QUEUE_MAX, "a group is taken from the queue");

@@ -1,0 +1,140 @@
+//! What an operation works with: the open transaction, the time, chance, the keys, and what to tell after the commit.
+
+use crate::engine::Sql;
+use crate::error::StoreResult;
+use crate::queue::{CommitListener, Committed, DeliveryChange, QueueId};
+use crate::seal::Keyring;
+use domain::id::DestinationId;
+use domain::{Timestamp, World};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What all operations of a store share.
+pub struct TxShared {
+    /// Clock and chance.
+    pub world: Arc<dyn World>,
+    /// Opens and seals secrets.
+    pub keyring: Keyring,
+    /// Rules that the operator sets.
+    pub rules: Rules,
+    /// Hears what was committed.
+    pub listener: Arc<dyn CommitListener>,
+    /// Destinations with their secrets opened.
+    pub destinations: crate::destination::Cache,
+}
+
+/// Rules of the domain that the operator sets.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Base of recording links, without a slash at the end.
+    pub public_url: String,
+    /// How long a delivery waits for AI, from the call's end.
+    pub ai_fallback: Duration,
+}
+
+/// An open transaction.
+pub struct Tx<'a> {
+    sql: &'a mut dyn Sql,
+    shared: &'a TxShared,
+    told: Told,
+}
+
+/// What is to be told once the transaction is on disk.
+#[derive(Default)]
+pub struct Told {
+    commits: Vec<Committed>,
+    changes: Vec<DeliveryChange>,
+}
+
+impl<'a> Tx<'a> {
+    /// A transaction that an engine has opened.
+    pub fn new(sql: &'a mut dyn Sql, shared: &'a TxShared) -> Self {
+        Self { sql, shared, told: Told::default() }
+    }
+
+    /// The statements' door.
+    pub fn sql(&mut self) -> &mut dyn Sql {
+        self.sql
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.world.now()
+    }
+
+    /// So many random bytes.
+    #[must_use]
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        self.shared.world.random()
+    }
+
+    /// The keys for secrets at rest.
+    #[must_use]
+    pub fn keyring(&self) -> &'a Keyring {
+        &self.shared.keyring
+    }
+
+    /// The operator's rules.
+    #[must_use]
+    pub fn rules(&self) -> &'a Rules {
+        &self.shared.rules
+    }
+
+    /// Destinations with their secrets opened.
+    #[must_use]
+    pub fn destinations(&self) -> &'a crate::destination::Cache {
+        &self.shared.destinations
+    }
+
+    /// Seals a text.
+    pub fn seal(&self, text: &str) -> Vec<u8> {
+        self.keyring().seal(text.as_bytes(), self.random())
+    }
+
+    /// Opens a sealed text.
+    pub fn open(&self, sealed: &[u8]) -> StoreResult<String> {
+        self.keyring().open_text(sealed)
+    }
+
+    /// Tells the engine of deliveries about something after the commit.
+    pub fn tell(&mut self, committed: Committed) {
+        self.told.commits.push(committed);
+    }
+
+    /// Tells dashboards of a change after the commit.
+    pub fn tell_change(&mut self, change: DeliveryChange) {
+        self.told.changes.push(change);
+    }
+
+    /// What was to be told.
+    #[must_use]
+    pub fn into_told(self) -> Told {
+        self.told
+    }
+}
+
+impl Told {
+    /// Takes what another operation of the same group tells.
+    pub fn append(&mut self, mut other: Self) {
+        self.commits.append(&mut other.commits);
+        self.changes.append(&mut other.changes);
+    }
+
+    /// Tells it.
+    pub fn tell(self, shared: &TxShared) {
+        if !self.commits.is_empty() {
+            shared.listener.committed(self.commits);
+        }
+        if !self.changes.is_empty() {
+            shared.listener.changed(self.changes);
+        }
+    }
+}
+
+/// The queue of a lane: all rows of one lane lie in one queue.
+#[must_use]
+pub fn queue_of(lane: DestinationId) -> QueueId {
+    let [.., last] = *lane.as_bytes();
+    QueueId(u16::from(last) % crate::limits::QUEUES)
+}

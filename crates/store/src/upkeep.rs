@@ -1,0 +1,29 @@
+//! What is past its time is removed, in small steps.
+
+use crate::Store;
+use crate::error::StoreResult;
+use crate::limits::ROWS_CHANGED_MAX;
+use domain::limits::{IDEMPOTENCY_RETENTION, SOURCE_CALL_RETENTION};
+
+const PURGE_IDEMPOTENCY_KEYS: &str = "DELETE FROM idempotency_keys WHERE (business_id, key) IN
+    (SELECT business_id, key FROM idempotency_keys WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
+const PURGE_SOURCE_CALLS: &str = "DELETE FROM source_calls WHERE (business_id, source_id, source_call_id) IN
+    (SELECT business_id, source_id, source_call_id FROM source_calls WHERE updated_at < ?1 AND due_at IS NULL ORDER BY updated_at LIMIT ?2)";
+
+impl Store {
+    /// One step of upkeep. Answers whether there may be more to do.
+    pub async fn run_upkeep_step(&self) -> StoreResult<bool> {
+        self.write(|tx| {
+            let now = tx.now();
+            let rows = ROWS_CHANGED_MAX as u64;
+            let keys = tx
+                .sql()
+                .execute(PURGE_IDEMPOTENCY_KEYS, &[now.before(IDEMPOTENCY_RETENTION).into(), rows.into()])?;
+            let calls = tx
+                .sql()
+                .execute(PURGE_SOURCE_CALLS, &[now.before(SOURCE_CALL_RETENTION).into(), rows.into()])?;
+            Ok(keys.max(calls) == rows)
+        })
+        .await
+    }
+}
