@@ -1,0 +1,49 @@
+//! An erased call leaves no trace, and a late repeat of its report neither revives nor fires it.
+
+use crate::harness::{Harness, new};
+use domain::call::EndedCall;
+use domain::phone_number::{Country, Party};
+use domain::retry::Verdict;
+use store::StoreError;
+use store::queue::QueueStore;
+
+#[tokio::test]
+async fn an_erased_call_is_in_no_file() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let caller = Party::parse("+13054443322", Country::US).unwrap();
+    let report = EndedCall {
+        caller_number: caller,
+        transcription: Some("my unmistakable words".repeat(2_000)),
+        source_call_id: Some("CA-unmistakable".into()),
+        ..h.call(flow.id)
+    };
+    let recorded = h.report(report).await.unwrap();
+    let (pending, _) = h.take_planned().remove(0);
+    h.store.record_outcomes(vec![h.outcome(pending, 1, Verdict::Delivered)]).await.unwrap();
+    h.store.erase_call(h.business, recorded.call.id).await.unwrap();
+    assert!(matches!(h.store.call(h.business, recorded.call.id).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(h.store.delivery(h.business, pending.id).await, Err(StoreError::NotFound(_))));
+    let Harness { store, folder, .. } = h;
+    drop(store);
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for trace in ["+13054443322", "unmistakable"] {
+            assert!(!bytes.windows(trace.len()).any(|window| window == trace.as_bytes()), "{trace}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_report_of_an_erased_call_is_refused() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let report = EndedCall { source_call_id: Some("CA1".into()), ..h.call(flow.id) };
+    let recorded = h.report(report.clone()).await.unwrap();
+    h.store.erase_call(h.business, recorded.call.id).await.unwrap();
+    h.take_planned();
+    assert!(matches!(h.report(report.clone()).await, Err(StoreError::Conflict(_))));
+    let results = new(h.store.record_calls(h.reporter(), None, vec![Ok(report), Ok(h.call(flow.id))]).await);
+    assert!(results[0].is_err() && results[1].is_ok());
+    assert_eq!(h.take_planned().len(), 1);
+}

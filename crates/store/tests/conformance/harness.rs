@@ -1,0 +1,239 @@
+//! A store in a folder of its own, a clock that the test sets, and a listener that keeps what it hears.
+
+use domain::Timestamp;
+use domain::World;
+use domain::api_key::KeyText;
+use domain::attribution::Attribution;
+use domain::call::{CallStatus, Direction, EndedCall};
+use domain::call_flow::CallFlow;
+use domain::delivery::Attempt;
+use domain::destination::{DestinationSettings, DestinationUrl, FiringMode, HeaderList, SigningSecret};
+use domain::id::{BusinessId, CallFlowId};
+use domain::phone_number::{Country, Party, PhoneNumber};
+use domain::retry::Verdict;
+use domain::secret::Secret;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use store::call::{Recorded, Reporter};
+use store::call_flow::CallFlowSettings;
+use store::idempotency::Answer;
+use store::queue::{CommitListener, Committed, DeliveryChange, Job, Lease, Outcome, Pending, QueueStore};
+use store::seal::Keyring;
+use store::tx::Rules;
+use store::{Store, StoreConfig, StoreResult};
+use tempfile::TempDir;
+
+pub const NOW: i64 = 1_774_880_000_000;
+pub const SECRET: &str = "a secret of at least thirty-two characters";
+
+/// A clock that stands still until it is set, and bytes that never repeat.
+#[derive(Default)]
+pub struct TestWorld {
+    now: AtomicI64,
+    drawn: AtomicU64,
+}
+
+impl TestWorld {
+    pub fn advance(&self, by: Duration) {
+        self.now.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl World for TestWorld {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.load(Ordering::SeqCst))
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        let drawn = self.drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        for (byte, drawn) in bytes.iter_mut().rev().zip(drawn.iter().rev()) {
+            *byte = *drawn;
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Heard {
+    pub commits: Mutex<Vec<Committed>>,
+    pub changes: Mutex<Vec<DeliveryChange>>,
+}
+
+impl CommitListener for Heard {
+    fn committed(&self, mut commits: Vec<Committed>) {
+        self.commits.lock().unwrap().append(&mut commits);
+    }
+
+    fn changed(&self, mut changes: Vec<DeliveryChange>) {
+        self.changes.lock().unwrap().append(&mut changes);
+    }
+}
+
+pub struct Harness {
+    pub store: Store,
+    pub world: Arc<TestWorld>,
+    pub heard: Arc<Heard>,
+    pub business: BusinessId,
+    pub leases: Vec<Lease>,
+    pub folder: TempDir,
+}
+
+impl Harness {
+    pub async fn start() -> Self {
+        let world = Arc::new(TestWorld { now: AtomicI64::new(NOW), drawn: AtomicU64::new(1) });
+        let folder = tempfile::tempdir().unwrap();
+        let heard = Arc::new(Heard::default());
+        let store = open(folder.path(), &world, &heard, SECRET).await.unwrap();
+        let business = store.create_business("Acme".into(), Country::US).await.unwrap().id;
+        let leases = store.adopt_queues().await.unwrap();
+        Self { store, world, heard, business, leases, folder }
+    }
+
+    /// Closes the store and opens it again, as a restart does.
+    pub async fn restart(self) -> Self {
+        let Self { store, world, business, folder, .. } = self;
+        drop(store);
+        let heard = Arc::new(Heard::default());
+        let store = open(folder.path(), &world, &heard, SECRET).await.unwrap();
+        let leases = store.adopt_queues().await.unwrap();
+        Self { store, world, heard, business, leases, folder }
+    }
+
+    pub async fn flow(&self, change: impl FnOnce(&mut CallFlowSettings)) -> CallFlow {
+        let mut settings = settings();
+        change(&mut settings);
+        let secret = SigningSecret::from_secret(Secret::new("whsec_c2VjcmV0"));
+        new(self.store.create_call_flow(self.business, None, settings, secret).await)
+    }
+
+    pub async fn waiting_flow(&self) -> CallFlow {
+        self.flow(|flow| flow.post_call_webhook.firing_mode = FiringMode::WaitForAi).await
+    }
+
+    pub fn reporter(&self) -> Reporter {
+        Reporter { business_id: self.business, key_id: None, reported_by: "api".into() }
+    }
+
+    pub async fn report(&self, call: EndedCall) -> StoreResult<Recorded> {
+        match self.store.record_call(self.reporter(), None, call).await? {
+            Answer::New(recorded) => Ok(recorded),
+            Answer::Repeated(_) => panic!("no key was given"),
+        }
+    }
+
+    /// Reports a call of the flow and takes what was planned for it.
+    pub async fn planned(&self, flow: &CallFlow) -> (Recorded, Pending, Option<Arc<Job>>) {
+        let recorded = self.report(self.call(flow.id)).await.unwrap();
+        let mut planned = self.take_planned();
+        assert_eq!(planned.len(), 1);
+        let (pending, job) = planned.remove(0);
+        (recorded, pending, job)
+    }
+
+    /// What was planned since this was last asked.
+    pub fn take_planned(&self) -> Vec<(Pending, Option<Arc<Job>>)> {
+        let take = |committed| match committed {
+            Committed::Planned(pending, job) => Some((pending, job)),
+            _ => None,
+        };
+        self.heard.commits.lock().unwrap().drain(..).filter_map(take).collect()
+    }
+
+    pub fn call(&self, flow: CallFlowId) -> EndedCall {
+        EndedCall {
+            source_call_id: None,
+            call_flow_id: Some(flow),
+            tracking_number: None,
+            caller_number: Party::parse("+13055559876", Country::US).unwrap(),
+            destination_number: None,
+            direction: Direction::Inbound,
+            status: CallStatus::Completed,
+            duration_seconds: 145,
+            started_at: self.world.now().before(Duration::from_secs(145)),
+            ended_at: self.world.now(),
+            recording: None,
+            recording_expected: None,
+            transcription: None,
+            attribution: Attribution::default(),
+            value_cents: None,
+            cost_cents: None,
+            robo_score: None,
+        }
+    }
+
+    /// An outcome of an attempt that has just ended.
+    pub fn outcome(&self, pending: Pending, attempt: u32, verdict: Verdict) -> Outcome {
+        let failed = verdict != Verdict::Delivered;
+        let status_code = Some(if failed { 503 } else { 200 });
+        Outcome {
+            pending,
+            epoch: self.leases.iter().find(|lease| lease.queue == pending.queue).unwrap().epoch,
+            attempt: Attempt {
+                attempt,
+                started_at: self.world.now(),
+                duration_ms: 40,
+                status_code,
+                error: failed.then(|| "http_503".to_owned()),
+                error_detail: failed.then(|| "It is up but refuses work.".to_owned()),
+                url: "https://hooks.example.com/x".into(),
+                remote_address: Some("192.0.2.1:443".into()),
+                response_headers: vec![("content-type".into(), "text/plain".into())],
+                response_excerpt: Some("ok".into()),
+                repeated: false,
+            },
+            ended_at: self.world.now(),
+            verdict,
+        }
+    }
+}
+
+pub async fn open(
+    folder: &Path,
+    world: &Arc<TestWorld>,
+    heard: &Arc<Heard>,
+    secret: &str,
+) -> StoreResult<Store> {
+    let config = StoreConfig {
+        world: Arc::clone(world) as Arc<dyn World>,
+        keyring: Keyring::new(&Secret::new(secret), &[]),
+        rules: Rules {
+            public_url: "https://calls.example.com".into(),
+            ai_fallback: Duration::from_secs(300),
+        },
+        listener: Arc::clone(heard) as Arc<dyn CommitListener>,
+    };
+    Store::open_sqlite(folder, config).await
+}
+
+pub fn settings() -> CallFlowSettings {
+    CallFlowSettings {
+        name: "Google Ads".into(),
+        source: Some("google".into()),
+        recording: true,
+        ai_enabled: true,
+        post_call_webhook: DestinationSettings {
+            enabled: true,
+            url: DestinationUrl::parse("https://hooks.example.com/x").ok(),
+            firing_mode: FiringMode::Immediate,
+            headers: HeaderList::new(vec![("X-Token".into(), "hush-hush-header".into())]).unwrap(),
+            retry_schedule: None,
+        },
+    }
+}
+
+pub fn number(text: &str) -> PhoneNumber {
+    PhoneNumber::parse(text, Country::US).unwrap()
+}
+
+pub fn key(letter: char) -> KeyText {
+    KeyText::parse(&format!("ch_key_{}", letter.to_string().repeat(43))).unwrap()
+}
+
+#[track_caller]
+pub fn new<T>(answer: StoreResult<Answer<T>>) -> T {
+    match answer.unwrap() {
+        Answer::New(value) => value,
+        Answer::Repeated(_) => panic!("the operation was answered from before"),
+    }
+}

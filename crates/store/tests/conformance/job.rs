@@ -1,0 +1,56 @@
+//! Work on more than 500 rows goes on in steps, also after a restart.
+
+use crate::harness::Harness;
+use domain::delivery::DeliveryStatus;
+use domain::retry::Verdict;
+use store::call_flow::CallFlowSettings;
+use store::delivery::{DeliveryFilter, Redelivered};
+use store::queue::QueueStore;
+
+const CALLS: usize = 1_200;
+
+async fn plan_many(h: &Harness, flow: &domain::call_flow::CallFlow) -> Vec<store::queue::Pending> {
+    let mut planned = Vec::new();
+    while planned.len() < CALLS {
+        let calls = (0..400).map(|_| Ok(h.call(flow.id))).collect();
+        crate::harness::new(h.store.record_calls(h.reporter(), None, calls).await);
+        planned.extend(h.take_planned().into_iter().map(|(pending, _)| pending));
+    }
+    planned
+}
+
+async fn count(h: &Harness, status: DeliveryStatus) -> usize {
+    let filter = DeliveryFilter { status: Some(status), ..DeliveryFilter::default() };
+    h.store.list_deliveries(h.business, filter, None, 10_000).await.unwrap().rows.len()
+}
+
+#[tokio::test]
+async fn a_switched_off_webhook_cancels_a_long_lane_in_steps_that_survive_a_restart() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    plan_many(&h, &flow).await;
+    let mut settings = CallFlowSettings::from(&flow);
+    settings.post_call_webhook.enabled = false;
+    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings)).await.unwrap();
+    assert_eq!(count(&h, DeliveryStatus::Cancelled).await, 500, "one transaction changes no more");
+    let h = h.restart().await;
+    while h.store.run_job_step().await.unwrap() {}
+    assert_eq!(count(&h, DeliveryStatus::Cancelled).await, CALLS);
+}
+
+#[tokio::test]
+async fn many_redeliveries_go_on_in_the_background() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let planned = plan_many(&h, &flow).await;
+    for rows in planned.chunks(500) {
+        let outcomes = rows.iter().map(|pending| h.outcome(*pending, 1, Verdict::Failed)).collect();
+        h.store.record_outcomes(outcomes).await.unwrap();
+    }
+    let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
+    let answer = crate::harness::new(h.store.redeliver_matching(h.business, None, failed).await);
+    assert_eq!(answer, Redelivered { redelivered: CALLS as u64, skipped: 0 });
+    while h.store.run_job_step().await.unwrap() {}
+    assert_eq!(count(&h, DeliveryStatus::Scheduled).await, CALLS);
+    assert_eq!(h.take_planned().len(), CALLS);
+}

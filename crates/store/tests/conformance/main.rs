@@ -1,0 +1,14 @@
+//! What every engine must do: one suite, run against each engine with a real database.
+
+mod business_and_key;
+mod call;
+mod erasure;
+mod firing;
+mod harness;
+mod idempotency;
+mod job;
+mod lane;
+mod outcome;
+mod redelivery;
+mod secret;
+mod source;

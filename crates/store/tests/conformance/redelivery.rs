@@ -1,0 +1,91 @@
+//! Sending again: a new series of the same delivery, from an ended state only.
+
+use crate::harness::{Harness, new};
+use domain::call_flow::CallFlow;
+use domain::delivery::DeliveryStatus;
+use domain::id::DeliveryId;
+use domain::retry::Verdict;
+use store::StoreError;
+use store::call_flow::CallFlowSettings;
+use store::delivery::{DeliveryFilter, Redelivered};
+use store::queue::{PendingKind, Prepared, QueueStore};
+
+async fn ended(h: &Harness, flow: &CallFlow, verdict: Verdict) -> DeliveryId {
+    let (_, pending, _) = h.planned(flow).await;
+    h.store.record_outcomes(vec![h.outcome(pending, 1, verdict)]).await.unwrap();
+    pending.id
+}
+
+#[tokio::test]
+async fn a_redelivery_counts_attempts_on_and_keeps_id_and_body() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let id = ended(&h, &flow, Verdict::Failed).await;
+    let body = h.store.delivery(h.business, id).await.unwrap().body;
+    let delivery = new(h.store.redeliver(h.business, None, id).await);
+    assert_eq!((delivery.status, delivery.attempt_count), (DeliveryStatus::Scheduled, 1));
+    let (pending, _) = h.take_planned().remove(0);
+    assert_eq!((pending.id, pending.kind), (id, PendingKind::Attempt));
+    let Prepared::Send(job) = h.store.prepare(vec![pending]).await.unwrap().remove(0) else { panic!() };
+    assert_eq!((job.attempt, job.attempt_in_series), (2, 1));
+    assert_eq!(Some((*job.body).clone()), body);
+    let again = h.store.redeliver(h.business, None, id).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "it is on its way already");
+}
+
+#[tokio::test]
+async fn what_was_cancelled_while_it_waited_gets_its_body_when_it_is_sent_again() {
+    let h = Harness::start().await;
+    let flow = h.waiting_flow().await;
+    let (_, pending, _) = h.planned(&flow).await;
+    new(h.store.cancel_delivery(h.business, None, pending.id).await);
+    new(h.store.redeliver(h.business, None, pending.id).await);
+    let (again, _) = h.take_planned().remove(0);
+    let Prepared::Send(job) = h.store.prepare(vec![again]).await.unwrap().remove(0) else { panic!() };
+    assert!(!job.body.as_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn a_switched_off_webhook_cannot_be_sent_to_again() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let id = ended(&h, &flow, Verdict::Failed).await;
+    let mut settings = CallFlowSettings::from(&flow);
+    settings.post_call_webhook.enabled = false;
+    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings)).await.unwrap();
+    assert!(matches!(h.store.redeliver(h.business, None, id).await, Err(StoreError::Conflict(_))));
+    let filter = DeliveryFilter { call_flow_id: Some(flow.id), ..DeliveryFilter::default() };
+    let counted = h.store.count_redeliverable(h.business, filter).await.unwrap();
+    assert_eq!(counted, Redelivered { redelivered: 0, skipped: 1 });
+}
+
+#[tokio::test]
+async fn all_that_failed_are_sent_again_and_what_is_under_way_is_skipped() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    for verdict in [Verdict::Failed, Verdict::Failed, Verdict::Delivered] {
+        ended(&h, &flow, verdict).await;
+    }
+    h.planned(&flow).await;
+    let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
+    let expected = Redelivered { redelivered: 2, skipped: 0 };
+    assert_eq!(h.store.count_redeliverable(h.business, failed.clone()).await.unwrap(), expected);
+    assert_eq!(new(h.store.redeliver_matching(h.business, None, failed.clone()).await), expected);
+    assert_eq!(h.take_planned().len(), 2);
+    let all = DeliveryFilter { call_flow_id: Some(flow.id), ..DeliveryFilter::default() };
+    let counted = h.store.count_redeliverable(h.business, all).await.unwrap();
+    assert_eq!(counted, Redelivered { redelivered: 1, skipped: 3 });
+}
+
+#[tokio::test]
+async fn another_businesss_delivery_is_not_there() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let id = ended(&h, &flow, Verdict::Failed).await;
+    let other = h.store.create_business("Other".into(), domain::phone_number::Country::US).await.unwrap().id;
+    assert!(matches!(h.store.redeliver(other, None, id).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(h.store.cancel_delivery(other, None, id).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(h.store.delivery(other, id).await, Err(StoreError::NotFound(_))));
+    let everything = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
+    assert_eq!(h.store.count_redeliverable(other, everything).await.unwrap(), Redelivered::default());
+}
