@@ -106,7 +106,7 @@ impl Store {
         self.write(move |tx| {
             let before = find(tx, business_id, id)?.ok_or(StoreError::NotFound("call flow"))?;
             let settings = change(&before.flow)?;
-            update(tx, &before, settings)
+            update(tx, &before, &settings)
         })
         .await
     }
@@ -210,11 +210,11 @@ fn create(
     })
 }
 
-fn update(tx: &mut Tx<'_>, before: &OpenFlow, settings: CallFlowSettings) -> StoreResult<CallFlow> {
+fn update(tx: &mut Tx<'_>, before: &OpenFlow, settings: &CallFlowSettings) -> StoreResult<CallFlow> {
     let flow = &before.flow;
     let mut destination = (*before.destination).clone();
     destination.settings = settings.post_call_webhook.clone();
-    save(tx, &destination, &settings)?;
+    save(tx, &destination, settings)?;
     if flow.post_call_webhook.settings.enabled && !settings.post_call_webhook.enabled {
         cancel_lane(tx, flow.business_id, destination.id, "the webhook was switched off")?;
     } else if flow.ai_enabled && !settings.ai_enabled {

@@ -103,10 +103,18 @@ impl Stored {
             call_flow_id: self.call_flow_id,
             settings: DestinationSettings {
                 enabled: self.enabled,
-                url: self.url.as_deref().map(DestinationUrl::parse).transpose().map_err(corrupt)?,
+                url: self
+                    .url
+                    .as_deref()
+                    .map(DestinationUrl::parse)
+                    .transpose()
+                    .map_err(|refused| corrupt(&refused))?,
                 firing_mode: if self.wait_for_ai { FiringMode::WaitForAi } else { FiringMode::Immediate },
-                headers: HeaderList::new(headers).map_err(corrupt)?,
-                retry_schedule: delays.map(RetrySchedule::new).transpose().map_err(corrupt)?,
+                headers: HeaderList::new(headers).map_err(|refused| corrupt(&refused))?,
+                retry_schedule: delays
+                    .map(RetrySchedule::new)
+                    .transpose()
+                    .map_err(|refused| corrupt(&refused))?,
             },
             signing: SigningSecrets { current: secret(&self.signing_sealed)?, previous },
         })
@@ -159,6 +167,6 @@ pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> StoreResu
     serde_json::from_str(text).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-fn corrupt(refused: domain::Invalid) -> StoreError {
+fn corrupt(refused: &domain::Invalid) -> StoreError {
     StoreError::Corrupt(refused.to_string())
 }

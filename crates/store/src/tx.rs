@@ -88,6 +88,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Seals a text.
+    #[must_use]
     pub fn seal(&self, text: &str) -> Vec<u8> {
         self.keyring().seal(text.as_bytes(), self.random())
     }

@@ -104,8 +104,8 @@ pub(crate) fn read(row: &dyn Row, keyring: &Keyring) -> StoreResult<Call> {
         call_flow_name: row.opt_text(5)?,
         number_id: row.opt_id(6)?,
         tracking_number: row.opt_word(7, |text| PhoneNumber::parse(text, Country::US).ok())?,
-        caller_number: row.word(8, stored_party)?,
-        destination_number: row.opt_word(9, stored_party)?,
+        caller_number: row.text(8).map(stored_party)?,
+        destination_number: row.opt_text(9)?.map(stored_party),
         direction: row.word(10, Direction::from_word)?,
         status: row.word(11, CallStatus::from_word)?,
         duration_seconds: row.number(12)?,
@@ -124,10 +124,10 @@ pub(crate) fn read(row: &dyn Row, keyring: &Keyring) -> StoreResult<Call> {
 }
 
 /// A party was read by its country when it came in: what has a `+` is a number, all else a word.
-fn stored_party(text: &str) -> Option<Party> {
-    match PhoneNumber::parse(text, Country::US) {
-        Ok(number) if text.starts_with('+') => Some(Party::Number(number)),
-        _ => Some(Party::Word(text.to_owned())),
+fn stored_party(text: String) -> Party {
+    match PhoneNumber::parse(&text, Country::US) {
+        Ok(number) if text.starts_with('+') => Party::Number(number),
+        _ => Party::Word(text),
     }
 }
 

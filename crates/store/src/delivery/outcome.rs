@@ -76,17 +76,12 @@ fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRes
         status,
         attempt_count: attempt.attempt,
     });
-    match next_attempt_at {
-        Some(due_at) => {
-            let next =
-                Pending { kind: PendingKind::Attempt, due_at, version: pending.version + 1, ..pending };
-            Ok(OutcomeApplied::Next(next))
-        }
-        None => {
-            tally.add(pending.business_id, call_flow_id, outcome.ended_at, status, attempt.duration_ms);
-            Ok(OutcomeApplied::Ended)
-        }
+    if let Some(due_at) = next_attempt_at {
+        let next = Pending { kind: PendingKind::Attempt, due_at, version: pending.version + 1, ..pending };
+        return Ok(OutcomeApplied::Next(next));
     }
+    tally.add(pending.business_id, call_flow_id, outcome.ended_at, status, attempt.duration_ms);
+    Ok(OutcomeApplied::Ended)
 }
 
 /// The delivery is not as it was sent: it was cancelled, sent again, erased, or this outcome is on record already.

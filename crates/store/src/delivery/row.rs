@@ -42,8 +42,9 @@ pub(crate) fn read(row: &dyn Row) -> StoreResult<Delivery> {
 
 /// A delivery's id holds the time at which it was made: the first 48 bits of a `UUIDv7`.
 fn created_at(id: DeliveryId) -> Timestamp {
-    let [a, b, c, d, e, f, ..] = *id.as_bytes();
-    Timestamp::from_millis(i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    let mut millis = [0; 8];
+    millis[2..].copy_from_slice(&id.as_bytes()[..6]);
+    Timestamp::from_millis(i64::from_be_bytes(millis))
 }
 
 /// A delivery with what its next attempt needs, read together with its destination.

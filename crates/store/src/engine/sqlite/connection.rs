@@ -150,6 +150,7 @@ impl Row for SqliteRow<'_> {
 }
 
 /// What an error of SQLite means to the caller of an operation.
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err by name, forty times")]
 pub fn translate(error: rusqlite::Error) -> StoreError {
     let rusqlite::Error::SqliteFailure(failure, message) = &error else {
         return StoreError::Corrupt(error.to_string());
