@@ -1,2 +1,8 @@
-//! x
-fn main() {}
+//! The program: reads the command line and runs one of its commands.
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    callhook::cli::Cli::parse().run()
+}

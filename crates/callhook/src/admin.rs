@@ -1,0 +1,290 @@
+//! What the operator does on the command line: businesses and keys.
+//!
+//! One process owns a data folder. Where a server runs, it does the work: the command asks it through a socket in the folder that
+//! only the folder's owner can open. Where none runs, the command opens the store itself.
+
+use crate::config::{Config, ConfigError};
+use crate::system::System;
+use domain::api_key::{KeyText, Role};
+use domain::limits::NAME_CHARS_MAX;
+use domain::{Invalid, World, text};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::queue::{CommitListener, Committed, DeliveryChange};
+use store::seal::Keyring;
+use store::tx::Rules;
+use store::{Store, StoreConfig, StoreError};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+/// Bytes of one request or answer.
+const LINE_BYTES_MAX: u64 = 1_048_576;
+/// The socket in the data folder.
+const SOCKET_NAME: &str = "callhook.sock";
+
+/// What is asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Make a business.
+    CreateBusiness {
+        /// Its name.
+        name: String,
+        /// How its numbers without `+` are read.
+        default_country: String,
+    },
+    /// All businesses.
+    ListBusinesses,
+    /// Rename a business.
+    RenameBusiness {
+        /// Its name now.
+        name: String,
+        /// Its name from now on.
+        new_name: String,
+    },
+    /// Make a key.
+    CreateKey {
+        /// The business's name.
+        business: String,
+        /// What the key is called.
+        name: String,
+        /// What it allows.
+        role: String,
+    },
+    /// A business's keys.
+    ListKeys {
+        /// The business's name.
+        business: String,
+    },
+    /// Revoke a key.
+    RevokeKey {
+        /// The business's name.
+        business: String,
+        /// The key's id.
+        id: String,
+    },
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// The businesses that were made, renamed or listed.
+    Businesses(Vec<BusinessLine>),
+    /// A key in clear, this once.
+    Key {
+        /// The whole key.
+        text: String,
+    },
+    /// A business's keys.
+    Keys(Vec<KeyLine>),
+    /// It is done.
+    Done,
+}
+
+/// A business on a line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BusinessLine {
+    /// The payload's `business_id`.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// How its numbers without `+` are read.
+    pub default_country: String,
+}
+
+/// A key on a line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyLine {
+    /// Names it for its revocation.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// What it allows.
+    pub role: String,
+    /// Its first characters.
+    pub hint: String,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// Why it could not be done, in one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct AdminError(String);
+
+macro_rules! admin_errors {
+    ($($error:ty),+) => {$(
+        impl From<$error> for AdminError {
+            fn from(error: $error) -> Self {
+                Self(error.to_string())
+            }
+        }
+    )+};
+}
+admin_errors!(StoreError, Invalid, ConfigError, std::io::Error, serde_json::Error);
+
+/// Does it: through the server that runs on the folder, or else in this process.
+pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError> {
+    if let Ok(stream) = UnixStream::connect(socket_path(&config.data_dir)).await {
+        return ask_server(stream, &request).await;
+    }
+    let world: Arc<dyn World> = Arc::new(System);
+    let key = config.secret_key(world.random())?;
+    let store = StoreConfig {
+        world: Arc::clone(&world),
+        keyring: Keyring::new(&key, &config.previous_secret_keys),
+        rules: Rules { public_url: String::new(), ai_fallback: config.ai_fallback },
+        listener: Arc::new(NobodyListens),
+    };
+    let store = Store::open_sqlite(&config.data_dir, store).await?;
+    perform(&store, &*world, request).await
+}
+
+/// Carries out a request on an open store.
+pub async fn perform(store: &Store, world: &dyn World, request: Request) -> Result<Answer, AdminError> {
+    match request {
+        Request::CreateBusiness { name, default_country } => {
+            let name = text::line(&name, NAME_CHARS_MAX)?;
+            let business = store.create_business(name, default_country.parse()?).await?;
+            Ok(Answer::Businesses(vec![business.into()]))
+        }
+        Request::ListBusinesses => {
+            Ok(Answer::Businesses(store.list_businesses().await?.into_iter().map(Into::into).collect()))
+        }
+        Request::RenameBusiness { name, new_name } => {
+            let new_name = text::line(&new_name, NAME_CHARS_MAX)?;
+            Ok(Answer::Businesses(vec![store.rename_business(name, new_name).await?.into()]))
+        }
+        Request::CreateKey { business, name, role } => {
+            let role: Role = role.parse()?;
+            let name = text::line(&name, NAME_CHARS_MAX)?;
+            let business = business_named(store, business).await?;
+            let key = crate::app::api_key::new_key_text(world);
+            store.create_api_key(business.id, None, name, role, key.clone()).await?;
+            Ok(Answer::Key { text: key.reveal().to_owned() })
+        }
+        Request::ListKeys { business } => {
+            let business = business_named(store, business).await?;
+            let page = store.list_api_keys(business.id, None, usize::from(u16::MAX)).await?;
+            Ok(Answer::Keys(page.rows.into_iter().map(Into::into).collect()))
+        }
+        Request::RevokeKey { business, id } => {
+            let business = business_named(store, business).await?;
+            store.revoke_api_key(business.id, id.parse()?).await?;
+            Ok(Answer::Done)
+        }
+    }
+}
+
+/// Makes sure of the business `default` with this admin key.
+pub async fn bootstrap(store: &Store, key: &str) -> Result<(), AdminError> {
+    let key = KeyText::parse(key).map_err(|refused| AdminError(format!("--bootstrap-api-key {}", refused.reason)))?;
+    let business = store.ensure_business("default".to_owned(), domain::phone_number::Country::US).await?;
+    Ok(store.ensure_api_key(business.id, "bootstrap".to_owned(), key).await?)
+}
+
+/// Makes the first business and its first key where there is no business yet; the key is to be shown once.
+pub async fn first_key(store: &Store, world: &dyn World) -> Result<Option<KeyText>, AdminError> {
+    if !store.list_businesses().await?.is_empty() {
+        return Ok(None);
+    }
+    let business = store.create_business("default".to_owned(), domain::phone_number::Country::US).await?;
+    let key = crate::app::api_key::new_key_text(world);
+    store.create_api_key(business.id, None, "first key".to_owned(), Role::Admin, key.clone()).await?;
+    Ok(Some(key))
+}
+
+async fn business_named(store: &Store, name: String) -> Result<domain::business::Business, AdminError> {
+    match store.business_by_name(name.clone()).await {
+        Err(StoreError::NotFound(_)) => {
+            Err(AdminError(format!("there is no business named {name:?}: see `callhook businesses list`")))
+        }
+        found => Ok(found?),
+    }
+}
+
+/// Nothing that this file does plans a delivery.
+struct NobodyListens;
+
+impl CommitListener for NobodyListens {
+    fn committed(&self, _: Vec<Committed>) {}
+    fn changed(&self, _: Vec<DeliveryChange>) {}
+}
+
+/// Opens the socket through which commands ask a running server.
+pub fn listen(data_dir: &Path) -> std::io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = socket_path(data_dir);
+    // The folder's lock is held: a socket that lies there belongs to a process that has ended.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers commands until the future is dropped.
+pub async fn answer_commands(listener: UnixListener, store: Arc<Store>, world: Arc<dyn World>) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "A command could not be taken");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        let (store, world) = (Arc::clone(&store), Arc::clone(&world));
+        tokio::spawn(async move {
+            if let Err(error) = answer_command(stream, &store, &*world).await {
+                tracing::warn!(%error, "A command broke off");
+            }
+        });
+    }
+}
+
+async fn answer_command(stream: UnixStream, store: &Store, world: &dyn World) -> Result<(), AdminError> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    let answer = perform(store, world, serde_json::from_str(&line)?).await.map_err(|error| error.to_string());
+    write.write_all(serde_json::to_string(&answer)?.as_bytes()).await?;
+    Ok(write.shutdown().await?)
+}
+
+async fn ask_server(stream: UnixStream, request: &Request) -> Result<Answer, AdminError> {
+    let (read, mut write) = stream.into_split();
+    write.write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes()).await?;
+    let mut text = String::new();
+    read.take(LINE_BYTES_MAX).read_to_string(&mut text).await?;
+    let answer: Result<Answer, String> = serde_json::from_str(&text)?;
+    answer.map_err(AdminError)
+}
+
+fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join(SOCKET_NAME)
+}
+
+impl From<domain::business::Business> for BusinessLine {
+    fn from(business: domain::business::Business) -> Self {
+        Self {
+            id: business.id.to_string(),
+            name: business.name,
+            default_country: business.default_country.to_string(),
+        }
+    }
+}
+
+impl From<domain::api_key::ApiKey> for KeyLine {
+    fn from(key: domain::api_key::ApiKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            name: key.name,
+            role: key.role.as_str().to_owned(),
+            hint: key.hint,
+            revoked: key.revoked_at.is_some(),
+        }
+    }
+}

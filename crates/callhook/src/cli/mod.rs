@@ -1,0 +1,123 @@
+//! The command line: what it takes, and one file for each command.
+
+mod business;
+mod demo;
+mod key;
+mod serve;
+
+use crate::config::{Config, Settings};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Send call data to Zapier, Slack, a CRM or any URL after every phone call.
+#[derive(Debug, Parser)]
+#[command(name = "callhook", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(Common),
+    /// See it work: a server, a receiver and some forty calls on a throw-away folder
+    Demo(demo::Demo),
+    /// Make, list and rename businesses (tenants)
+    #[command(subcommand)]
+    Businesses(business::Businesses),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(key::Keys),
+    /// Print the OpenAPI document of the HTTP API
+    Openapi,
+    /// Print completions for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What every command that opens a store takes.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// TOML file with these settings, names with underscores (`public_url = "…"`)
+    #[arg(long, env = "CALLHOOK_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Common {
+    /// The settings, checked and completed.
+    fn config(self) -> Result<Config, Failure> {
+        let settings = match &self.config {
+            Some(path) => self.settings.or_file(path)?,
+            None => self.settings,
+        };
+        Ok(settings.check()?)
+    }
+}
+
+/// What stops a command, in one sentence for standard error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(String);
+
+impl Failure {
+    /// A failure that is said in these words.
+    pub fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
+
+macro_rules! failures {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self(error.to_string())
+            }
+        }
+    )+};
+}
+failures!(crate::config::ConfigError, crate::admin::AdminError, crate::server::ServerError, store::StoreError, std::io::Error);
+
+impl Cli {
+    /// Runs the command; what stops it goes to standard error in one sentence.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let ran = match self.command {
+            Command::Serve(common) => serve::run(common),
+            Command::Demo(demo) => demo.run(),
+            Command::Businesses(businesses) => businesses.run(),
+            Command::Keys(keys) => keys.run(),
+            Command::Openapi => print(&crate::api::openapi_json()),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "callhook", &mut std::io::stdout());
+                Ok(())
+            }
+        };
+        match ran {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("callhook: {failure}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Prints a line; a reader that has gone (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The runtime of a command.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+}
