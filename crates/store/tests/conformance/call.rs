@@ -10,6 +10,7 @@ use store::StoreError;
 use store::call::{CallCorrection, CallFilter};
 use store::number::NumberSettings;
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields that it fills are options")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -148,7 +149,7 @@ async fn filters_narrow_the_list_and_pages_are_stable_while_calls_arrive() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;
     for minute in 0..10 {
-        h.world.advance(Duration::from_secs(60));
+        h.world.advance(Duration::from_mins(1));
         let status = if minute % 2 == 0 { CallStatus::Completed } else { CallStatus::Busy };
         h.report(EndedCall { status, duration_seconds: minute * 10, ..h.call(flow.id) }).await.unwrap();
     }

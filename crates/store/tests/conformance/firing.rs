@@ -55,7 +55,7 @@ async fn a_waiting_delivery_fires_when_ai_is_done_with_what_it_found() {
     assert!(job.is_none());
     assert_eq!(
         (pending.kind, pending.due_at),
-        (PendingKind::Fallback, h.world.now().after(Duration::from_secs(300)))
+        (PendingKind::Fallback, h.world.now().after(Duration::from_mins(5)))
     );
     h.store.finish_analysis(h.business, recorded.call.id, analysis()).await.unwrap();
     let (due, job) = h.take_planned().remove(0);
@@ -77,7 +77,7 @@ async fn ai_and_the_fallback_in_the_same_instant_fire_once_whoever_is_first() {
         let h = Harness::start().await;
         let flow = h.waiting_flow().await;
         let (recorded, pending, _) = h.planned(&flow).await;
-        h.world.advance(Duration::from_secs(300));
+        h.world.advance(Duration::from_mins(5));
         let mut fired = 0;
         for step in [fallback_first, !fallback_first] {
             if step {

@@ -197,10 +197,7 @@ pub async fn open(
     let config = StoreConfig {
         world: Arc::clone(world) as Arc<dyn World>,
         keyring: Keyring::new(&Secret::new(secret), &[]),
-        rules: Rules {
-            public_url: "https://calls.example.com".into(),
-            ai_fallback: Duration::from_secs(300),
-        },
+        rules: Rules { public_url: "https://calls.example.com".into(), ai_fallback: Duration::from_mins(5) },
         listener: Arc::clone(heard) as Arc<dyn CommitListener>,
     };
     Store::open_sqlite(folder, config).await

@@ -7,6 +7,7 @@ use store::StoreError;
 use store::call::{CallFilter, Recorded};
 use store::idempotency::{Answer, Once, Render, StoredResponse};
 
+#[expect(clippy::unnecessary_wraps, reason = "the operation takes an option")]
 fn once(key: &str, body: u8) -> Option<(Once, Render<Recorded>)> {
     let once = Once { key: key.into(), request_hash: [body; 32] };
     let render =
@@ -34,9 +35,9 @@ async fn a_key_is_free_again_after_24_hours_and_upkeep_removes_it() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;
     report(&h, h.call(flow.id), "k1", 1).await.unwrap();
-    h.world.advance(Duration::from_secs(24 * 3_600));
+    h.world.advance(Duration::from_hours(24));
     assert!(matches!(report(&h, h.call(flow.id), "k1", 2).await.unwrap(), Answer::New(_)));
-    h.world.advance(Duration::from_secs(24 * 3_600 + 1));
+    h.world.advance(Duration::from_hours(24) + Duration::from_secs(1));
     assert!(!h.store.run_upkeep_step().await.unwrap());
     let found =
         h.store.find_response(h.business, Once { key: "k1".into(), request_hash: [9; 32] }).await.unwrap();

@@ -115,7 +115,7 @@ async fn what_ended_is_counted() {
     let (_, pending, _) = h.planned(&flow).await;
     new(h.store.cancel_delivery(h.business, None, pending.id).await);
     h.planned(&flow).await;
-    let since = h.world.now().before(Duration::from_secs(3_600));
+    let since = h.world.now().before(Duration::from_hours(1));
     let statistics = h.store.delivery_statistics(h.business, since, Some(flow.id), 1).await.unwrap();
     let ended = ["delivered", "failed", "cancelled"].map(|status| statistics.ended.get(status).copied());
     assert_eq!(ended, [Some(2), Some(1), Some(1)]);
