@@ -1,0 +1,76 @@
+//! What goes on beside requests and deliveries: jobs in steps, calls whose legs are waited for, upkeep, commands.
+
+use crate::app::{App, source};
+use crate::admin;
+use std::sync::Arc;
+use std::time::Duration;
+use store::StoreError;
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+
+/// How often jobs are looked for. A job's first step runs in the commit that asks for it.
+const JOBS_EVERY: Duration = Duration::from_millis(500);
+/// How often calls are looked for whose legs were waited for long enough: a fraction of the shortest wait.
+const LEGS_EVERY: Duration = Duration::from_millis(250);
+/// How often what is past its time is removed.
+const UPKEEP_EVERY: Duration = Duration::from_mins(10);
+
+/// The running tasks.
+pub struct Background(JoinSet<()>);
+
+/// Starts them.
+pub fn start(app: &Arc<App>, commands: Option<UnixListener>) -> Background {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(jobs(Arc::clone(app)));
+    tasks.spawn(legs(Arc::clone(app)));
+    tasks.spawn(upkeep(Arc::clone(app)));
+    if let Some(listener) = commands {
+        tasks.spawn(admin::answer_commands(listener, Arc::clone(&app.store), Arc::clone(&app.world)));
+    }
+    Background(tasks)
+}
+
+impl Background {
+    /// Ends them. Each works in steps that are whole in the store, so that it can end anywhere.
+    pub async fn stop(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+async fn jobs(app: Arc<App>) {
+    let mut interval = tokio::time::interval(JOBS_EVERY);
+    loop {
+        interval.tick().await;
+        while heard(app.store.run_job_step().await, "A job's step failed and is tried again") {
+            // Between two steps others have their turn.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn legs(app: Arc<App>) {
+    let mut interval = tokio::time::interval(LEGS_EVERY);
+    loop {
+        interval.tick().await;
+        let done = source::run_due(&app).await.map(|()| false);
+        heard(done, "Calls whose legs were waited for could not be ended and are tried again");
+    }
+}
+
+async fn upkeep(app: Arc<App>) {
+    let mut interval = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        interval.tick().await;
+        while heard(app.store.run_upkeep_step().await, "A step of upkeep failed and is tried again") {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Whether there is more to do; a failure is logged and waits for the next round.
+fn heard(done: Result<bool, StoreError>, failed: &str) -> bool {
+    done.unwrap_or_else(|error| {
+        tracing::warn!(%error, "{failed}");
+        false
+    })
+}

@@ -1,0 +1,151 @@
+//! `callhook demo`: all of it alive within seconds, on a throw-away folder.
+//!
+//! A server, a receiver that sometimes fails, hangs and redirects, and some forty calls that come in through the public API and by
+//! signed Twilio callbacks. Nothing is faked: what the table shows was read from the server's own API.
+
+mod cast;
+mod client;
+mod receiver;
+mod stage;
+mod table;
+
+use super::{Failure, block_on, print};
+use crate::config::{Config, LogFormat};
+use crate::server::Server;
+use client::Client;
+use domain::retry::RetrySchedule;
+use stage::Stage;
+use std::time::Duration;
+use table::Table;
+use tokio::sync::oneshot;
+
+/// Longer than every retry, time-out and fallback of the demo together.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
+
+/// What the demo can be told.
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// End when everything is settled; the exit code is 0 only if every delivery ended as it had to
+    #[arg(long)]
+    once: bool,
+}
+
+impl Demo {
+    /// Plays the calls; without `--once` it serves on until Ctrl-C.
+    pub fn run(self) -> Result<(), Failure> {
+        block_on(self.play())
+    }
+
+    async fn play(self) -> Result<(), Failure> {
+        let folder = tempfile::Builder::new().prefix("callhook-demo-").tempdir()?;
+        let receiver = receiver::start().await?;
+        let key = crate::app::api_key::new_key_text(&crate::system::System);
+        let config = config(folder.path(), key.reveal())?;
+        crate::logging::start(config.log_format, &config.log_level)?;
+        let server = Server::start(config).await?;
+        let base = server.base_url();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        let client = Client::new(&base, key.reveal());
+        print(&format!("callhook listens on {base}, the receiver on {receiver}.\n"))?;
+        let verdict = perform(&client, &receiver).await?;
+        if self.once {
+            let _ = stop.send(());
+            serving.await.map_err(|error| Failure::new(error.to_string()))??;
+            return verdict;
+        }
+        print(&farewell(&base, key.reveal()))?;
+        tokio::signal::ctrl_c().await?;
+        let _ = stop.send(());
+        serving.await.map_err(|error| Failure::new(error.to_string()))??;
+        Ok(())
+    }
+}
+
+async fn perform(client: &Client, receiver: &str) -> Result<Result<(), Failure>, Failure> {
+    let stage = Stage::set(client, receiver).await?;
+    let mut table = Table::new(stage.flow_names());
+    let cast = cast::calls();
+    let total = cast.len();
+    let playing = stage.play(client, cast);
+    tokio::pin!(playing);
+    let mut played = None;
+    let mut refresh = tokio::time::interval(Duration::from_millis(200));
+    let give_up = tokio::time::sleep(SETTLE_MAX);
+    tokio::pin!(give_up);
+    loop {
+        tokio::select! {
+            ended = &mut playing, if played.is_none() => played = Some(ended?),
+            _ = refresh.tick() => {
+                let deliveries = client.list("/webhook-deliveries?limit=500", "webhook_deliveries").await?;
+                table.show(&deliveries)?;
+                if played.is_some() && table.is_settled() && stage.all_arrived(client, total).await? {
+                    break;
+                }
+            }
+            () = &mut give_up => break,
+        }
+    }
+    let expected = played.ok_or_else(|| Failure::new("the calls could not be played within a minute"))?;
+    table.finish()?;
+    summary(client, &expected).await
+}
+
+/// Says how everything ended, and whether it was as it had to be.
+async fn summary(client: &Client, expected: &stage::Expected) -> Result<Result<(), Failure>, Failure> {
+    let deliveries = client.list("/webhook-deliveries?limit=500", "webhook_deliveries").await?;
+    let calls = client.list("/calls?limit=500", "calls").await?;
+    let wrong = expected.compare(&calls, &deliveries);
+    let count = |status: &str| deliveries.iter().filter(|delivery| delivery["status"] == status).count();
+    let attempts: u64 = deliveries.iter().filter_map(|delivery| delivery["attempt_count"].as_u64()).sum();
+    print(&format!(
+        "\n{} calls, {} deliveries in {attempts} attempts: ✓ {} delivered, ✕ {} failed, {} cancelled, {} calls without a destination.",
+        calls.len(),
+        deliveries.len(),
+        count("delivered"),
+        count("failed"),
+        count("cancelled"),
+        calls.len() - deliveries.len().min(calls.len()),
+    ))?;
+    for line in &wrong {
+        print(&format!("✕ {line}"))?;
+    }
+    if wrong.is_empty() {
+        print("✓ Every delivery ended as it had to.")?;
+        return Ok(Ok(()));
+    }
+    Ok(Err(Failure::new(format!("{} deliveries did not end as they had to", wrong.len()))))
+}
+
+fn farewell(base: &str, key: &str) -> String {
+    format!(
+        "\nIt serves on until Ctrl-C. Try next:\n\n\
+         curl -H 'Authorization: Bearer {key}' '{base}/api/v1/webhook-deliveries?status=failed'\n\
+         curl -H 'Authorization: Bearer {key}' '{base}/api/v1/calls?qualified=true'\n\
+         curl -H 'Authorization: Bearer {key}' -X POST -H 'Content-Type: application/json' \
+         -d '{{\"filter\": {{\"status\": \"failed\"}}, \"dry_run\": true}}' '{base}/api/v1/webhook-deliveries/redeliver'\n"
+    )
+}
+
+/// Short delays, so that a minute shows what takes hours.
+fn config(folder: &std::path::Path, key: &str) -> Result<Config, Failure> {
+    let schedule = RetrySchedule::new(vec![1, 2]).map_err(|refused| Failure::new(refused.reason))?;
+    let loopback = "127.0.0.0/8".parse().map_err(|_| Failure::new("127.0.0.0/8 is no network"))?;
+    let random: [u8; 32] = (&crate::system::System as &dyn domain::World).random();
+    Ok(Config {
+        listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        data_dir: folder.to_owned(),
+        public_url: None,
+        allow_networks: vec![loopback],
+        retry_schedule: schedule,
+        response_timeout: Duration::from_secs(2),
+        ai_fallback: Duration::from_secs(4),
+        secret_key: Some(domain::secret::Secret::new(random.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))),
+        previous_secret_keys: Vec::new(),
+        bootstrap_api_key: Some(domain::secret::Secret::new(key)),
+        log_format: LogFormat::Text,
+        log_level: "error".to_owned(),
+    })
+}

@@ -1,0 +1,21 @@
+//! The log: to standard error, as lines for people or for machines. What never goes in is said in `docs/logging.md`.
+
+use crate::config::{ConfigError, LogFormat};
+use std::io;
+use tracing_subscriber::EnvFilter;
+
+/// Libraries below this log host names and frames in detail: they are heard from `warn` on, whatever else is asked for by a level.
+const LIBRARIES: &str = "hickory_resolver=warn,hickory_net=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,rustls=warn";
+
+/// Starts the log. A second start in one process keeps the first.
+pub fn start(format: LogFormat, level: &str) -> Result<(), ConfigError> {
+    let filter = EnvFilter::try_new(format!("{LIBRARIES},{level}"))
+        .map_err(|error| ConfigError(format!("--log-level is wrong: {error}")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // The only failure is a log that was started before.
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! The server: everything started in order, run until told to stop, stopped in the reverse order.
+
+use crate::admin::{self, AdminError};
+use crate::app::App;
+use crate::config::{Config, ConfigError, write_private};
+use crate::network::Network;
+use crate::system::{Monotonic, System};
+use crate::{api, background};
+use delivery::dispatcher::{Dispatcher, DispatcherConfig};
+use delivery::sender::{AddressGuard, Sender, SenderConfig};
+use domain::World;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use store::seal::Keyring;
+use store::tx::Rules;
+use store::{Store, StoreConfig, StoreError};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{broadcast, watch};
+
+/// Hints of changes that a slow listener may be behind.
+const CHANGES_HELD_MAX: usize = 4_096;
+/// How long requests in flight are waited for at a stop; attempts in flight have their own bound.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// The file of the first key where no terminal could show it.
+const FIRST_KEY_FILE: &str = "first-api-key";
+
+/// A server that has been started and takes no requests yet.
+pub struct Server {
+    listener: TcpListener,
+    commands: Option<UnixListener>,
+    app: Arc<App>,
+    dispatcher: Dispatcher,
+    stopping: watch::Sender<bool>,
+}
+
+/// What stops a start, in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Nobody can listen there.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The first business or key cannot be made.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The machine refuses.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Server {
+    /// Binds the address, opens the store, takes up what is pending.
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
+        let address = config.listen;
+        let listener = TcpListener::bind(address).await.map_err(|error| ServerError::Listen { address, error })?;
+        let public_url = match &config.public_url {
+            Some(url) => url.clone(),
+            None => format!("http://{}", listener.local_addr()?),
+        };
+        let world: Arc<dyn World> = Arc::new(System);
+        let key = config.secret_key(world.random())?;
+        let (changes, _) = broadcast::channel(CHANGES_HELD_MAX);
+        let (listener_of_commits, handed_over) = delivery::dispatcher::handover(changes.clone());
+        let store = StoreConfig {
+            world: Arc::clone(&world),
+            keyring: Keyring::new(&key, &config.previous_secret_keys),
+            rules: Rules { public_url: public_url.clone(), ai_fallback: config.ai_fallback },
+            listener: listener_of_commits,
+        };
+        let store = Arc::new(Store::open_sqlite(&config.data_dir, store).await?);
+        prepare_keys(&config, &store, &*world).await?;
+        let network = Arc::new(network(&config, &world));
+        let dispatcher = Dispatcher::start(
+            DispatcherConfig { retry_schedule: config.retry_schedule.clone(), ..DispatcherConfig::default() },
+            Arc::clone(&store),
+            Arc::clone(&network),
+            Arc::new(Monotonic::start()),
+            handed_over,
+        )
+        .await?;
+        let (stopping, shutdown) = watch::channel(false);
+        let check = Arc::clone(&network);
+        let app = Arc::new(App {
+            store,
+            world,
+            public_url,
+            address_check: Arc::new(move |url| check.check(url)),
+            outbound: network,
+            changes,
+            shutdown,
+        });
+        let commands = listen_to_commands(&config.data_dir);
+        Ok(Self { listener, commands, app, dispatcher, stopping })
+    }
+
+    /// `http://` and the address that is listened on.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        self.listener.local_addr().map_or_else(|_| String::new(), |address| format!("http://{address}"))
+    }
+
+    /// Serves until `stop`; then takes no new requests, finishes what is in flight, and closes the store.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
+        let Self { listener, commands, app, dispatcher, stopping } = self;
+        tracing::info!(address = %listener.local_addr()?, public_url = app.public_url, "callhook listens");
+        let background = background::start(&app, commands);
+        let mut shutdown = app.shutdown.clone();
+        let serving = axum::serve(listener, api::router(Arc::clone(&app))).with_graceful_shutdown(async move {
+            // An error means that the sender is gone, and that is a stop as well.
+            let _ = shutdown.wait_for(|stopping| *stopping).await;
+        });
+        let serving = tokio::spawn(serving.into_future());
+        stop.await;
+        tracing::info!("callhook stops: it finishes what is in flight");
+        stopping.send_replace(true);
+        if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
+            tracing::warn!("Some requests were still open and are cut off");
+        }
+        dispatcher.stop().await;
+        background.stop().await;
+        drop(app);
+        tracing::info!("callhook has stopped");
+        Ok(())
+    }
+}
+
+fn network(config: &Config, world: &Arc<dyn World>) -> Network {
+    let guard = AddressGuard::new(config.allow_networks.clone());
+    let sender = SenderConfig { deadline: config.response_timeout, ..SenderConfig::from_system(guard) };
+    Network::new(Sender::new(sender), Arc::clone(world))
+}
+
+/// Makes sure of the bootstrap key, or makes the first key where there is no business yet, and shows it once.
+async fn prepare_keys(config: &Config, store: &Store, world: &dyn World) -> Result<(), ServerError> {
+    if let Some(key) = &config.bootstrap_api_key {
+        return Ok(admin::bootstrap(store, key.reveal()).await?);
+    }
+    let Some(key) = admin::first_key(store, world).await? else { return Ok(()) };
+    if std::io::stdout().is_terminal() {
+        println!("The business `default` was made. Its API key, shown this once:\n\n    {}\n", key.reveal());
+    } else {
+        let path = config.data_dir.join(FIRST_KEY_FILE);
+        write_private(&path, &format!("{}\n", key.reveal()))?;
+        tracing::info!(file = %path.display(), "The business `default` was made; its API key is in the file");
+    }
+    Ok(())
+}
+
+/// Without the socket, commands cannot ask this server: worth a warning, not a failed start.
+fn listen_to_commands(data_dir: &Path) -> Option<UnixListener> {
+    admin::listen(data_dir)
+        .inspect_err(|error| tracing::warn!(%error, "`callhook keys` and `businesses` cannot reach this server"))
+        .ok()
+}
