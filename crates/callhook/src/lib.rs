@@ -1,0 +1,4 @@
+//! The program: its operations ([`app`]) and the HTTP face of them ([`api`]).
+
+pub mod api;
+pub mod app;
