@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, header};
 use delivery::destinations::{Outgoing, json};
 use delivery::dispatcher::{AttemptReport, Attempts};
-use delivery::schedule::Start;
 use delivery::sender::{Exchange, Fetch, FetchBody, Sender};
 use domain::delivery::{Attempt, DeliveryKind};
 use domain::destination::DestinationUrl;
@@ -19,6 +18,7 @@ use http_body_util::BodyStream;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use store::queue::Job;
 use url::Url;
 
 /// Sends what callhook sends.
@@ -52,16 +52,12 @@ impl Network {
 
 #[async_trait]
 impl Attempts for Network {
-    async fn attempt(&self, start: Start) -> AttemptReport {
-        let job = &start.job;
+    async fn attempt(&self, job: Arc<Job>) -> AttemptReport {
         let sent_at = self.world.now();
         let id = job.pending.id;
-        if start.repeated {
-            tracing::warn!(delivery_id = %id, attempt = job.attempt, "An attempt is made again: callhook ended while it may have been in flight");
-        }
         let Some(url) = job.destination.settings.url.as_ref() else {
             // The schedule asks the store before each attempt, which answers that a destination without a URL is switched off.
-            return nowhere(&start, sent_at);
+            return nowhere(&job, sent_at);
         };
         let outgoing = Outgoing {
             destination: &job.destination,
@@ -78,7 +74,7 @@ impl Attempts for Network {
             (true, _) => AttemptResult::Success,
             (false, retry_after) => AttemptResult::Failure { retry_after },
         };
-        AttemptReport { attempt: record(exchange, job.attempt, sent_at, start.repeated), ended_at, result }
+        AttemptReport { attempt: record(exchange, job.attempt, sent_at), ended_at, result }
     }
 }
 
@@ -87,7 +83,7 @@ impl Outbound for Network {
     async fn send_test(&self, test: TestRequest) -> TestSent {
         let sent_at = self.world.now();
         let Some(url) = test.destination.settings.url.as_ref() else {
-            let attempt = unsent(1, sent_at, false);
+            let attempt = unsent(1, sent_at);
             return TestSent { attempt, ended_at: sent_at };
         };
         let outgoing = Outgoing {
@@ -101,7 +97,7 @@ impl Outbound for Network {
         };
         let (exchange, ended_at) = self.exchange(&outgoing).await;
         log(test.delivery_id, 1, &exchange);
-        TestSent { attempt: record(exchange, 1, sent_at, false), ended_at }
+        TestSent { attempt: record(exchange, 1, sent_at), ended_at }
     }
 
     async fn fetch_recording(&self, url: &Secret, range: Option<HeaderValue>) -> Result<FetchedRecording, FetchFailed> {
@@ -138,7 +134,7 @@ fn stream(body: FetchBody) -> futures_util::stream::BoxStream<'static, io::Resul
     frames.boxed()
 }
 
-fn record(exchange: Exchange, attempt: u32, started_at: Timestamp, repeated: bool) -> Attempt {
+fn record(exchange: Exchange, attempt: u32, started_at: Timestamp) -> Attempt {
     Attempt {
         attempt,
         started_at,
@@ -150,7 +146,7 @@ fn record(exchange: Exchange, attempt: u32, started_at: Timestamp, repeated: boo
         remote_address: exchange.remote_address,
         response_headers: exchange.response_headers,
         response_excerpt: exchange.response_excerpt,
-        repeated,
+        repeated: false,
     }
 }
 
@@ -165,12 +161,12 @@ fn log(id: DeliveryId, attempt: u32, exchange: &Exchange) {
     }
 }
 
-fn nowhere(start: &Start, at: Timestamp) -> AttemptReport {
-    let attempt = unsent(start.job.attempt, at, start.repeated);
+fn nowhere(job: &Job, at: Timestamp) -> AttemptReport {
+    let attempt = unsent(job.attempt, at);
     AttemptReport { attempt, ended_at: at, result: AttemptResult::Failure { retry_after: None } }
 }
 
-fn unsent(attempt: u32, started_at: Timestamp, repeated: bool) -> Attempt {
+fn unsent(attempt: u32, started_at: Timestamp) -> Attempt {
     Attempt {
         attempt,
         started_at,
@@ -182,6 +178,6 @@ fn unsent(attempt: u32, started_at: Timestamp, repeated: bool) -> Attempt {
         remote_address: None,
         response_headers: Vec::new(),
         response_excerpt: None,
-        repeated,
+        repeated: false,
     }
 }

@@ -4,9 +4,10 @@ use crate::admin::{self, AdminError};
 use crate::app::App;
 use crate::config::{Config, ConfigError, write_private};
 use crate::network::Network;
-use crate::system::{Monotonic, System};
+use crate::system::{Clocks, System};
 use crate::{api, background};
-use delivery::dispatcher::{Dispatcher, DispatcherConfig};
+use delivery::dispatcher::{self, Dispatcher, Parts, Stopped};
+use delivery::schedule;
 use delivery::sender::{AddressGuard, Sender, SenderConfig};
 use domain::World;
 use std::io::IsTerminal as _;
@@ -22,13 +23,14 @@ use tokio::sync::{broadcast, watch};
 
 /// Hints of changes that a slow listener may be behind.
 const CHANGES_HELD_MAX: usize = 4_096;
-/// How long requests in flight are waited for at a stop; attempts in flight have their own bound.
+/// How long requests in flight are waited for at a stop, and outcomes beyond the time that an attempt may take.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// The file of the first key where no terminal could show it.
 const FIRST_KEY_FILE: &str = "first-api-key";
 
 /// A server that has been started and takes no requests yet.
 pub struct Server {
+    drain_max: Duration,
     listener: TcpListener,
     commands: Option<UnixListener>,
     app: Arc<App>,
@@ -73,23 +75,25 @@ impl Server {
         let world: Arc<dyn World> = Arc::new(System);
         let key = config.secret_key(world.random())?;
         let (changes, _) = broadcast::channel(CHANGES_HELD_MAX);
-        let (listener_of_commits, handed_over) = delivery::dispatcher::handover(changes.clone());
+        let clock = Arc::new(Clocks::start());
+        let (hand_over, handed_over) = dispatcher::hand_over(clock.clone(), changes.clone());
         let store = StoreConfig {
             world: Arc::clone(&world),
             keyring: Keyring::new(&key, &config.previous_secret_keys),
             rules: Rules { public_url: public_url.clone(), ai_fallback: config.ai_fallback },
-            listener: listener_of_commits,
+            listener: hand_over,
         };
         let store = Arc::new(Store::open_sqlite(&config.data_dir, store).await?);
         prepare_keys(&config, &store, &*world).await?;
         let network = Arc::new(network(&config, &world));
-        let dispatcher = Dispatcher::start(
-            DispatcherConfig { retry_schedule: config.retry_schedule.clone(), ..DispatcherConfig::default() },
-            Arc::clone(&store),
-            Arc::clone(&network),
-            Arc::new(Monotonic::start()),
+        let dispatcher = Dispatcher::start(Parts {
+            config: schedule::Config::default(),
+            store: store.clone(),
+            attempts: network.clone(),
+            clock,
+            retry_schedule: config.retry_schedule.clone(),
             handed_over,
-        )
+        })
         .await?;
         let (stopping, shutdown) = watch::channel(false);
         let check = Arc::clone(&network);
@@ -103,7 +107,7 @@ impl Server {
             shutdown,
         });
         let commands = listen_to_commands(&config.data_dir);
-        Ok(Self { listener, commands, app, dispatcher, stopping })
+        Ok(Self { drain_max: config.response_timeout + DRAIN_MAX, listener, commands, app, dispatcher, stopping })
     }
 
     /// `http://` and the address that is listened on.
@@ -114,7 +118,7 @@ impl Server {
 
     /// Serves until `stop`; then takes no new requests, finishes what is in flight, and closes the store.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
-        let Self { listener, commands, app, dispatcher, stopping } = self;
+        let Self { drain_max, listener, commands, app, dispatcher, stopping } = self;
         tracing::info!(address = %listener.local_addr()?, public_url = app.public_url, "callhook listens");
         let background = background::start(&app, commands);
         let mut shutdown = app.shutdown.clone();
@@ -129,7 +133,9 @@ impl Server {
         if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
             tracing::warn!("Some requests were still open and are cut off");
         }
-        dispatcher.stop().await;
+        if dispatcher.stop(drain_max).await == Stopped::Unclean {
+            tracing::warn!("Some attempts were still in flight: they are made again after the next start");
+        }
         background.stop().await;
         drop(app);
         tracing::info!("callhook has stopped");

@@ -1,7 +1,28 @@
 //! The one place that reads the machine's clocks and its source of randomness.
 
+use delivery::dispatcher::Clock;
+use delivery::schedule::Now;
 use domain::{Timestamp, World};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The machine's two clocks: the wall's, and one that never goes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks(Instant);
+
+impl Clocks {
+    /// Begins to count.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place that may read the monotonic clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for Clocks {
+    fn now(&self) -> Now {
+        Now { wall: System.now(), elapsed: self.0.elapsed() }
+    }
+}
 
 /// The machine's wall clock and randomness.
 #[derive(Clone, Copy, Debug, Default)]

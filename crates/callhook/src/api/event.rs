@@ -1,0 +1,111 @@
+//! Changes of deliveries as server-sent events: hints for dashboards and `callhook tail`. Who needs all reads the list.
+
+use super::auth::{self, Viewer};
+use super::error::{ApiError, Reading};
+use super::limits::KEEP_ALIVE;
+use crate::app::App;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use domain::api_key::KeyText;
+use domain::delivery::DeliveryStatus;
+use domain::id::{CallFlowId, CallId, DeliveryId};
+use futures_util::{Stream, stream};
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use store::api_key::Scope;
+use store::queue::DeliveryChange;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+/// A change of a delivery.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeliveryEvent)]
+pub struct ChangeView {
+    /// The delivery.
+    #[schema(value_type = String, format = "uuid")]
+    delivery_id: DeliveryId,
+    /// Its call.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    call_id: Option<CallId>,
+    /// Its flow.
+    #[schema(value_type = String, format = "uuid")]
+    call_flow_id: CallFlowId,
+    /// Where it stands now.
+    status: DeliveryStatus,
+    /// Attempts so far.
+    attempt_count: u32,
+}
+
+/// The key that opened the stream: it is asked again before each event, so that a revoked one hears no more.
+pub struct Key(KeyText);
+
+impl<S: Send + Sync> FromRequestParts<S> for Key {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        auth::key(parts).map(Self)
+    }
+}
+
+/// Changes of the business's deliveries: `event: delivery`; `event: lagged` where some were dropped for a slow reader.
+#[utoipa::path(get, path = "/webhook-deliveries/events", tag = "Webhook deliveries",
+    responses((status = 200, body = ChangeView, content_type = "text/event-stream"), Reading))]
+pub async fn stream(
+    State(app): State<Arc<App>>,
+    Viewer(scope): Viewer,
+    Key(key): Key,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let subscriber =
+        Subscriber { changes: app.changes.subscribe(), shutdown: app.shutdown.clone(), app, scope, key };
+    let events = stream::unfold(subscriber, |mut subscriber| async move {
+        let event = subscriber.next().await?;
+        Some((Ok(event), subscriber))
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+struct Subscriber {
+    app: Arc<App>,
+    scope: Scope,
+    key: KeyText,
+    changes: Receiver<DeliveryChange>,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl Subscriber {
+    /// The next event; `None` when the program ends or the key was revoked.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let received = tokio::select! {
+                biased;
+                // An error means that the sender is gone, so the program ends as well.
+                _ = self.shutdown.wait_for(|is_ending| *is_ending) => return None,
+                received = self.changes.recv() => received,
+            };
+            let event = match received {
+                Ok(change) if change.business_id == self.scope.business_id => delivery(&change),
+                Ok(_) => continue,
+                Err(RecvError::Lagged(_)) => Event::default().event("lagged").data("{}"),
+                Err(RecvError::Closed) => return None,
+            };
+            let is_valid = matches!(self.app.store.authenticate(&self.key).await, Ok(Some(_)));
+            return is_valid.then_some(event);
+        }
+    }
+}
+
+fn delivery(change: &DeliveryChange) -> Event {
+    let view = ChangeView {
+        delivery_id: change.delivery_id,
+        call_id: change.call_id,
+        call_flow_id: change.call_flow_id,
+        status: change.status,
+        attempt_count: change.attempt_count,
+    };
+    // Cannot fail: plain data with string keys; and JSON has no line feed, which would end the event.
+    let json = serde_json::to_string(&view).unwrap_or_default();
+    Event::default().event("delivery").data(json)
+}

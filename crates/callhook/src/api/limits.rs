@@ -1,0 +1,39 @@
+//! Every bound of the HTTP face, with its unit and its reason.
+
+use std::time::Duration;
+
+/// Bytes of a request body (wire contract, "Envelope").
+pub const BODY_BYTES_MAX: usize = 1_048_576;
+/// Bytes of a batch or an analysis: 500 calls with transcripts, or one long transcript (wire contract, "Envelope").
+pub const LARGE_BODY_BYTES_MAX: usize = 16 * 1_048_576;
+/// Bytes of a phone system's callback: Twilio's have some 2 KB.
+pub const CALLBACK_BYTES_MAX: usize = 65_536;
+/// Characters in an `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+/// Rows of a page where the client names no limit (wire contract, "Lists").
+pub const PAGE_ROWS_DEFAULT: usize = 50;
+/// Rows of a page at the most (wire contract, "Lists").
+pub const PAGE_ROWS_MAX: usize = 500;
+/// Characters in a text that is searched for.
+pub const SEARCH_CHARS_MAX: usize = 200;
+/// Calls that an export reads at a time.
+pub const EXPORT_PAGE_ROWS: usize = 500;
+/// How far back statistics go.
+pub const STATISTICS_SPAN_MAX: Duration = Duration::from_hours(90 * 24);
+/// How far back they go where the client names no time.
+pub const STATISTICS_SPAN_DEFAULT: Duration = Duration::from_hours(24);
+/// Buckets of a series: as many as a chart has columns.
+pub const SERIES_BUCKETS_MAX: u64 = 100;
+/// Between two signs of life on a stream of events: proxies close what is silent for a minute.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How soon a client should look for an expected recording again, in seconds.
+pub const RECORDING_RETRY_SECONDS: u32 = 30;
+/// How soon a client should come again when the store cannot take it, in seconds.
+pub const BUSY_RETRY_SECONDS: u32 = 1;
+
+const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX, "the default is a limit that may be asked for");
+const _: () = assert!(PAGE_ROWS_MAX <= store::limits::PAGE_ROWS_MAX, "the store gives so many rows");
+const _: () = assert!(
+    domain::limits::TRANSCRIPTION_BYTES_MAX < LARGE_BODY_BYTES_MAX,
+    "an analysis takes the longest transcript"
+);

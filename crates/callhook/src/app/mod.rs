@@ -1,0 +1,71 @@
+//! The operations: what API, dashboard and command line can do. Every rule that is more than one store call lives here.
+//!
+//! [`document`] reads what a user sends and says which field is wrong; each noun's file turns its document into the domain's
+//! words; [`outbound`] is the door to the network, which the program opens.
+
+pub mod analysis;
+pub mod api_key;
+pub mod call;
+pub mod call_flow;
+pub mod document;
+pub mod number;
+pub mod outbound;
+pub mod recording;
+pub mod source;
+pub mod test_webhook;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::destination::DestinationUrl;
+use domain::{Invalid, Timestamp, World};
+use outbound::Outbound;
+use std::sync::Arc;
+use store::Store;
+use store::queue::DeliveryChange;
+use tokio::sync::{broadcast, watch};
+
+/// What every operation works with.
+pub struct App {
+    /// What is kept.
+    pub store: Arc<Store>,
+    /// Clock and chance.
+    pub world: Arc<dyn World>,
+    /// The base of own addresses, without a slash at the end.
+    pub public_url: String,
+    /// Refuses addresses to which nothing may be sent, as far as their text can tell.
+    pub address_check: AddressCheck,
+    /// The network.
+    pub outbound: Arc<dyn Outbound>,
+    /// Hints of changed deliveries.
+    pub changes: broadcast::Sender<DeliveryChange>,
+    /// Becomes true when the program ends: what streams without an end stops then.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// Refuses an address that is not publicly routable and that the operator did not allow.
+pub type AddressCheck = Arc<dyn Fn(&DestinationUrl) -> Result<(), Invalid> + Send + Sync>;
+
+impl App {
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    /// 43 characters of base64url that nobody can guess.
+    fn random_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.world.random::<32>())
+    }
+}
+
+/// Reads an address that requests will go to.
+fn checked_url(text: &str, check: &AddressCheck) -> Result<DestinationUrl, Invalid> {
+    let url = DestinationUrl::parse(text)?;
+    check(&url)?;
+    Ok(url)
+}
+
+/// A text that counts as not given where it is blank: forms send empty fields.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
