@@ -1,13 +1,15 @@
 //! API keys: made here, shown once.
 
 use super::{App, document};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::api_key::{ApiKey, KeyText, PREFIX, Role};
 use domain::id::BusinessId;
 use domain::limits::NAME_CHARS_MAX;
-use domain::{Invalid, text};
+use domain::{Invalid, World, text};
 use serde::Deserialize;
 use store::idempotency::{Answer, Once, Render};
-use store::{StoreError, StoreResult};
+use store::StoreResult;
 use utoipa::ToSchema;
 
 /// What a user says of a new key.
@@ -25,6 +27,16 @@ pub struct ApiKeyDocument {
 
 /// How a new key becomes the response that is kept; it shows the key this once.
 pub type RenderKey = Box<dyn FnOnce(&ApiKey, &KeyText) -> store::idempotency::StoredResponse + Send>;
+
+/// A key that nobody can guess.
+#[must_use]
+pub fn new_key_text(world: &dyn World) -> KeyText {
+    let random = URL_SAFE_NO_PAD.encode(world.random::<32>());
+    let Ok(text) = KeyText::parse(&format!("{PREFIX}{random}")) else {
+        unreachable!("32 bytes are 43 characters of base64url");
+    };
+    text
+}
 
 /// Makes a key and gives its text, which is not kept.
 pub async fn create(
