@@ -1,1 +1,4 @@
-//! x
+//! Sends what the store says is due: a pure schedule and its driver.
+
+pub mod limits;
+pub mod schedule;
