@@ -11,11 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::queue::{Job, Pending, PendingKind};
 
+/// A job, and the monotonic time as of which it is true.
+pub(super) type JobAsOf = (Arc<Job>, Duration);
+
 impl Schedule {
     /// A commit planned the delivery.
-    pub(super) fn planned(&mut self, pending: Pending, job: Option<Arc<Job>>) {
+    pub(super) fn planned(&mut self, pending: Pending, due: Duration, job: Option<JobAsOf>) {
         if let Some(index) = self.rows.index_of(pending.id) {
-            self.replanned(index, pending, job);
+            self.replanned(index, pending, due, job);
             return;
         }
         self.left.supersede(pending.id, pending.version);
@@ -26,14 +29,14 @@ impl Schedule {
         };
         if key >= self.lanes.get(lane).horizon && self.config.keeps(Safeguard::HeldBack) {
             self.hold_back(lane, key);
-        } else if let Some(row) = self.admit(lane, pending) {
-            self.give_job(row, job, self.now.elapsed);
+        } else if let Some(row) = self.admit(lane, pending, due) {
+            self.give_job(row, job);
             self.settle(row);
         }
     }
 
     /// The store says that a row in memory now stands so.
-    fn replanned(&mut self, index: u32, pending: Pending, job: Option<Arc<Job>>) {
+    fn replanned(&mut self, index: u32, pending: Pending, due: Duration, job: Option<JobAsOf>) {
         let row = self.rows.get_mut(index);
         if pending.version <= row.pending.version {
             return;
@@ -45,12 +48,11 @@ impl Schedule {
             }
             return;
         }
-        let due = self.due_from_wall(pending.due_at);
         self.replan(index, pending, due, job);
     }
 
     /// Plans a row that is in memory anew: it may leave for the store, if it now belongs behind the horizon.
-    pub(super) fn replan(&mut self, index: u32, pending: Pending, due: Duration, job: Option<Arc<Job>>) {
+    pub(super) fn replan(&mut self, index: u32, pending: Pending, due: Duration, job: Option<JobAsOf>) {
         self.unsettle(index);
         self.release_slot(index);
         let lane = self.rows.get(index).lane;
@@ -67,7 +69,7 @@ impl Schedule {
         row.successor = None;
         row.retry = None;
         row.job = None;
-        self.give_job(index, job, self.now.elapsed);
+        self.give_job(index, job);
         self.settle(index);
         if self.lanes.get(lane).idle_rows() > self.config.lane_rows_max {
             self.evict_last_of(lane);
@@ -125,7 +127,7 @@ impl Schedule {
     }
 
     /// Brings the row into memory if there is room; the caller settles it.
-    pub(super) fn admit(&mut self, lane: u32, pending: Pending) -> Option<u32> {
+    pub(super) fn admit(&mut self, lane: u32, pending: Pending, due: Duration) -> Option<u32> {
         let key = Key::of(&pending);
         let full = self.lanes.get(lane).idle_rows() >= self.config.lane_rows_max;
         let own_last = self.lanes.get(lane).last_key();
@@ -141,7 +143,6 @@ impl Schedule {
             self.lower_horizon(lane, key);
             return None;
         }
-        let due = self.due_from_wall(pending.due_at);
         self.lanes.get_mut(lane).rows += 1;
         self.lanes.set_idle(lane, None);
         Some(self.rows.insert(pending, lane, due))
@@ -274,9 +275,9 @@ impl Schedule {
         self.rows.ticket(index, State::Preparing);
     }
 
-    /// Notes what the row's next attempt needs, as it was true at `read_at`.
-    pub(super) fn give_job(&mut self, index: u32, job: Option<Arc<Job>>, read_at: Duration) {
-        let Some(job) = job else { return };
+    /// Notes what the row's next attempt needs.
+    pub(super) fn give_job(&mut self, index: u32, job: Option<JobAsOf>) {
+        let Some((job, read_at)) = job else { return };
         let lane_index = self.rows.get(index).lane;
         if let Some(host) = job.destination.settings.url.as_ref().and_then(|url| url.as_url().host_str()) {
             self.set_host(lane_index, host);

@@ -43,8 +43,8 @@ pub type Answer<T> = Result<T, StoreFailure>;
 pub enum Event {
     /// Time has passed.
     Tick,
-    /// The committer hands over what it committed.
-    Committed(Vec<Committed>),
+    /// The committer hands over what it committed, with the clocks as they were then.
+    Committed(Vec<Committed>, Now),
     /// Something may have been committed of which nobody knows: a result was unknown, or a hand-over was dropped.
     CommitsLost,
     /// An attempt has ended.

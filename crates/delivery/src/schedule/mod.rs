@@ -171,7 +171,7 @@ impl Schedule {
         self.now = now;
         match event {
             Event::Tick => {}
-            Event::Committed(commits) => self.committed(commits),
+            Event::Committed(commits, at) => self.committed(commits, at),
             Event::CommitsLost => self.commits_lost(),
             Event::AttemptEnded(ticket, outcome) => self.attempt_ended(ticket, *outcome),
             Event::AttemptBroke(ticket) => self.attempt_broke(ticket),
@@ -215,10 +215,13 @@ impl Schedule {
         self.outcomes.is_empty() && self.attempts == 0
     }
 
-    fn committed(&mut self, commits: Vec<Committed>) {
+    fn committed(&mut self, commits: Vec<Committed>, at: Now) {
         for commit in commits {
             match commit {
-                Committed::Planned(pending, job) => self.planned(pending, job),
+                Committed::Planned(pending, job) => {
+                    let due = at.elapsed + pending.due_at.since(at.wall);
+                    self.planned(pending, due, job.map(|job| (job, at.elapsed)));
+                }
                 Committed::Left(id, _) => self.row_left(id),
                 Committed::LaneChanged(lane) => self.lane_changed(lane),
             }

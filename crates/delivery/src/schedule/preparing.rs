@@ -174,7 +174,7 @@ impl Schedule {
             self.back_to_lane(index);
             return;
         }
-        self.give_job(index, Some(job), began);
+        self.give_job(index, Some((job, began)));
         let host = self.lanes.get(lane_index).host;
         let away = self.reads.is_failing() || self.writes.is_failing();
         let may_start = !self.stopping && (!away || !self.config.keeps(Safeguard::AwayPause));

@@ -158,7 +158,8 @@ impl Schedule {
         let version = self.rows.get(index).pending.version;
         self.drop_row(index, version);
         if let Some(successor) = successor {
-            self.planned(successor, None);
+            let due = self.due_from_wall(successor.due_at);
+            self.planned(successor, due, None);
         }
     }
 }

@@ -109,7 +109,8 @@ impl Schedule {
         if self.left.is_gone(began, pending.id, pending.version) && self.config.keeps(Safeguard::LeftHand) {
             return true;
         }
-        let Some(row) = self.admit(lane, pending) else { return false };
+        let due = self.due_from_wall(pending.due_at);
+        let Some(row) = self.admit(lane, pending, due) else { return false };
         self.found_by_sweep += u64::from(promised);
         self.settle(row);
         true

@@ -309,13 +309,7 @@ impl Schedule {
         }
         self.take_slot(row, slot);
         self.begin(row);
-        if self.config.keeps(Safeguard::LaneTurn) {
-            self.enlist(index);
-        } else if self.lanes.get(index).ready.first_key_value().is_some() {
-            self.lanes.get_mut(index).place = Place::Round;
-            let business = self.lanes.get(index).business;
-            self.turns.business_mut(business).round.push_front(index);
-        }
+        self.enlist(index);
         true
     }
 
@@ -406,7 +400,11 @@ impl Schedule {
         lane.place = Place::Round;
         let business = lane.business;
         let turns = self.turns.business_mut(business);
-        turns.round.push_back(index);
+        if self.config.keeps(Safeguard::LaneTurn) {
+            turns.round.push_back(index);
+        } else {
+            turns.round.push_front(index);
+        }
         if turns.place == BusinessPlace::Off {
             self.turns.enter_round(business);
         }
