@@ -241,10 +241,6 @@ impl Schedule {
             }
             let lane = self.lanes.get_mut(lane_index);
             lane.ready.insert(key, index);
-            if lane.ready.len() == 1 {
-                let business = lane.business;
-                self.turns.ready_lanes(business, true);
-            }
             self.enlist(lane_index);
         }
         self.lanes.resized(lane_index);
@@ -263,10 +259,6 @@ impl Schedule {
                 self.held_bytes -= std::mem::take(&mut row.held_bytes);
                 let lane = self.lanes.get_mut(lane_index);
                 lane.ready.remove(&key);
-                if lane.ready.is_empty() {
-                    let business = lane.business;
-                    self.turns.ready_lanes(business, false);
-                }
             }
             _ => return,
         }

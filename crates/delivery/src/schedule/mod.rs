@@ -205,7 +205,7 @@ impl Schedule {
             return writes;
         }
         let timer = self.timers.first().map(|(at, _)| *at);
-        let sweep = (!self.sweep.is_under_way()).then(|| self.sweep.at().max(self.reads.opens_at()));
+        let sweep = self.may_sweep().then(|| self.sweep.at().max(self.reads.opens_at()));
         [timer, sweep, writes].into_iter().flatten().min()
     }
 

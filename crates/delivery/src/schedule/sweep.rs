@@ -90,8 +90,7 @@ impl Schedule {
             self.sweep.want(self.now.elapsed);
         }
         let elapsed = self.now.elapsed;
-        let regular = self.config.keeps(Safeguard::Sweep) || !self.sweep.completed;
-        if self.sweep.pass.is_some() || elapsed < self.sweep.at || !self.reads.is_open(elapsed) || !regular {
+        if !self.may_sweep() || elapsed < self.sweep.at || !self.reads.is_open(elapsed) {
             return;
         }
         // While everything fits into memory, one look at all that is pending makes memory complete.
@@ -151,6 +150,12 @@ impl Schedule {
             self.sweep.pass = Some(pass);
             self.sweep.page_due = true;
         }
+    }
+
+    /// Whether the next sweep only waits for its time.
+    pub(super) fn may_sweep(&self) -> bool {
+        let wanted = self.config.keeps(Safeguard::Sweep) || !self.sweep.completed;
+        self.sweep.pass.is_none() && wanted
     }
 
     /// The next page of the pass under way.

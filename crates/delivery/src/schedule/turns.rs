@@ -13,8 +13,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 struct BusinessTurns {
     id: BusinessId,
     lanes: usize,
-    /// Lanes that have something ready.
-    ready_lanes: usize,
     in_flight: usize,
     round: VecDeque<u32>,
     place: BusinessPlace,
@@ -52,7 +50,6 @@ pub(super) struct Turns {
     parking_hosts: BTreeSet<u32>,
     unproven_in_flight: usize,
     in_flight: usize,
-    active: usize,
 }
 
 impl Turns {
@@ -65,8 +62,7 @@ impl Turns {
             index
         } else {
             let place = BusinessPlace::Off;
-            let turns =
-                BusinessTurns { id, lanes: 0, ready_lanes: 0, in_flight: 0, round: VecDeque::new(), place };
+            let turns = BusinessTurns { id, lanes: 0, in_flight: 0, round: VecDeque::new(), place };
             let index = place_in(&mut self.businesses, &mut self.free_businesses, turns);
             self.business_by_id.insert(id, index);
             index
@@ -120,25 +116,13 @@ impl Turns {
         self.hosts[index as usize].as_ref().unwrap_or_else(|| unreachable!("lanes name hosts")).in_flight
     }
 
-    /// A lane has got its first ready row, or lost its last.
-    pub fn ready_lanes(&mut self, business: u32, more: bool) {
-        let turns = self.business_mut(business);
-        let was_active = turns.is_active();
-        turns.ready_lanes = if more { turns.ready_lanes + 1 } else { turns.ready_lanes - 1 };
-        let is_active = turns.is_active();
-        self.activity(was_active, is_active);
-    }
-
     fn take(&mut self, business: u32, slot: Slot) {
         self.in_flight += 1;
         self.unproven_in_flight += usize::from(slot.unproven);
         if let Some(host) = slot.host {
             self.host_mut(host).in_flight += 1;
         }
-        let turns = self.business_mut(business);
-        let was_active = turns.is_active();
-        turns.in_flight += 1;
-        self.activity(was_active, true);
+        self.business_mut(business).in_flight += 1;
     }
 
     fn give_back(&mut self, business: u32, slot: Slot) {
@@ -147,22 +131,7 @@ impl Turns {
         if let Some(host) = slot.host {
             self.host_mut(host).in_flight -= 1;
         }
-        let turns = self.business_mut(business);
-        turns.in_flight -= 1;
-        let is_active = turns.is_active();
-        self.activity(true, is_active);
-    }
-
-    fn activity(&mut self, was_active: bool, is_active: bool) {
-        if was_active != is_active {
-            self.active = if is_active { self.active + 1 } else { self.active - 1 };
-            if !is_active {
-                // The shares of the others have grown.
-                while let Some(business) = self.parked.pop_front() {
-                    self.enter_round(business);
-                }
-            }
-        }
+        self.business_mut(business).in_flight -= 1;
     }
 
     fn enter_round(&mut self, business: u32) {
@@ -170,9 +139,11 @@ impl Turns {
         self.round.push_back(business);
     }
 
+    /// Who was seen within the retention of idle lanes counts, busy or not: a business that wakes up finds a free slot.
     fn is_above_share(&self, business: u32, slots: usize) -> bool {
         let in_flight = self.businesses[business as usize].as_ref().map_or(0, |turns| turns.in_flight);
-        self.active > 1 && in_flight >= (slots / self.active).max(1)
+        let known = self.business_by_id.len();
+        known > 1 && in_flight >= (slots / known).max(1)
     }
 
     fn business_mut(&mut self, index: u32) -> &mut BusinessTurns {
@@ -213,12 +184,6 @@ impl Turns {
             self.hosts[index as usize] = None;
             self.free_hosts.push(index);
         }
-    }
-}
-
-impl BusinessTurns {
-    fn is_active(&self) -> bool {
-        self.in_flight > 0 || self.ready_lanes > 0
     }
 }
 

@@ -45,7 +45,8 @@ pub struct Row {
     pub version: u64,
     /// Whether each attempt on record was a success.
     pub attempts: Vec<bool>,
-    pub series_from: usize,
+    /// The same for those that count in the series.
+    pub series: Vec<bool>,
     pub waits_for_ai: bool,
     pub fired: u32,
     pub cancelled_true: Option<u64>,
@@ -137,7 +138,7 @@ impl Model {
             pending,
             kind: DeliveryKind::Call,
             attempt: u32::try_from(row.attempts.len() + 1).unwrap(),
-            attempt_in_series: u32::try_from(row.attempts.len() - row.series_from + 1).unwrap(),
+            attempt_in_series: u32::try_from(row.series.len() + 1).unwrap(),
             destination: Arc::new(destination),
             body: Arc::new(FrozenBody::from_bytes(vec![0; self.body_bytes])),
         }))
@@ -162,7 +163,7 @@ impl Model {
             planned_true: true_now,
             version: 1,
             attempts: Vec::new(),
-            series_from: 0,
+            series: Vec::new(),
             waits_for_ai: wait_for_ai.is_some(),
             fired: u32::from(wait_for_ai.is_none()),
             cancelled_true: None,
@@ -215,7 +216,7 @@ impl Model {
         };
         row.status = Status::Scheduled;
         row.version += 1;
-        row.series_from = row.attempts.len();
+        row.series.clear();
         row.due_at = now.wall;
         row.due_true = true_ms(now);
         row.planned_true = row.due_true;
@@ -351,6 +352,7 @@ impl Model {
             }
             return OutcomeApplied::Late;
         }
+        row.series.push(success);
         row.version += 1;
         match outcome.verdict {
             Verdict::Delivered => row.status = Status::Delivered,

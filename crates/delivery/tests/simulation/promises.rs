@@ -4,8 +4,9 @@ use crate::model::{Model, Row, Status, true_ms};
 use crate::scenario::{Profile, Scenario};
 use delivery::schedule::{Command, Config, Event, Now, Start};
 use domain::id::{BusinessId, DeliveryId, DestinationId};
+use domain::retry::Verdict;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use store::queue::{Committed, PendingKind, Prepared};
+use store::queue::{Committed, Outcome, PendingKind, Prepared};
 
 /// A cancelled delivery is not sent later than this after it was cancelled (limits: the age of a job).
 const SENT_AFTER_CANCEL_MAX: u64 = 5_000;
@@ -19,10 +20,12 @@ pub struct Promises {
     config: Config,
     healthy: Vec<bool>,
     quiet_since: u64,
-    jumped_at: Option<u64>,
+    jumps: Vec<u64>,
     flights: BTreeMap<DeliveryId, Flight>,
     lanes: HashMap<DestinationId, LaneHealth>,
     loaded_at: HashMap<DeliveryId, u64>,
+    /// When the delivery's attempt ended, or it came from the store, for the last time.
+    moved_at: HashMap<DeliveryId, u64>,
     told_revision: HashMap<DestinationId, u64>,
     ended: HashSet<(DeliveryId, u32)>,
     in_flight_at_crash: HashSet<(DeliveryId, u32)>,
@@ -52,10 +55,11 @@ impl Promises {
             config: scenario.config,
             healthy: scenario.lanes.iter().map(|lane| lane.healthy).collect(),
             quiet_since: 0,
-            jumped_at: None,
+            jumps: Vec::new(),
             flights: BTreeMap::new(),
             lanes: HashMap::new(),
             loaded_at: HashMap::new(),
+            moved_at: HashMap::new(),
             told_revision: HashMap::new(),
             ended: HashSet::new(),
             in_flight_at_crash: HashSet::new(),
@@ -78,7 +82,7 @@ impl Promises {
     }
 
     pub fn jumped(&mut self, at: u64) {
-        self.jumped_at = Some(at);
+        self.jumps.push(at);
         self.fault(at);
     }
 
@@ -100,16 +104,22 @@ impl Promises {
 
     pub fn told(&mut self, event: &Event, now: Now) {
         match event {
+            Event::AttemptEnded(_, outcome) => self.health(outcome, true_ms(now)),
             Event::Recorded(_, answer) => self.recording_fails = answer.is_err(),
+            Event::MadeDue(_, Ok(answers)) if self.recording_fails => {
+                // The store takes writes again.
+                self.recording_fails = false;
+                self.note_changed(answers, now);
+            }
+            Event::Cancelled(_, Ok(())) => self.recording_fails = false,
             Event::LaneLoaded(_, _, Ok(page)) => {
-                self.loaded_at.extend(page.rows.iter().map(|row| (row.id, true_ms(now))));
+                for row in &page.rows {
+                    self.loaded_at.insert(row.id, true_ms(now));
+                    self.moved_at.insert(row.id, true_ms(now));
+                }
             }
             Event::Prepared(_, Ok(answers)) | Event::MadeDue(_, Ok(answers)) => {
-                for answer in answers {
-                    if let Prepared::Changed(row) = answer {
-                        self.loaded_at.insert(row.id, true_ms(now));
-                    }
-                }
+                self.note_changed(answers, now);
             }
             Event::Committed(commits, _) => {
                 for commit in commits {
@@ -122,14 +132,31 @@ impl Promises {
         }
     }
 
+    fn note_changed(&mut self, answers: &[Prepared], now: Now) {
+        for answer in answers {
+            if let Prepared::Changed(row) = answer {
+                self.loaded_at.insert(row.id, true_ms(now));
+            }
+        }
+    }
+
+    /// What has a slot and is read again counts as on its way, whatever the order of the commands of a moment.
+    pub fn asks(&mut self, commands: &[Command], now: Now) {
+        for command in commands {
+            if let Command::Prepare(_, rows) = command {
+                self.moved_at.extend(rows.iter().map(|row| (row.id, true_ms(now))));
+            }
+        }
+    }
+
     pub fn asked(&mut self, command: &Command, model: &Model, now: Now) -> Result<(), String> {
         match command {
             Command::Start(start) => {
                 if let Some(row) = model.rows.get(&start.job.pending.id) {
                     self.check_row(start, row, model, now)?;
                     self.check_time(start.job.pending.id, row, now)?;
-                    if self.profile.is_faultless() {
-                        self.check_order(start, row, model)?;
+                    if self.profile.is_faultless() && !row.waits_for_ai {
+                        self.check_order(start, row, model, true_ms(now))?;
                     }
                 }
                 self.check_shares(start, model, now)?;
@@ -177,6 +204,7 @@ impl Promises {
         if self.in_flight_at_crash.contains(&(id, 0))
             && row.planned_true < self.quiet_since
             && !start.repeated
+            && !self.profile.jumps()
         {
             return Err(format!("{id} was in flight at the crash and is not marked as repeated"));
         }
@@ -187,7 +215,7 @@ impl Promises {
         self.check_early(id, row, now)?;
         let due = row.due_true.max(self.quiet_since);
         let late = true_ms(now).saturating_sub(due);
-        if self.healthy[row.lane] && row.is_pending() {
+        if self.healthy[row.lane] && row.is_pending() && !self.read_after_jump(id, row) {
             self.latest_ms = self.latest_ms.max(late);
             if late > self.profile.lateness_max() {
                 return Err(format!("{id} of a healthy lane is {late} ms late"));
@@ -196,24 +224,26 @@ impl Promises {
         Ok(())
     }
 
+    fn read_after_jump(&self, id: DeliveryId, row: &Row) -> bool {
+        let read_since = |jump: u64| self.loaded_at.get(&id).is_some_and(|&loaded| loaded >= jump);
+        self.jumps.iter().any(|&jump| row.planned_true <= jump && read_since(jump))
+    }
+
     /// Early is only what was read from the store after the wall clock had jumped.
     fn check_early(&self, id: DeliveryId, row: &Row, now: Now) -> Result<(), String> {
-        let read_after_jump = self.jumped_at.is_some_and(|jump| {
-            row.planned_true <= jump && self.loaded_at.get(&id).is_some_and(|&loaded| loaded >= jump)
-        });
-        if row.is_pending() && true_ms(now) < row.due_true && !read_after_jump {
+        if row.is_pending() && true_ms(now) < row.due_true && !self.read_after_jump(id, row) {
             return Err(format!("{id} comes {} ms early", row.due_true - true_ms(now)));
         }
         Ok(())
     }
 
-    fn check_order(&self, start: &Start, row: &Row, model: &Model) -> Result<(), String> {
+    fn check_order(&self, start: &Start, row: &Row, model: &Model, now: u64) -> Result<(), String> {
         let overtaken = model.rows.iter().find(|(id, other)| {
             other.lane == row.lane
                 && other.status == Status::Scheduled
                 && other.due_true + OVERTAKEN_MAX < row.due_true
                 && !self.flights.contains_key(*id)
-                && !self.ended.contains(&(**id, u32::try_from(other.attempts.len() + 1).unwrap()))
+                && self.moved_at.get(*id).is_none_or(|moved| moved + 200 < now)
         });
         match overtaken {
             Some((id, other)) => Err(format!(
@@ -239,7 +269,10 @@ impl Promises {
             ("of the host", of_host >= self.config.host_slots()),
             ("of the lane", of_lane >= self.config.lane_slots()),
             ("of lanes without a success", is_new && new >= self.config.unproven_slots()),
-            ("of a failing lane", of_lane >= 2 && probed.is_some_and(|since| true_ms(now) > since + 100)),
+            (
+                "of a failing lane",
+                of_lane >= 2 && probed.is_some_and(|since| true_ms(now) > since.max(self.quiet_since) + 100),
+            ),
         ];
         match shares.into_iter().find(|(_, exceeded)| *exceeded) {
             Some((share, _)) => Err(format!("too many attempts {share}: {of_host} {of_lane} {new}")),
@@ -263,12 +296,16 @@ impl Promises {
         Ok(())
     }
 
-    pub fn attempt_ended(&mut self, start: &Start, success: bool, at: u64) {
-        let pending = start.job.pending;
-        self.flights.remove(&pending.id);
-        self.ended.insert((pending.id, start.job.attempt));
-        let health = self.lanes.entry(pending.lane).or_default();
-        if success {
+    pub fn attempt_ended(&mut self, start: &Start, at: u64) {
+        let id = start.job.pending.id;
+        self.flights.remove(&id);
+        self.ended.insert((id, start.job.attempt));
+        self.moved_at.insert(id, at);
+    }
+
+    fn health(&mut self, outcome: &Outcome, at: u64) {
+        let health = self.lanes.entry(outcome.pending.lane).or_default();
+        if outcome.verdict == Verdict::Delivered {
             *health = LaneHealth { succeeded: true, failures: 0, probed_since: None };
         } else {
             health.failures += 1;
@@ -283,11 +320,10 @@ impl Promises {
             return Err(format!("a sweep found {found_by_sweep} rows that memory should have held"));
         }
         for (id, row) in &model.rows {
-            let series = &row.attempts[row.series_from..];
             let last = row.attempts.last().copied();
             let fits = match row.status {
                 Status::Delivered => last == Some(true),
-                Status::Failed => series.len() == 3 && series.iter().all(|success| !success),
+                Status::Failed => row.series.len() == 3 && row.series.iter().all(|success| !success),
                 Status::Cancelled => true,
                 Status::Waiting | Status::Scheduled => false,
             };

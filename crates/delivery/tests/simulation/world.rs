@@ -34,6 +34,8 @@ pub struct World {
     generation: u32,
     frozen_until: u64,
     away: bool,
+    /// Waits that were read from the store by a clock that was set back are longer by that.
+    jumped_ms: u64,
     handed_over_at: u64,
     next_tick: Option<u64>,
     ended: BTreeMap<(DeliveryId, u32), u64>,
@@ -83,6 +85,7 @@ impl World {
             generation: 0,
             frozen_until: 0,
             away: false,
+            jumped_ms: 0,
             handed_over_at: 0,
             next_tick: None,
             ended: BTreeMap::new(),
@@ -114,7 +117,7 @@ impl World {
             if at > self.scenario.ends_at && self.is_at_rest() {
                 break;
             }
-            if at > REST_BY {
+            if at > REST_BY + self.jumped_ms {
                 return Err(format!("the world does not come to rest: {}", self.unfinished()));
             }
         }
@@ -189,6 +192,7 @@ impl World {
         self.promises.told(&event, self.now());
         let mut commands = Vec::new();
         self.schedule.handle(self.now(), event, &mut commands);
+        self.promises.asks(&commands, self.now());
         for command in commands {
             self.note(|| format!("<- {command:?}"));
             self.promises.asked(&command, &self.model, self.now())?;
@@ -238,7 +242,7 @@ impl World {
         let now = self.now();
         let job = &start.job;
         self.ended.insert((job.pending.id, job.attempt), self.now_ms);
-        self.promises.attempt_ended(start, success, self.now_ms);
+        self.promises.attempt_ended(start, self.now_ms);
         let result =
             if success { AttemptResult::Success } else { AttemptResult::Failure { retry_after: None } };
         let outcome = Outcome {
@@ -302,6 +306,7 @@ impl World {
             }
             Action::Jump(ms) => {
                 self.wall_offset += ms;
+                self.jumped_ms += ms.unsigned_abs();
                 self.promises.jumped(self.now_ms);
             }
             Action::Crash => self.crash(),
