@@ -209,6 +209,7 @@ struct NobodyListens;
 impl CommitListener for NobodyListens {
     fn committed(&self, _: Vec<Committed>) {}
     fn changed(&self, _: Vec<DeliveryChange>) {}
+    fn unknown(&self) {}
 }
 
 /// Opens the socket through which commands ask a running server.

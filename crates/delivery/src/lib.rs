@@ -1,3 +1,10 @@
-//! x
+//! Sends what the store says is due.
+//!
+//! In reading order: [`schedule`] decides, without I/O, which delivery is attempted when; [`dispatcher`] drives it;
+//! [`destinations`] turn a payload into a request; [`sender`] sends it.
+
 pub mod destinations;
+pub mod dispatcher;
+pub mod limits;
+pub mod schedule;
 pub mod sender;

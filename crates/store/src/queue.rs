@@ -157,6 +157,8 @@ pub trait CommitListener: Send + Sync + 'static {
     fn committed(&self, commits: Vec<Committed>);
     /// Called with the same commits' hints.
     fn changed(&self, changes: Vec<DeliveryChange>);
+    /// Called after a commit whose result is unknown: it may have planned what nobody was told of.
+    fn unknown(&self);
 }
 
 /// The operations of the delivery engine. Each is one transaction; each write checks its queues' epochs.
@@ -176,9 +178,6 @@ pub trait QueueStore: Send + Sync + 'static {
         limit: usize,
     ) -> StoreResult<Vec<Pending>>;
 
-    /// The time of the earliest pending row that is due after `after`.
-    async fn earliest_due(&self, after: Timestamp) -> StoreResult<Option<Timestamp>>;
-
     /// The earliest pending rows of a lane.
     async fn load_lane(&self, lane: DestinationId, limit: usize) -> StoreResult<LanePage>;
 
@@ -195,5 +194,6 @@ pub trait QueueStore: Send + Sync + 'static {
 
     /// Records attempts and what follows from them, conditional on version and epoch. One answer per outcome, in order.
     /// Idempotent by (delivery, attempt number): an outcome whose commit was unknown may be given again.
-    async fn record_outcomes(&self, outcomes: Vec<Outcome>) -> StoreResult<Vec<OutcomeApplied>>;
+    /// Shared, because the caller keeps them until they are durable.
+    async fn record_outcomes(&self, outcomes: Arc<Vec<Outcome>>) -> StoreResult<Vec<OutcomeApplied>>;
 }

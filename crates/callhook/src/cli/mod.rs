@@ -92,7 +92,7 @@ impl Cli {
             Command::Demo(demo) => demo.run(),
             Command::Businesses(businesses) => businesses.run(),
             Command::Keys(keys) => keys.run(),
-            Command::Openapi => print(&crate::api::openapi_json()),
+            Command::Openapi => print(&crate::api::openapi().to_pretty_json().unwrap_or_default()),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "callhook", &mut std::io::stdout());
                 Ok(())

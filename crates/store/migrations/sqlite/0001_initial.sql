@@ -167,7 +167,6 @@ CREATE INDEX deliveries_by_call ON deliveries (business_id, call_id);
 CREATE INDEX deliveries_by_call_flow ON deliveries (business_id, call_flow_id, id);
 CREATE INDEX deliveries_not_delivered ON deliveries (business_id, status, id) WHERE status <> 'delivered';
 CREATE INDEX deliveries_pending_by_lane ON deliveries (destination_id, next_attempt_at, id) WHERE next_attempt_at IS NOT NULL;
-CREATE INDEX deliveries_pending_by_time ON deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 
 -- The start is part of the key: after a cancellation and a redelivery, a late attempt may have the number of a new one.
 CREATE TABLE attempts (

@@ -26,8 +26,6 @@ const RELEASE: &str = "UPDATE queues SET released = 1";
 const NEXT_LANE: &str =
     "SELECT min(destination_id) FROM deliveries WHERE next_attempt_at IS NOT NULL AND destination_id > ?1";
 const COLUMNS: &str = "id, destination_id, business_id, queue, status, next_attempt_at, version";
-const EARLIEST: &str =
-    "SELECT min(next_attempt_at) FROM deliveries WHERE next_attempt_at IS NOT NULL AND next_attempt_at > ?1";
 const SELECT_BODY: &str = "SELECT body FROM payloads WHERE id = ?1";
 
 #[async_trait]
@@ -47,11 +45,6 @@ impl QueueStore for Store {
         limit: usize,
     ) -> StoreResult<Vec<Pending>> {
         self.read(move |tx| lane_heads(tx, due_by, after, limit)).await
-    }
-
-    async fn earliest_due(&self, after: Timestamp) -> StoreResult<Option<Timestamp>> {
-        self.read(move |tx| Ok(tx.sql().row(EARLIEST, &[after.into()], |row| row.opt_time(0))?.flatten()))
-            .await
     }
 
     async fn load_lane(&self, lane: DestinationId, limit: usize) -> StoreResult<LanePage> {
@@ -87,7 +80,7 @@ impl QueueStore for Store {
         .await
     }
 
-    async fn record_outcomes(&self, outcomes: Vec<Outcome>) -> StoreResult<Vec<OutcomeApplied>> {
+    async fn record_outcomes(&self, outcomes: Arc<Vec<Outcome>>) -> StoreResult<Vec<OutcomeApplied>> {
         self.write(move |tx| outcome::record(tx, &outcomes)).await
     }
 }

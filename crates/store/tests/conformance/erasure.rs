@@ -1,6 +1,7 @@
 //! An erased call leaves no trace, and a late repeat of its report neither revives nor fires it.
 
 use crate::harness::{Harness, new};
+use std::sync::Arc;
 use domain::call::EndedCall;
 use domain::phone_number::{Country, Party};
 use domain::retry::Verdict;
@@ -20,7 +21,7 @@ async fn an_erased_call_is_in_no_file() {
     };
     let recorded = h.report(report).await.unwrap();
     let (pending, _) = h.take_planned().remove(0);
-    h.store.record_outcomes(vec![h.outcome(pending, 1, Verdict::Delivered)]).await.unwrap();
+    h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
     h.store.erase_call(h.business, recorded.call.id).await.unwrap();
     assert!(matches!(h.store.call(h.business, recorded.call.id).await, Err(StoreError::NotFound(_))));
     assert!(matches!(h.store.delivery(h.business, pending.id).await, Err(StoreError::NotFound(_))));

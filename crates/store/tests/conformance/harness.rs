@@ -1,5 +1,6 @@
 //! A store in a folder of its own, a clock that the test sets, and a listener that keeps what it hears.
 
+use std::sync::Arc;
 use domain::Timestamp;
 use domain::World;
 use domain::api_key::KeyText;
@@ -68,6 +69,8 @@ impl CommitListener for Heard {
     fn changed(&self, mut changes: Vec<DeliveryChange>) {
         self.changes.lock().unwrap().append(&mut changes);
     }
+
+    fn unknown(&self) {}
 }
 
 pub struct Harness {

@@ -1,6 +1,7 @@
 //! Work on more than 500 rows goes on in steps, also after a restart.
 
 use crate::harness::Harness;
+use std::sync::Arc;
 use domain::delivery::DeliveryStatus;
 use domain::retry::Verdict;
 use store::call_flow::CallFlowSettings;
@@ -45,7 +46,7 @@ async fn many_redeliveries_go_on_in_the_background() {
     let planned = plan_many(&h, &flow).await;
     for rows in planned.chunks(500) {
         let outcomes = rows.iter().map(|pending| h.outcome(*pending, 1, Verdict::Failed)).collect();
-        h.store.record_outcomes(outcomes).await.unwrap();
+        h.store.record_outcomes(Arc::new(outcomes)).await.unwrap();
     }
     let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
     let answer = crate::harness::new(h.store.redeliver_matching(h.business, None, failed).await);

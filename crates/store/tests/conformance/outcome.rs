@@ -1,6 +1,7 @@
 //! Attempts and what follows from them: applied once, late where the delivery changed, never lost.
 
 use crate::harness::{Harness, new};
+use std::sync::Arc;
 use domain::World as _;
 use domain::delivery::DeliveryStatus;
 use domain::retry::Verdict;
@@ -14,7 +15,7 @@ async fn a_success_delivers_and_the_attempt_is_on_record() {
     let (_, pending, _) = h.planned(&flow).await;
     h.world.advance(Duration::from_millis(500));
     let outcome = h.outcome(pending, 1, Verdict::Delivered);
-    assert_eq!(h.store.record_outcomes(vec![outcome.clone()]).await.unwrap(), [OutcomeApplied::Ended]);
+    assert_eq!(h.store.record_outcomes(Arc::new(vec![outcome.clone()])).await.unwrap(), [OutcomeApplied::Ended]);
     let detail = h.store.delivery(h.business, pending.id).await.unwrap();
     assert_eq!((detail.delivery.status, detail.delivery.attempt_count), (DeliveryStatus::Delivered, 1));
     assert_eq!((detail.delivery.delivered_at, detail.delivery.next_attempt_at), (Some(h.world.now()), None));
@@ -28,13 +29,13 @@ async fn a_failure_plans_the_next_attempt_and_the_last_one_fails() {
     let (_, pending, _) = h.planned(&flow).await;
     let retry_at = h.world.now().after(Duration::from_secs(30));
     let applied =
-        h.store.record_outcomes(vec![h.outcome(pending, 1, Verdict::RetryAt(retry_at))]).await.unwrap();
+        h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::RetryAt(retry_at))])).await.unwrap();
     let OutcomeApplied::Next(next) = applied[0] else { panic!("{applied:?}") };
     assert_eq!((next.due_at, next.version), (retry_at, pending.version + 1));
     let delivery = h.store.delivery(h.business, pending.id).await.unwrap().delivery;
     assert_eq!((delivery.status, delivery.next_attempt_at), (DeliveryStatus::Scheduled, Some(retry_at)));
     assert_eq!((delivery.last_status_code, delivery.last_error.as_deref()), (Some(503), Some("http_503")));
-    h.store.record_outcomes(vec![h.outcome(next, 2, Verdict::Failed)]).await.unwrap();
+    h.store.record_outcomes(Arc::new(vec![h.outcome(next, 2, Verdict::Failed)])).await.unwrap();
     let delivery = h.store.delivery(h.business, pending.id).await.unwrap().delivery;
     assert_eq!((delivery.status, delivery.attempt_count), (DeliveryStatus::Failed, 2));
 }
@@ -46,8 +47,8 @@ async fn an_outcome_that_is_given_again_changes_nothing() {
     let (_, pending, _) = h.planned(&flow).await;
     let retry_at = h.world.now().after(Duration::from_secs(30));
     let outcome = h.outcome(pending, 1, Verdict::RetryAt(retry_at));
-    let first = h.store.record_outcomes(vec![outcome.clone()]).await.unwrap();
-    let again = h.store.record_outcomes(vec![outcome]).await.unwrap();
+    let first = h.store.record_outcomes(Arc::new(vec![outcome.clone()])).await.unwrap();
+    let again = h.store.record_outcomes(Arc::new(vec![outcome])).await.unwrap();
     assert_eq!(first, again);
     assert_eq!(h.store.delivery(h.business, pending.id).await.unwrap().attempts.len(), 1);
 }
@@ -58,7 +59,7 @@ async fn a_success_after_a_cancellation_is_delivered_all_the_same() {
     let flow = h.flow(|_| {}).await;
     let (_, pending, _) = h.planned(&flow).await;
     new(h.store.cancel_delivery(h.business, None, pending.id).await);
-    let applied = h.store.record_outcomes(vec![h.outcome(pending, 1, Verdict::Delivered)]).await.unwrap();
+    let applied = h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
     assert_eq!(applied, [OutcomeApplied::Late]);
     let detail = h.store.delivery(h.business, pending.id).await.unwrap();
     assert_eq!((detail.delivery.status, detail.delivery.reason), (DeliveryStatus::Delivered, None));
@@ -73,7 +74,7 @@ async fn a_failure_after_a_cancellation_is_on_record_and_stays_cancelled() {
     new(h.store.cancel_delivery(h.business, None, pending.id).await);
     let retry_at = h.world.now().after(Duration::from_secs(30));
     let applied =
-        h.store.record_outcomes(vec![h.outcome(pending, 1, Verdict::RetryAt(retry_at))]).await.unwrap();
+        h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::RetryAt(retry_at))])).await.unwrap();
     assert_eq!(applied, [OutcomeApplied::Late]);
     let detail = h.store.delivery(h.business, pending.id).await.unwrap();
     assert_eq!((detail.delivery.status, detail.delivery.attempt_count), (DeliveryStatus::Cancelled, 1));
@@ -87,7 +88,7 @@ async fn an_outcome_under_an_old_epoch_plans_and_ends_nothing() {
     let (_, pending, _) = h.planned(&flow).await;
     let outcome = h.outcome(pending, 1, Verdict::Delivered);
     h.store.adopt_queues().await.unwrap();
-    assert_eq!(h.store.record_outcomes(vec![outcome]).await.unwrap(), [OutcomeApplied::Late]);
+    assert_eq!(h.store.record_outcomes(Arc::new(vec![outcome])).await.unwrap(), [OutcomeApplied::Late]);
     let detail = h.store.delivery(h.business, pending.id).await.unwrap();
     assert_eq!((detail.delivery.status, detail.attempts.len()), (DeliveryStatus::Scheduled, 1));
 }
@@ -98,7 +99,7 @@ async fn an_outcome_of_an_erased_call_is_no_error() {
     let flow = h.flow(|_| {}).await;
     let (recorded, pending, _) = h.planned(&flow).await;
     h.store.erase_call(h.business, recorded.call.id).await.unwrap();
-    let applied = h.store.record_outcomes(vec![h.outcome(pending, 1, Verdict::Delivered)]).await.unwrap();
+    let applied = h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
     assert_eq!(applied, [OutcomeApplied::Gone]);
 }
 
@@ -111,7 +112,7 @@ async fn what_ended_is_counted() {
         let (_, pending, _) = h.planned(&flow).await;
         outcomes.push(h.outcome(pending, 1, verdict));
     }
-    h.store.record_outcomes(outcomes).await.unwrap();
+    h.store.record_outcomes(Arc::new(outcomes)).await.unwrap();
     let (_, pending, _) = h.planned(&flow).await;
     new(h.store.cancel_delivery(h.business, None, pending.id).await);
     h.planned(&flow).await;

@@ -1,6 +1,7 @@
 //! Sending again: a new series of the same delivery, from an ended state only.
 
 use crate::harness::{Harness, new};
+use std::sync::Arc;
 use domain::call_flow::CallFlow;
 use domain::delivery::DeliveryStatus;
 use domain::id::DeliveryId;
@@ -12,7 +13,7 @@ use store::queue::{PendingKind, Prepared, QueueStore};
 
 async fn ended(h: &Harness, flow: &CallFlow, verdict: Verdict) -> DeliveryId {
     let (_, pending, _) = h.planned(flow).await;
-    h.store.record_outcomes(vec![h.outcome(pending, 1, verdict)]).await.unwrap();
+    h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, verdict)])).await.unwrap();
     pending.id
 }
 
