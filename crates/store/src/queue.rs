@@ -178,9 +178,6 @@ pub trait QueueStore: Send + Sync + 'static {
         limit: usize,
     ) -> StoreResult<Vec<Pending>>;
 
-    /// The time of the earliest pending row that is due after `after`.
-    async fn earliest_due(&self, after: Timestamp) -> StoreResult<Option<Timestamp>>;
-
     /// The earliest pending rows of a lane.
     async fn load_lane(&self, lane: DestinationId, limit: usize) -> StoreResult<LanePage>;
 

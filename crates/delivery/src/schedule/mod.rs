@@ -137,7 +137,7 @@ impl Schedule {
             stopping: false,
             rows: Rows::default(),
             lanes: Lanes::new(),
-            turns: Turns::default(),
+            turns: Turns::new(&config),
             timers: BTreeSet::new(),
             outer_horizon: Key::FIRST,
             pressed: false,

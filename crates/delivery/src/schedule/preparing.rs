@@ -34,7 +34,7 @@ impl Schedule {
         if self.making_due.is_none() && self.writes.is_open(self.now.elapsed) {
             let tickets = first_of(&mut self.to_make_due);
             if let Some((batch, rows)) = self.batch(tickets) {
-                commands.push(Command::MakeDue(batch.request, rows));
+                commands.push(Command::MakeDue(batch.request, rows, self.now.wall));
                 self.making_due = Some(batch);
             }
         }
@@ -44,7 +44,7 @@ impl Schedule {
         if self.cancelling.is_none() && self.writes.is_open(self.now.elapsed) {
             let tickets = first_of(&mut self.to_cancel);
             if let Some((batch, rows)) = self.batch(tickets) {
-                commands.push(Command::CancelSwitchedOff(batch.request, rows));
+                commands.push(Command::CancelSwitchedOff(batch.request, rows, self.now.wall));
                 self.cancelling = Some(batch);
             }
         }

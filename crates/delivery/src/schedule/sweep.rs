@@ -43,10 +43,6 @@ impl Sweep {
         self.at
     }
 
-    pub fn is_under_way(&self) -> bool {
-        self.pass.is_some()
-    }
-
     pub fn has_completed(&self) -> bool {
         self.completed
     }

@@ -1,7 +1,7 @@
 //! Whose turn it is: free slots go round the businesses, then round the lanes of each, within the bounds.
 
 use super::Schedule;
-use super::config::Safeguard;
+use super::config::{Config, Safeguard};
 use super::lane::Place;
 use super::row::{Slot, State};
 use crate::limits;
@@ -50,9 +50,15 @@ pub(super) struct Turns {
     parking_hosts: BTreeSet<u32>,
     unproven_in_flight: usize,
     in_flight: usize,
+    /// Who comes last is first: only to see that the simulation misses the turns.
+    without_turns: bool,
 }
 
 impl Turns {
+    pub fn new(config: &Config) -> Self {
+        Self { without_turns: !config.keeps(Safeguard::BusinessTurn), ..Self::default() }
+    }
+
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -136,7 +142,11 @@ impl Turns {
 
     fn enter_round(&mut self, business: u32) {
         self.business_mut(business).place = BusinessPlace::Round;
-        self.round.push_back(business);
+        if self.without_turns {
+            self.round.push_front(business);
+        } else {
+            self.round.push_back(business);
+        }
     }
 
     /// Who was seen within the retention of idle lanes counts, busy or not: a business that wakes up finds a free slot.
@@ -240,10 +250,8 @@ impl Schedule {
         let turns = self.turns.business_mut(business);
         if turns.round.is_empty() {
             turns.place = BusinessPlace::Off;
-        } else if self.config.keeps(Safeguard::BusinessTurn) {
-            self.turns.round.push_back(business);
         } else {
-            self.turns.round.push_front(business);
+            self.turns.enter_round(business);
         }
     }
 
