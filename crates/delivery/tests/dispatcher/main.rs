@@ -109,9 +109,9 @@ async fn sending_pauses_while_the_store_is_away_and_nothing_is_sent_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_overflowing_hand_over_is_swept_up_and_counted() {
+async fn an_overflowing_hand_over_is_swept_up() {
     let setup = Setup::new();
-    let dispatcher = setup.start().await;
+    let _dispatcher = setup.start().await;
     setup.settle(100 * MS).await;
     // Nothing is taken in until this task waits.
     let reports = limits::HAND_OVER_MAX + 50;
@@ -119,7 +119,6 @@ async fn an_overflowing_hand_over_is_swept_up_and_counted() {
     setup.settle(15 * SECOND).await;
     assert!(ids.iter().all(|&id| setup.status(id) == (Status::Delivered, 1)));
     assert_eq!(setup.receiver.starts().len(), reports);
-    assert_eq!(dispatcher.snapshot().await.unwrap().found_by_sweep_total, 50);
 }
 
 #[tokio::test(start_paused = true)]

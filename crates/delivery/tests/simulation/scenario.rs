@@ -40,7 +40,11 @@ impl Profile {
     ];
 
     pub fn of(seed: u64) -> Self {
-        Self::ALL[usize::try_from(seed % 9).unwrap()]
+        match Self::ALL[usize::try_from(seed % 9).unwrap()] {
+            // Ten times the work of another world.
+            Self::Crowd if seed / 9 % 5 != 0 => Self::Everything,
+            profile => profile,
+        }
     }
 
     pub fn loses(self) -> bool {
@@ -321,7 +325,7 @@ impl Scenario {
         }
         if profile.jumps() {
             for _ in 0..random.between(1, 2) {
-                let hours = i64::try_from(random.between(1, 9)).unwrap() * 3_600_000;
+                let hours = i64::try_from(random.between(1, 2)).unwrap() * 3_600_000;
                 let jump = if random.percent(60) { hours } else { -hours };
                 self.at(random.between(1_000, ENDS_AT - 1_000), Action::Jump(jump));
             }
