@@ -73,6 +73,8 @@ pub struct Model {
     /// Whether outcomes and fallbacks are handed over as well, beside their answers.
     pub hands_over_own: bool,
     pub body_bytes: usize,
+    /// Deliveries are tests of a webhook.
+    pub sends_tests: bool,
     pub next: u64,
 }
 
@@ -136,7 +138,7 @@ impl Model {
         };
         Some(Arc::new(Job {
             pending,
-            kind: DeliveryKind::Call,
+            kind: if self.sends_tests { DeliveryKind::Test } else { DeliveryKind::Call },
             attempt: u32::try_from(row.attempts.len() + 1).unwrap(),
             attempt_in_series: u32::try_from(row.series.len() + 1).unwrap(),
             destination: Arc::new(destination),

@@ -15,6 +15,9 @@ const PROBE_AFTER: u32 = 5;
 /// Rows of a lane go in order, but for what the turns and reads of a moment mix.
 const OVERTAKEN_MAX: u64 = 4_000;
 
+/// A lane that has something due gets a turn within this where all take a half second each.
+const TURN_MAX: u64 = 4_000;
+
 pub struct Promises {
     profile: Profile,
     config: Config,
@@ -31,6 +34,8 @@ pub struct Promises {
     in_flight_at_crash: HashSet<(DeliveryId, u32)>,
     recording_fails: bool,
     woken: (u64, u32),
+    turn_at: HashMap<DestinationId, u64>,
+    starts: u64,
     pub latest_ms: u64,
 }
 
@@ -65,6 +70,8 @@ impl Promises {
             in_flight_at_crash: HashSet::new(),
             recording_fails: false,
             woken: (0, 0),
+            turn_at: HashMap::new(),
+            starts: 0,
             latest_ms: 0,
         }
     }
@@ -75,6 +82,16 @@ impl Promises {
 
     pub fn in_flight(&self, recent: u64) -> Option<DeliveryId> {
         self.flights.keys().copied().nth(usize::try_from(recent % 4).unwrap())
+    }
+
+    pub fn overdue(&self, model: &Model, now: Now) -> Option<DeliveryId> {
+        let waits = |(id, row): &(&DeliveryId, &Row)| {
+            row.status == Status::Scheduled
+                && row.attempts.is_empty()
+                && row.due_true + 500 < true_ms(now)
+                && !self.flights.contains_key(*id)
+        };
+        model.rows.iter().filter(waits).map(|(id, _)| *id).last()
     }
 
     pub fn fault(&mut self, at: u64) {
@@ -154,15 +171,20 @@ impl Promises {
             Command::Start(start) => {
                 if let Some(row) = model.rows.get(&start.job.pending.id) {
                     self.check_row(start, row, model, now)?;
-                    self.check_time(start.job.pending.id, row, now)?;
-                    if self.profile.is_faultless() && !row.waits_for_ai {
+                    self.check_time(start.job.pending.id, start.job.pending.lane, row, now)?;
+                    let touched = row.waits_for_ai || model.lanes[row.lane].revision > 0;
+                    if self.profile.is_faultless() && !touched {
                         self.check_order(start, row, model, true_ms(now))?;
                     }
                 }
                 self.check_shares(start, model, now)?;
+                self.starts += 1;
+                if self.profile == Profile::Crowd {
+                    self.check_turns(start, model, true_ms(now))?;
+                }
                 self.takes_off(start, model)
             }
-            Command::MakeDue(_, rows) => {
+            Command::MakeDue(_, rows, _) => {
                 for asked in rows {
                     if let Some(row) = model.rows.get(&asked.id).filter(|row| row.version == asked.version) {
                         self.check_early(asked.id, row, now)?;
@@ -211,11 +233,13 @@ impl Promises {
         Ok(())
     }
 
-    fn check_time(&mut self, id: DeliveryId, row: &Row, now: Now) -> Result<(), String> {
+    fn check_time(&mut self, id: DeliveryId, lane: DestinationId, row: &Row, now: Now) -> Result<(), String> {
         self.check_early(id, row, now)?;
         let due = row.due_true.max(self.quiet_since);
         let late = true_ms(now).saturating_sub(due);
-        if self.healthy[row.lane] && row.is_pending() && !self.read_after_jump(id, row) {
+        // A lane without a success waits behind others of its kind, and those may hang.
+        let proven = self.lanes.get(&lane).is_some_and(|lane| lane.succeeded);
+        if proven && self.healthy[row.lane] && row.is_pending() && !self.read_after_jump(id, row) {
             self.latest_ms = self.latest_ms.max(late);
             if late > self.profile.lateness_max() {
                 return Err(format!("{id} of a healthy lane is {late} ms late"));
@@ -276,6 +300,26 @@ impl Promises {
         ];
         match shares.into_iter().find(|(_, exceeded)| *exceeded) {
             Some((share, _)) => Err(format!("too many attempts {share}: {of_host} {of_lane} {new}")),
+            None => Ok(()),
+        }
+    }
+
+    /// No lane waits for a turn while others have theirs again and again.
+    fn check_turns(&mut self, start: &Start, model: &Model, now: u64) -> Result<(), String> {
+        self.turn_at.insert(start.job.pending.lane, now);
+        if self.starts % 8 != 0 {
+            // A look at all rows: now and then is enough.
+            return Ok(());
+        }
+        let waits = |(id, row): &(&DeliveryId, &Row)| {
+            let turn = self.turn_at.get(&model.lanes[row.lane].id).copied().unwrap_or(0);
+            row.status == Status::Scheduled
+                && row.due_true.max(turn) + TURN_MAX < now
+                && !self.flights.contains_key(*id)
+                && self.moved_at.get(*id).is_none_or(|moved| moved + 200 < now)
+        };
+        match model.rows.iter().find(waits) {
+            Some((id, row)) => Err(format!("lane {} gets no turn for {id}", row.lane)),
             None => Ok(()),
         }
     }

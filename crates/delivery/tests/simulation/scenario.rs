@@ -20,12 +20,14 @@ pub enum Profile {
     Jumping,
     /// Busy businesses with slow receivers beside quiet ones.
     Flood,
+    /// Three businesses that all want more than there is: each lane must get its turns.
+    Crowd,
     /// All faults at once.
     Everything,
 }
 
 impl Profile {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Calm,
         Self::Backlog,
         Self::Lossy,
@@ -33,11 +35,16 @@ impl Profile {
         Self::Crashing,
         Self::Jumping,
         Self::Flood,
+        Self::Crowd,
         Self::Everything,
     ];
 
     pub fn of(seed: u64) -> Self {
-        Self::ALL[usize::try_from(seed % 8).unwrap()]
+        match Self::ALL[usize::try_from(seed % 9).unwrap()] {
+            // Ten times the work of another world.
+            Self::Crowd if seed / 9 % 5 != 0 => Self::Everything,
+            profile => profile,
+        }
     }
 
     pub fn loses(self) -> bool {
@@ -58,7 +65,7 @@ impl Profile {
 
     /// No fault of the store or the process: a sweep must find nothing.
     pub fn is_faultless(self) -> bool {
-        matches!(self, Self::Calm | Self::Backlog | Self::Flood)
+        matches!(self, Self::Calm | Self::Backlog | Self::Flood | Self::Crowd)
     }
 
     /// How late a healthy lane's delivery may start, counted from the last fault, in milliseconds.
@@ -66,6 +73,7 @@ impl Profile {
         match self {
             Self::Calm | Self::Jumping => 400,
             Self::Flood => 600,
+            Self::Crowd => 2_000,
             Self::Backlog => 3_000,
             Self::Lossy => 2_500,
             Self::Away | Self::Crashing => 5_000,
@@ -93,15 +101,39 @@ pub struct LanePlan {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
-    Report { lane: usize, wait_for_ai: Option<u64> },
-    AiEnds { recent: u64 },
-    Cancel { recent: u64 },
-    Erase { recent: u64 },
-    Redeliver { recent: u64 },
-    CancelAndRedeliver { recent: u64 },
-    ChangeLane { lane: usize, enabled: bool },
-    Seal { lane: usize, sealed: bool },
-    Receiver { lane: usize, receiver: Receiver },
+    Report {
+        lane: usize,
+        wait_for_ai: Option<u64>,
+    },
+    AiEnds {
+        recent: u64,
+    },
+    Cancel {
+        recent: u64,
+    },
+    /// One that has been due for a while and got no slot yet.
+    CancelOverdue,
+    Erase {
+        recent: u64,
+    },
+    Redeliver {
+        recent: u64,
+    },
+    CancelAndRedeliver {
+        recent: u64,
+    },
+    ChangeLane {
+        lane: usize,
+        enabled: bool,
+    },
+    Seal {
+        lane: usize,
+        sealed: bool,
+    },
+    Receiver {
+        lane: usize,
+        receiver: Receiver,
+    },
     StoreAway(bool),
     Crash,
     Freeze(u64),
@@ -128,11 +160,13 @@ impl Scenario {
             body_bytes: if random.percent(50) { 100 } else { 1_000 },
             ends_at: ENDS_AT,
         };
-        if profile == Profile::Flood {
-            scenario.flood(random);
-        } else {
-            scenario.town(profile, random);
-            scenario.people(profile, random);
+        match profile {
+            Profile::Flood => scenario.flood(random),
+            Profile::Crowd => scenario.crowd(random),
+            _ => {
+                scenario.town(profile, random);
+                scenario.people(profile, random);
+            }
         }
         scenario.faults(profile, random);
         for lane in 0..scenario.lanes.len() {
@@ -196,6 +230,9 @@ impl Scenario {
             let recent = random.between(0, 12);
             let lane = usize::try_from(random.between(0, lanes - 1)).unwrap();
             let healthy = self.lanes[lane].healthy;
+            if profile.loses() {
+                self.at(at, Action::CancelOverdue);
+            }
             match random.between(0, 6) {
                 0 => self.at(at, Action::Cancel { recent }),
                 1 => self.at(at, Action::Erase { recent }),
@@ -247,6 +284,33 @@ impl Scenario {
         }
     }
 
+    /// One business could fill every slot with its backlog; two others want somewhat less than their shares.
+    /// Or there are more of them than slots.
+    fn crowd(&mut self, random: &mut Random) {
+        if random.percent(50) {
+            for lane in 0..24 {
+                let receiver = Receiver::Good(500);
+                self.lanes.push(LanePlan { business: lane, host: lane, receiver, healthy: false });
+                for number in 0..12 {
+                    let at = 1_000 + number * 20 + random.between(0, 100);
+                    self.at(at, Action::Report { lane, wait_for_ai: None });
+                }
+            }
+            return;
+        }
+        for lane in 0..14 {
+            let (business, healthy) = if lane < 8 { (0, false) } else { (lane / 11 + 1, true) };
+            self.lanes.push(LanePlan { business, host: lane, receiver: Receiver::Good(20), healthy });
+            self.at(20, Action::Report { lane, wait_for_ai: None });
+            self.at(1_500, Action::Receiver { lane, receiver: Receiver::Good(500) });
+            let (rows, every) = if healthy { (28, 350) } else { (40, 20) };
+            for number in 0..rows {
+                let at = 2_000 + number * every + random.between(0, 100);
+                self.at(at, Action::Report { lane, wait_for_ai: None });
+            }
+        }
+    }
+
     fn faults(&mut self, profile: Profile, random: &mut Random) {
         if profile.store_goes_away() {
             let at = random.between(2_000, ENDS_AT - 10_000);
@@ -261,7 +325,7 @@ impl Scenario {
         }
         if profile.jumps() {
             for _ in 0..random.between(1, 2) {
-                let hours = i64::try_from(random.between(1, 9)).unwrap() * 3_600_000;
+                let hours = i64::try_from(random.between(1, 2)).unwrap() * 3_600_000;
                 let jump = if random.percent(60) { hours } else { -hours };
                 self.at(random.between(1_000, ENDS_AT - 1_000), Action::Jump(jump));
             }
@@ -272,7 +336,7 @@ impl Scenario {
 fn config(profile: Profile, random: &mut Random) -> Config {
     let small = profile == Profile::Backlog || profile == Profile::Everything;
     Config {
-        slots: if profile == Profile::Flood { 16 } else { *random.pick(&[32, 64]) },
+        slots: if matches!(profile, Profile::Flood | Profile::Crowd) { 16 } else { *random.pick(&[32, 64]) },
         rows_max: if small { usize::try_from(random.between(24, 60)).unwrap() } else { 1_000 },
         lane_rows_max: if small { usize::try_from(random.between(4, 10)).unwrap() } else { 500 },
         lane_refill_min: if small { 2 } else { 16 },

@@ -267,6 +267,10 @@ impl World {
                 Some(id) => self.model.cancel(now, id),
                 None => return,
             },
+            Action::CancelOverdue => match self.promises.overdue(&self.model, now) {
+                Some(id) => self.model.cancel(now, id),
+                None => return,
+            },
             Action::Erase { recent } => match self.recent(recent, |_| true) {
                 Some(id) => self.model.erase(id),
                 None => return,
@@ -380,12 +384,12 @@ impl World {
                 Event::HeadsRead(request, Ok(self.model.lane_heads(due_by, after, limit)))
             }
             Command::Prepare(request, rows) => Event::Prepared(request, Ok(self.model.prepare(&rows))),
-            Command::MakeDue(request, rows) => {
+            Command::MakeDue(request, rows, _) => {
                 let (answers, committed) = self.model.make_due(now, &rows);
                 self.hand_over(committed);
                 Event::MadeDue(request, Ok(answers))
             }
-            Command::CancelSwitchedOff(request, rows) => {
+            Command::CancelSwitchedOff(request, rows, _) => {
                 let committed = self.model.cancel_switched_off(now, &rows);
                 self.hand_over(committed);
                 Event::Cancelled(request, Ok(()))
@@ -411,8 +415,8 @@ fn failed(command: &Command, failure: StoreFailure) -> Event {
         Command::LoadLane(request, lane, _) => Event::LaneLoaded(*request, *lane, Err(failure)),
         Command::ReadHeads(request, ..) => Event::HeadsRead(*request, Err(failure)),
         Command::Prepare(request, _) => Event::Prepared(*request, Err(failure)),
-        Command::MakeDue(request, _) => Event::MadeDue(*request, Err(failure)),
-        Command::CancelSwitchedOff(request, _) => Event::Cancelled(*request, Err(failure)),
+        Command::MakeDue(request, ..) => Event::MadeDue(*request, Err(failure)),
+        Command::CancelSwitchedOff(request, ..) => Event::Cancelled(*request, Err(failure)),
         Command::Record(request, _) => Event::Recorded(*request, Err(failure)),
         Command::Start(_) => unreachable!("attempts are not the store's"),
     }

@@ -1,0 +1,205 @@
+//! The dispatcher on paused time, against the model of the store and scripted receivers.
+
+#[path = "../simulation/model.rs"]
+#[allow(dead_code)]
+mod model;
+mod stand_ins;
+
+use delivery::dispatcher::{Clock, Stopped};
+use delivery::limits;
+use domain::Timestamp;
+use domain::id::CallFlowId;
+use model::{Status, business_id, delivery_id};
+use stand_ins::{Reply, Setup};
+use std::time::Duration;
+use store::queue::{CommitListener, DeliveryChange};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_delivery_is_sent_from_memory_and_recorded() {
+    let setup = Setup::new();
+    let dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    let reads = setup.store.reads();
+    let id = setup.report(0, None);
+    setup.settle(100 * MS).await;
+    assert_eq!(setup.status(id), (Status::Delivered, 1));
+    assert_eq!(setup.store.reads(), reads, "nothing is read for it");
+    assert_eq!(dispatcher.stop(SECOND).await, Stopped::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_delivery_is_retried_after_30_seconds_and_2_minutes_and_then_failed() {
+    let setup = Setup::new();
+    setup.receiver.reply(Reply::Fail);
+    let _dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    let id = setup.report(0, None);
+    setup.settle(Duration::from_mins(4)).await;
+    assert_eq!(setup.status(id), (Status::Failed, 3));
+    let starts = setup.receiver.starts();
+    let waits: Vec<u128> = starts.windows(2).map(|pair| (pair[1].at - pair[0].at).as_millis()).collect();
+    assert!((30_000..30_250).contains(&waits[0]) && (120_000..120_250).contains(&waits[1]), "{waits:?}");
+    assert_eq!(starts.iter().map(|start| start.attempt).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_is_not_retried() {
+    let setup = Setup::new();
+    setup.store.model().sends_tests = true;
+    setup.receiver.reply(Reply::Fail);
+    let _dispatcher = setup.start().await;
+    let id = setup.report(0, None);
+    setup.settle(Duration::from_mins(4)).await;
+    assert_eq!(setup.status(id), (Status::Failed, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_and_fallbacks_run_on_monotonic_time() {
+    for hours in [-5, 5] {
+        let setup = Setup::new();
+        setup.receiver.reply(Reply::FailOnce);
+        let _dispatcher = setup.start().await;
+        setup.settle(100 * MS).await;
+        let (retried, waiting) = (setup.report(0, None), setup.report(1, Some(60_000)));
+        setup.settle(SECOND).await;
+        setup.clock.jump(hours * 3_600_000);
+        setup.settle(28 * SECOND).await;
+        assert_eq!(setup.status(retried), (Status::Scheduled, 1), "not early, jump of {hours} h");
+        assert_eq!(setup.status(waiting), (Status::Waiting, 0), "not early, jump of {hours} h");
+        setup.settle(2 * SECOND).await;
+        assert_eq!(setup.status(retried), (Status::Delivered, 2), "not late, jump of {hours} h");
+        setup.settle(30 * SECOND).await;
+        assert_eq!(setup.status(waiting), (Status::Delivered, 1), "not late, jump of {hours} h");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_are_gathered_while_a_commit_runs() {
+    let setup = Setup::new();
+    let _dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    let ids: Vec<_> = (0..200).map(|_| setup.report(0, None)).collect();
+    setup.settle(SECOND).await;
+    assert!(ids.iter().all(|&id| setup.status(id) == (Status::Delivered, 1)));
+    let batches = setup.store.recorded();
+    assert_eq!(batches.iter().sum::<usize>(), 200);
+    assert!(batches.len() < 60, "{batches:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sending_pauses_while_the_store_is_away_and_nothing_is_sent_twice() {
+    let setup = Setup::new();
+    let dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    let first = setup.report(0, None);
+    setup.store.go_away(true);
+    setup.settle(100 * MS).await;
+    let second = setup.report(0, None);
+    setup.settle(60 * SECOND).await;
+    assert_eq!(setup.receiver.starts().len(), 1, "its outcome cannot be recorded, so nothing else starts");
+    assert!(dispatcher.snapshot().await.unwrap().store_away);
+    setup.store.go_away(false);
+    setup.settle(5 * SECOND).await;
+    assert_eq!(setup.status(first), (Status::Delivered, 1));
+    assert_eq!(setup.status(second), (Status::Delivered, 1));
+    assert_eq!(setup.receiver.starts().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overflowing_hand_over_is_swept_up() {
+    let setup = Setup::new();
+    let _dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    // Nothing is taken in until this task waits.
+    let reports = limits::HAND_OVER_MAX + 50;
+    let ids: Vec<_> = (0..reports).map(|_| setup.report(0, None)).collect();
+    setup.settle(15 * SECOND).await;
+    assert!(ids.iter().all(|&id| setup.status(id) == (Status::Delivered, 1)));
+    assert_eq!(setup.receiver.starts().len(), reports);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_unknown_commit_planned_is_found_at_once() {
+    let setup = Setup::new();
+    let dispatcher = setup.start().await;
+    setup.settle(SECOND).await;
+    let id = setup.report_without_hand_over(0);
+    setup.listener.unknown();
+    setup.settle(SECOND).await;
+    assert_eq!(setup.status(id), (Status::Delivered, 1));
+    assert_eq!(dispatcher.snapshot().await.unwrap().found_by_sweep_total, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_graceful_stop_records_what_is_in_flight_and_starts_nothing_more() {
+    let setup = Setup::new();
+    setup.receiver.reply(Reply::SucceedAfter(3 * SECOND));
+    let dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    let in_flight = setup.report(0, None);
+    setup.settle(100 * MS).await;
+    let stopping = tokio::spawn(dispatcher.stop(10 * SECOND));
+    setup.settle(100 * MS).await;
+    let late = setup.report(0, None);
+    assert_eq!(stopping.await.unwrap(), Stopped::Clean);
+    assert_eq!(setup.status(in_flight), (Status::Delivered, 1));
+    assert_eq!(setup.status(late), (Status::Scheduled, 0));
+    assert!(setup.store.is_released());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_runs_out_of_time_releases_nothing() {
+    let setup = Setup::new();
+    setup.receiver.reply(Reply::SucceedAfter(60 * SECOND));
+    let dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    setup.report(0, None);
+    setup.settle(100 * MS).await;
+    assert_eq!(dispatcher.stop(SECOND).await, Stopped::Unclean);
+    assert!(!setup.store.is_released());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_adopts_what_waits_and_marks_what_may_be_a_repetition() {
+    let setup = Setup::new();
+    let before = setup.report_without_hand_over(0);
+    setup.store.model().unclean_until = Some(setup.clock.now().wall);
+    let _dispatcher = setup.start().await;
+    setup.settle(SECOND).await;
+    let after = setup.report(0, None);
+    setup.settle(SECOND).await;
+    assert_eq!(setup.status(before), (Status::Delivered, 1));
+    assert_eq!(setup.status(after), (Status::Delivered, 1));
+    assert_eq!(setup.store.repeated(), [(before, true), (after, false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_breaks_off_is_made_again_with_its_number() {
+    let setup = Setup::new();
+    setup.receiver.reply(Reply::BreakOffOnce);
+    let _dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    let id = setup.report(0, None);
+    setup.settle(Duration::from_mins(1)).await;
+    assert_eq!(setup.status(id), (Status::Delivered, 1));
+    assert_eq!(setup.store.repeated(), [(id, true)]);
+    assert_eq!(setup.receiver.starts().iter().map(|start| start.attempt).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hints_reach_whoever_listens() {
+    let mut setup = Setup::new();
+    let change = DeliveryChange {
+        business_id: business_id(1),
+        delivery_id: delivery_id(7),
+        call_id: None,
+        call_flow_id: CallFlowId::floor(Timestamp::default()),
+        status: domain::delivery::DeliveryStatus::Delivered,
+        attempt_count: 1,
+    };
+    setup.listener.changed(vec![change]);
+    assert_eq!(setup.changes.recv().await.unwrap().delivery_id, delivery_id(7));
+}
