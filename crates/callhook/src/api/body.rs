@@ -9,6 +9,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, request::Parts};
 use bytes::Bytes;
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use store::idempotency::Once;
 
@@ -77,7 +78,7 @@ pub async fn read(request: Request, bytes_max: usize) -> Result<(Parts, Bytes), 
     }
     let bytes = to_bytes(body, bytes_max).await.map_err(|error| {
         let cause = std::error::Error::source(&error);
-        if cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
+        if cause.and_then(|cause| cause.downcast_ref::<LengthLimitError>()).is_some() {
             ApiError::too_large(bytes_max)
         } else {
             ApiError::malformed("the body broke off before its end")

@@ -224,9 +224,9 @@ pub struct CallQuery {
 impl CallQuery {
     /// Checks every filter.
     pub fn filter(&self) -> Result<CallFilter, Invalid> {
-        let seconds = |field, value: &Option<String>| bounded(field, value, DURATION_SECONDS_MAX);
+        let seconds = |field, value: &Option<String>| bounded(field, value.as_deref(), DURATION_SECONDS_MAX);
         let score = |field, value: &Option<String>| {
-            Ok(bounded(field, value, 100)?.and_then(|score| u8::try_from(score).ok()))
+            Ok(bounded(field, value.as_deref(), 100)?.and_then(|score| u8::try_from(score).ok()))
         };
         let line = |field, value: &Option<String>, chars_max| {
             let read = |text: &str| text::line(text, chars_max).map_err(|refused| refused.within(field));
@@ -267,8 +267,8 @@ impl CallQuery {
     }
 }
 
-fn bounded(field: &str, value: &Option<String>, maximum: u32) -> Result<Option<u32>, Invalid> {
-    let number = list::number(field, value.as_deref(), 0, maximum.into())?;
+fn bounded(field: &str, value: Option<&str>, maximum: u32) -> Result<Option<u32>, Invalid> {
+    let number = list::number(field, value, 0, maximum.into())?;
     Ok(number.and_then(|number| u32::try_from(number).ok()))
 }
 

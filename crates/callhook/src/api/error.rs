@@ -228,3 +228,37 @@ impl IntoResponses for Writing {
         documented(&[&READING[..], &WRITING[..]].concat())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: StoreError, status: u16, has_cause: bool) {
+        let response = ApiError::from(error).into_response();
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(response.extensions().get::<Cause>().is_some(), has_cause);
+        assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503);
+        assert_eq!(response.headers().contains_key(header::WWW_AUTHENTICATE), status == 401);
+    }
+
+    #[test]
+    fn failures_of_the_store_have_the_status_that_says_what_to_do() {
+        check(StoreError::NotFound("call"), 404, false);
+        check(StoreError::Conflict("taken".to_owned()), 409, false);
+        check(Invalid::field("name", "is required").into(), 422, false);
+        check(StoreError::KeyRevoked, 401, false);
+        check(StoreError::Busy, 503, true);
+        check(StoreError::Unavailable("disk full".to_owned()), 503, true);
+        check(StoreError::Unknown("commit".to_owned()), 503, true);
+        check(StoreError::Corrupt("row".to_owned()), 500, true);
+        check(StoreError::Sealed, 500, true);
+    }
+
+    #[test]
+    fn a_cause_is_not_for_the_client() {
+        let error = ApiError::from(StoreError::Unavailable("/var/lib/callhook.db is full".to_owned()));
+        assert!(!error.detail.message.contains("callhook.db"));
+        assert!(error.cause.unwrap().contains("callhook.db"));
+    }
+}

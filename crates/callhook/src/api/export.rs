@@ -20,6 +20,7 @@ use domain::attribution::Attribution;
 use domain::call::Call;
 use domain::id::{BusinessId, CallId};
 use domain::payload::recording_url;
+use domain::phone_number::{Party, PhoneNumber};
 use futures_util::stream;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -124,9 +125,9 @@ fn write_call(writer: &mut csv::Writer<Vec<u8>>, call: &Call, public_url: &str) 
         text(call.source_call_id.as_deref()),
         call.call_flow_id.map(|id| id.to_string().into()),
         text(call.call_flow_name.as_deref()),
-        text(call.tracking_number.as_ref().map(|number| number.as_str())),
+        text(call.tracking_number.as_ref().map(PhoneNumber::as_str)),
         text(Some(call.caller_number.as_str())),
-        text(call.destination_number.as_ref().map(|party| party.as_str())),
+        text(call.destination_number.as_ref().map(Party::as_str)),
         Some(call.direction.as_str().into()),
         Some(call.status.as_str().into()),
         Some(call.duration_seconds.to_string().into()),

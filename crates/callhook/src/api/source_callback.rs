@@ -6,7 +6,7 @@ use super::limits::CALLBACK_BYTES_MAX;
 use super::path::Id;
 use crate::app::App;
 use crate::app::source::{CallbackRefused, CallbackRequest, take_callback};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, OriginalUri, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -116,7 +116,9 @@ async fn take(app: &App, token: String, endpoint: Endpoint, request: &RawRequest
     let header = |name: &'static str| {
         request.parts.headers.get(HeaderName::from_static(name)).and_then(|value| value.to_str().ok())
     };
-    let uri = &request.parts.uri;
+    // What was signed is the address as it was called; the router has taken the base path off the request's own.
+    let called = request.parts.extensions.get::<OriginalUri>();
+    let uri = called.map_or(&request.parts.uri, |OriginalUri(uri)| uri);
     let is_form = header(CONTENT_TYPE.as_str()).is_some_and(|kind| {
         kind.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")
     });

@@ -59,6 +59,7 @@ pub struct Statistics {
 }
 
 /// Latencies that so many of a hundred do not exceed.
+#[allow(clippy::struct_field_names, reason = "the names are the wire's, unit included")]
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Latency {
     /// Half of them.

@@ -193,10 +193,11 @@ fn invalid(path: &str, error: &serde_json::Error) -> Invalid {
     let said = error.to_string();
     let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(reason, _)| reason);
     let path = if path == "." { "" } else { path };
-    if let Some(rest) = said.strip_prefix("missing field `") {
-        let name = rest.trim_end_matches('`');
-        let field = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        return Invalid::field(field, "is required");
+    for (beginning, reason) in [("missing field `", "is required"), ("duplicate field `", "is given twice")] {
+        if let Some(name) = said.strip_prefix(beginning).map(|rest| rest.trim_end_matches('`')) {
+            let field = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            return Invalid::field(field, reason);
+        }
     }
     Invalid::field(bounded(path), reason(said))
 }
@@ -208,9 +209,6 @@ fn reason(said: &str) -> String {
             Some((_, known)) => format!("is not known here; expected is {}", known.replace('`', "")),
             None => format!("is not known here{known}"),
         };
-    }
-    if said.starts_with("duplicate field") {
-        return "is given twice".to_owned();
     }
     if said.starts_with("invalid type") || said.starts_with("invalid value") {
         let expected = said.rsplit_once(", expected ").map_or("something else", |(_, expected)| expected);

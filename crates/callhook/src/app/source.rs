@@ -8,6 +8,7 @@ use domain::secret::{MASK, Secret};
 use domain::{Invalid, Timestamp, text};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sources::limits::LEG_WAIT;
 use sources::twilio::callback::{Callback, Endpoint};
 use sources::twilio::join::{self, Decision, JoinSettings, LegState};
 use sources::twilio::parameters::Parameters;
@@ -192,29 +193,38 @@ pub async fn take_callback(
     Ok(())
 }
 
-/// Ends the calls whose last callback was waited for long enough. Answers when to look again; run it then, and after every
-/// callback at the latest within the shortest wait.
+/// Ends the calls whose last callback was waited for long enough. Answers when to look again; a callback in the meantime
+/// may set an earlier alarm, at the shortest [`sources::limits::SETTLE_WAIT`] away.
 pub async fn run_due(app: &App) -> StoreResult<Option<Timestamp>> {
     loop {
-        let (due, next) = app.store.due_source_calls(app.now(), DUE_MAX).await?;
-        if due.is_empty() {
+        let now = app.now();
+        let (due, next) = app.store.due_source_calls(now, DUE_MAX).await?;
+        let (count, mut stuck) = (due.len(), 0);
+        if count == 0 {
             return Ok(next);
         }
         for (business_id, source_id, call_sid) in due {
-            let change = |state: Option<&str>, now: Timestamp| match read_state(state)? {
-                Some(state) => {
-                    let (state, decision) = join::expire(state, now);
-                    Ok(step(&state, decision))
-                }
-                None => Err(StoreError::NotFound("call in progress")),
-            };
-            match app.store.step_source_call(business_id, source_id, call_sid, Box::new(change)).await {
+            match app.store.step_source_call(business_id, source_id, call_sid, Box::new(expire)).await {
                 // The call was erased between the two.
                 Ok(()) | Err(StoreError::NotFound(_)) => {}
+                // One call that cannot be ended must not hold up the others.
+                Err(error @ (StoreError::Corrupt(_) | StoreError::Sealed | StoreError::Invalid(_))) => {
+                    tracing::error!(%error, source_id = %source_id, "A call that a source reported cannot be ended");
+                    stuck += 1;
+                }
                 Err(error) => return Err(error),
             }
         }
+        if stuck == count {
+            return Ok(Some(now.after(LEG_WAIT)));
+        }
     }
+}
+
+fn expire(state: Option<&str>, now: Timestamp) -> StoreResult<LegStep> {
+    let state = read_state(state)?.ok_or(StoreError::NotFound("call in progress"))?;
+    let (state, decision) = join::expire(state, now);
+    Ok(step(&state, decision))
 }
 
 fn read_state(state: Option<&str>) -> StoreResult<Option<LegState>> {
