@@ -236,7 +236,8 @@ fn migrations_are_numbered_without_gaps_and_alike_for_every_engine() {
         let runner = read(&format!("crates/store/src/engine/{engine}/migrations.rs"));
         for (index, name) in names.iter().enumerate() {
             let path = format!("crates/store/migrations/{engine}/{name}");
-            if !name.starts_with(&format!("{:04}_", index + 1)) || !name.ends_with(".sql") {
+            let is_sql = Path::new(name).extension().is_some_and(|extension| extension == "sql");
+            if !name.starts_with(&format!("{:04}_", index + 1)) || !is_sql {
                 findings.add_text(format!("{path}: the file at this place is named {:04}_….sql", index + 1));
             }
             if !runner.text.contains(&format!("/{name}\")")) {
