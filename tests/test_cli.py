@@ -11,6 +11,13 @@ import requests
 from harness import BINARY, SECRET_KEY, Callhook, free_port, wait_until
 
 
+def answers(port: int, path: str = "/healthz", **options) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}{path}", timeout=5, **options).ok
+    except requests.ConnectionError:
+        return False
+
+
 def run(*arguments: str, env: dict | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess:
     return subprocess.run(
         [BINARY, *arguments], env={"PATH": os.environ["PATH"]} | (env or {}), cwd=cwd, capture_output=True, text=True, timeout=30,
@@ -34,7 +41,7 @@ def test_the_first_start_makes_one_key_and_keeps_it_private(tmp_path):
         key = key_file.read_text().strip()
         assert re.fullmatch(r"ch_key_[A-Za-z0-9_-]{43}", key)
         headers = {"Authorization": f"Bearer {key}"}
-        wait_until(lambda: requests.get(f"http://127.0.0.1:{port}/api/v1/calls", headers=headers, timeout=5).ok)
+        wait_until(lambda: answers(port, "/api/v1/calls", headers=headers))
         assert (tmp_path / "callhook-data" / "secret.key").stat().st_mode & 0o777 == 0o600
     finally:
         server.terminate()
@@ -42,7 +49,7 @@ def test_the_first_start_makes_one_key_and_keeps_it_private(tmp_path):
     assert key not in output, "the output is no terminal"
     assert "first-api-key" in output
     again = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_until(lambda: requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).ok if again.poll() is None else False)
+    wait_until(lambda: answers(port))
     again.terminate()
     assert "first-api-key" not in again.communicate(timeout=20)[0]
 
@@ -93,12 +100,7 @@ def test_flag_variable_and_file_have_one_name_and_this_precedence(tmp_path):
         command = [BINARY, "serve", "--data-dir", str(tmp_path / "data"), "--config", "callhook.toml", *flags]
         server = subprocess.Popen(command, cwd=tmp_path, env=env or {}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
-            def answers():
-                try:
-                    return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=2).ok
-                except requests.ConnectionError:
-                    return False
-            wait_until(answers)
+            wait_until(lambda: answers(port))
         finally:
             server.terminate()
             server.communicate(timeout=20)

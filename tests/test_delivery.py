@@ -87,7 +87,7 @@ def test_after_the_last_attempt_it_is_failed_and_redelivery_counts_on(shared, re
     delivery = shared.settled(1, call_id=call["id"])[0]
     assert (delivery["status"], delivery["attempt_count"], delivery["last_error"]) == ("failed", 2, "http_404")
     receiver.answer = lambda received: (204, {}, b"")
-    again = shared.data("POST", f"/webhook-deliveries/{delivery['id']}/redeliver")["webhook_delivery"]
+    again = shared.data("POST", f"/webhook-deliveries/{delivery['id']}/redeliver", expect=202)["webhook_delivery"]
     assert again["status"] == "scheduled"
     assert shared.settled(1, call_id=call["id"])[0]["status"] == "delivered"
     last = receiver.requests[-1].json

@@ -108,7 +108,7 @@ BAD_WEBHOOKS = [
     ("post_call_webhook.headers", {"headers": {f"X-{i}": "v" for i in range(21)}}),
     ("post_call_webhook.headers", {"headers": {"X-A": "v" * 5000}}),
     ("post_call_webhook.retry_delays_seconds", {"retry_delays_seconds": [1] * 12}),
-    ("post_call_webhook.retry_delays_seconds", {"retry_delays_seconds": [259201]}),
+    ("post_call_webhook.retry_delays_seconds", {"retry_delays_seconds": [200000, 200000]}),
     ("post_call_webhook.retry_delays_seconds[0]", {"retry_delays_seconds": [-1]}),
     ("post_call_webhook.conditions", {"conditions": {}}), ("post_call_webhook.format", {"format": "slack"}),
     ("post_call_webhook.signing_secret", {"signing_secret": "whsec_mine"}),

@@ -178,7 +178,8 @@ pub async fn perform(store: &Store, world: &dyn World, request: Request) -> Resu
 
 /// Makes sure of the business `default` with this admin key.
 pub async fn bootstrap(store: &Store, key: &str) -> Result<(), AdminError> {
-    let key = KeyText::parse(key).map_err(|refused| AdminError(format!("--bootstrap-api-key {}", refused.reason)))?;
+    let key = KeyText::parse(key)
+        .map_err(|refused| AdminError(format!("--bootstrap-api-key {}", refused.reason)))?;
     let business = store.ensure_business("default".to_owned(), domain::phone_number::Country::US).await?;
     Ok(store.ensure_api_key(business.id, "bootstrap".to_owned(), key).await?)
 }

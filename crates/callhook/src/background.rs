@@ -1,7 +1,7 @@
 //! What goes on beside requests and deliveries: jobs in steps, calls whose legs are waited for, upkeep, commands.
 
-use crate::app::{App, source};
 use crate::admin;
+use crate::app::{App, source};
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;

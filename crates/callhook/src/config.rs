@@ -49,18 +49,29 @@ pub struct Settings {
     #[arg(long, env = "CALLHOOK_SECRET_KEY_FILE", value_name = "FILE", conflicts_with = "secret_key")]
     pub secret_key_file: Option<PathBuf>,
     /// Secret key used before, so that what it sealed still opens (repeatable, newest first)
-    #[arg(long, env = "CALLHOOK_PREVIOUS_SECRET_KEY", value_name = "TEXT", hide_env_values = true, value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "CALLHOOK_PREVIOUS_SECRET_KEY",
+        value_name = "TEXT",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     pub previous_secret_key: Option<Vec<Hidden>>,
     /// API key (ch_key_ and 43 characters) to make sure of: makes the business `default` with this admin key
     #[arg(long, env = "CALLHOOK_BOOTSTRAP_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub bootstrap_api_key: Option<Hidden>,
     /// File that holds the bootstrap API key
-    #[arg(long, env = "CALLHOOK_BOOTSTRAP_API_KEY_FILE", value_name = "FILE", conflicts_with = "bootstrap_api_key")]
+    #[arg(
+        long,
+        env = "CALLHOOK_BOOTSTRAP_API_KEY_FILE",
+        value_name = "FILE",
+        conflicts_with = "bootstrap_api_key"
+    )]
     pub bootstrap_api_key_file: Option<PathBuf>,
     /// Form of the log [default: text]
     #[arg(long, env = "CALLHOOK_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug, or a filter such as `info,delivery=debug` [default: info]
+    /// What is logged: error, warn, info, debug, or a filter such as `info,callhook::network=debug` [default: info]
     #[arg(long, env = "CALLHOOK_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
 }
@@ -122,10 +133,12 @@ pub struct ConfigError(pub String);
 impl Settings {
     /// Fills what was not given from a TOML file.
     pub fn or_file(self, path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("cannot read the configuration {}: {error}", path.display())))?;
-        let file: Self = toml::from_str(&text)
-            .map_err(|error| ConfigError(format!("the configuration {} is wrong: {}", path.display(), one_line(&error))))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError(format!("cannot read the configuration {}: {error}", path.display()))
+        })?;
+        let file: Self = toml::from_str(&text).map_err(|error| {
+            ConfigError(format!("the configuration {} is wrong: {}", path.display(), one_line(&error)))
+        })?;
         Ok(self.or(file))
     }
 
@@ -159,9 +172,12 @@ impl Settings {
     pub fn check(self) -> Result<Config, ConfigError> {
         let secret_key = secret(self.secret_key, self.secret_key_file.as_deref())?;
         if secret_key.as_ref().is_some_and(|key| key.reveal().chars().count() < SECRET_KEY_CHARS_MIN) {
-            return Err(ConfigError(format!("--secret-key is too short: at least {SECRET_KEY_CHARS_MIN} characters are needed")));
+            return Err(ConfigError(format!(
+                "--secret-key is too short: at least {SECRET_KEY_CHARS_MIN} characters are needed"
+            )));
         }
-        let response_timeout = at_least_a_moment("--response-timeout", self.response_timeout, Duration::from_secs(10))?;
+        let response_timeout =
+            at_least_a_moment("--response-timeout", self.response_timeout, Duration::from_secs(10))?;
         Ok(Config {
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("callhook-data")),
@@ -171,7 +187,12 @@ impl Settings {
             response_timeout,
             ai_fallback: at_least_a_moment("--ai-fallback", self.ai_fallback, Duration::from_mins(5))?,
             secret_key,
-            previous_secret_keys: self.previous_secret_key.unwrap_or_default().into_iter().map(|key| key.0).collect(),
+            previous_secret_keys: self
+                .previous_secret_key
+                .unwrap_or_default()
+                .into_iter()
+                .map(|key| key.0)
+                .collect(),
             bootstrap_api_key: secret(self.bootstrap_api_key, self.bootstrap_api_key_file.as_deref())?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             log_level: self.log_level.unwrap_or_else(|| "info".to_owned()),
@@ -187,8 +208,15 @@ impl Config {
         }
         let path = self.data_dir.join(SECRET_KEY_FILE);
         match std::fs::read_to_string(&path) {
-            Ok(text) if text.trim().chars().count() >= SECRET_KEY_CHARS_MIN => return Ok(Secret::new(text.trim())),
-            Ok(_) => return Err(ConfigError(format!("{} holds no key: restore it, or give --secret-key", path.display()))),
+            Ok(text) if text.trim().chars().count() >= SECRET_KEY_CHARS_MIN => {
+                return Ok(Secret::new(text.trim()));
+            }
+            Ok(_) => {
+                return Err(ConfigError(format!(
+                    "{} holds no key: restore it, or give --secret-key",
+                    path.display()
+                )));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(ConfigError(format!("cannot read {}: {error}", path.display()))),
         }
@@ -213,7 +241,8 @@ pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let draft = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&draft, path)
@@ -265,8 +294,9 @@ fn secret(text: Option<Hidden>, file: Option<&Path>) -> Result<Option<Secret>, C
     match (text, file) {
         (Some(text), _) => Ok(Some(text.0)),
         (None, Some(path)) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| ConfigError(format!("cannot read the secret in {}: {error}", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                ConfigError(format!("cannot read the secret in {}: {error}", path.display()))
+            })?;
             Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
         }
         (None, None) => Ok(None),
@@ -276,7 +306,9 @@ fn secret(text: Option<Hidden>, file: Option<&Path>) -> Result<Option<Secret>, C
 fn base(url: &Url) -> Result<String, ConfigError> {
     let plain = matches!(url.scheme(), "http" | "https") && url.host().is_some();
     if !plain || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-        return Err(ConfigError("--public-url is wrong: https://host, without query, fragment or user name, is expected".into()));
+        return Err(ConfigError(
+            "--public-url is wrong: https://host, without query, fragment or user name, is expected".into(),
+        ));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
@@ -309,7 +341,11 @@ mod tests {
 
     #[track_caller]
     fn check_span(text: &str, expected: Option<u64>) {
-        assert_eq!(text.parse::<Span>().ok().map(|span| span.0.as_millis()), expected.map(u128::from), "{text}");
+        assert_eq!(
+            text.parse::<Span>().ok().map(|span| span.0.as_millis()),
+            expected.map(u128::from),
+            "{text}"
+        );
     }
 
     #[test]
@@ -333,7 +369,9 @@ mod tests {
 
     #[test]
     fn a_file_fills_what_was_not_given() {
-        let settings = toml("listen = \"127.0.0.1:1\"\nai_fallback = \"2m\"\nretry_delays = [\"1s\", \"2s\"]\n").unwrap();
+        let settings =
+            toml("listen = \"127.0.0.1:1\"\nai_fallback = \"2m\"\nretry_delays = [\"1s\", \"2s\"]\n")
+                .unwrap();
         let config = settings.check().unwrap();
         assert_eq!(config.listen.port(), 9000);
         assert_eq!(config.ai_fallback, Duration::from_mins(2));
@@ -358,12 +396,27 @@ mod tests {
     fn settings_out_of_range_are_refused() {
         let none = Settings::default;
         check_refused(Settings { secret_key: Some("short".to_owned().into()), ..none() }, "at least 32");
-        check_refused(Settings { secret_key_file: Some("/nonexistent".into()), ..none() }, "cannot read the secret");
-        check_refused(Settings { public_url: "https://x.example/?a=1".parse().ok(), ..none() }, "--public-url");
+        check_refused(
+            Settings { secret_key_file: Some("/nonexistent".into()), ..none() },
+            "cannot read the secret",
+        );
+        check_refused(
+            Settings { public_url: "https://x.example/?a=1".parse().ok(), ..none() },
+            "--public-url",
+        );
         check_refused(Settings { public_url: "ftp://x.example/".parse().ok(), ..none() }, "--public-url");
-        check_refused(Settings { retry_delays: Some(vec![Span(Duration::from_millis(1))]), ..none() }, "whole seconds");
-        check_refused(Settings { retry_delays: Some(vec![Span(Duration::from_hours(73))]), ..none() }, "72 hours");
-        check_refused(Settings { response_timeout: Some(Span(Duration::ZERO)), ..none() }, "--response-timeout");
+        check_refused(
+            Settings { retry_delays: Some(vec![Span(Duration::from_millis(1))]), ..none() },
+            "whole seconds",
+        );
+        check_refused(
+            Settings { retry_delays: Some(vec![Span(Duration::from_hours(73))]), ..none() },
+            "72 hours",
+        );
+        check_refused(
+            Settings { response_timeout: Some(Span(Duration::ZERO)), ..none() },
+            "--response-timeout",
+        );
     }
 
     #[test]

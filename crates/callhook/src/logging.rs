@@ -5,7 +5,8 @@ use std::io;
 use tracing_subscriber::EnvFilter;
 
 /// Libraries below this log host names and frames in detail: they are heard from `warn` on, whatever else is asked for by a level.
-const LIBRARIES: &str = "hickory_resolver=warn,hickory_net=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,rustls=warn";
+const LIBRARIES: &str =
+    "hickory_resolver=warn,hickory_net=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,rustls=warn";
 
 /// Starts the log. A second start in one process keeps the first.
 pub fn start(format: LogFormat, level: &str) -> Result<(), ConfigError> {

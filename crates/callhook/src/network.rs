@@ -100,8 +100,13 @@ impl Outbound for Network {
         TestSent { attempt: record(exchange, 1, sent_at), ended_at }
     }
 
-    async fn fetch_recording(&self, url: &Secret, range: Option<HeaderValue>) -> Result<FetchedRecording, FetchFailed> {
-        let url = Url::parse(url.reveal()).map_err(|_| FetchFailed::Failed("the recording's address is no URL".into()))?;
+    async fn fetch_recording(
+        &self,
+        url: &Secret,
+        range: Option<HeaderValue>,
+    ) -> Result<FetchedRecording, FetchFailed> {
+        let url = Url::parse(url.reveal())
+            .map_err(|_| FetchFailed::Failed("the recording's address is no URL".into()))?;
         let mut headers = HeaderMap::new();
         if let Some(range) = range {
             headers.insert(header::RANGE, range);

@@ -67,7 +67,8 @@ impl Server {
     /// Binds the address, opens the store, takes up what is pending.
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         let address = config.listen;
-        let listener = TcpListener::bind(address).await.map_err(|error| ServerError::Listen { address, error })?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|error| ServerError::Listen { address, error })?;
         let public_url = match &config.public_url {
             Some(url) => url.clone(),
             None => format!("http://{}", listener.local_addr()?),
@@ -107,7 +108,14 @@ impl Server {
             shutdown,
         });
         let commands = listen_to_commands(&config.data_dir);
-        Ok(Self { drain_max: config.response_timeout + DRAIN_MAX, listener, commands, app, dispatcher, stopping })
+        Ok(Self {
+            drain_max: config.response_timeout + DRAIN_MAX,
+            listener,
+            commands,
+            app,
+            dispatcher,
+            stopping,
+        })
     }
 
     /// `http://` and the address that is listened on.
@@ -122,10 +130,11 @@ impl Server {
         tracing::info!(address = %listener.local_addr()?, public_url = app.public_url, "callhook listens");
         let background = background::start(&app, commands);
         let mut shutdown = app.shutdown.clone();
-        let serving = axum::serve(listener, api::router(Arc::clone(&app))).with_graceful_shutdown(async move {
-            // An error means that the sender is gone, and that is a stop as well.
-            let _ = shutdown.wait_for(|stopping| *stopping).await;
-        });
+        let serving =
+            axum::serve(listener, api::router(Arc::clone(&app))).with_graceful_shutdown(async move {
+                // An error means that the sender is gone, and that is a stop as well.
+                let _ = shutdown.wait_for(|stopping| *stopping).await;
+            });
         let serving = tokio::spawn(serving.into_future());
         stop.await;
         tracing::info!("callhook stops: it finishes what is in flight");
@@ -168,6 +177,8 @@ async fn prepare_keys(config: &Config, store: &Store, world: &dyn World) -> Resu
 /// Without the socket, commands cannot ask this server: worth a warning, not a failed start.
 fn listen_to_commands(data_dir: &Path) -> Option<UnixListener> {
     admin::listen(data_dir)
-        .inspect_err(|error| tracing::warn!(%error, "`callhook keys` and `businesses` cannot reach this server"))
+        .inspect_err(
+            |error| tracing::warn!(%error, "`callhook keys` and `businesses` cannot reach this server"),
+        )
         .ok()
 }

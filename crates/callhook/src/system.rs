@@ -36,7 +36,10 @@ impl World for System {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the place that may read randomness")]
-    #[expect(clippy::expect_used, reason = "a machine without randomness cannot make keys: going on would make guessable ones")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a machine without randomness cannot make keys: going on would make guessable ones"
+    )]
     fn fill_random(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives no randomness");
     }

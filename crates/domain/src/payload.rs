@@ -5,7 +5,8 @@ use crate::call::{Call, CallStatus, Direction};
 use crate::event::Event;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde_json::{Value, json};
+use utoipa::{PartialSchema, ToSchema};
 
 /// What a webhook carries. Every field is always present, `null` where unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -162,6 +163,42 @@ impl Payload {
             delivery_id: String::new(),
             attempt: 0,
         }
+    }
+}
+
+impl Payload {
+    /// The JSON Schema (draft 2020-12) of the payload, complete in itself.
+    #[must_use]
+    pub fn json_schema() -> Value {
+        let mut parts = Vec::new();
+        <Self as ToSchema>::schemas(&mut parts);
+        let definitions: serde_json::Map<String, Value> =
+            parts.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
+        let mut schema = json!(<Self as PartialSchema>::schema());
+        let fields: Vec<Value> = schema["properties"]
+            .as_object()
+            .map(|properties| properties.keys().map(|name| json!(name)).collect())
+            .unwrap_or_default();
+        schema["required"] = fields.into();
+        schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+        schema["title"] = json!("callhook payload");
+        schema["$defs"] = definitions.into();
+        relink(&mut schema);
+        schema
+    }
+}
+
+/// Points references at the schema's own definitions instead of an OpenAPI document's.
+fn relink(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::String(target)) = members.get_mut("$ref") {
+                *target = target.replace("#/components/schemas/", "#/$defs/");
+            }
+            members.values_mut().for_each(relink);
+        }
+        Value::Array(items) => items.iter_mut().for_each(relink),
+        _ => {}
     }
 }
 

@@ -8,8 +8,8 @@ use domain::id::BusinessId;
 use domain::limits::NAME_CHARS_MAX;
 use domain::{Invalid, World, text};
 use serde::Deserialize;
-use store::idempotency::{Answer, Once, Render};
 use store::StoreResult;
+use store::idempotency::{Answer, Once, Render};
 use utoipa::ToSchema;
 
 /// What a user says of a new key.

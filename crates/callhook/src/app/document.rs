@@ -5,7 +5,7 @@
 
 use domain::{Invalid, text};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::error::Category;
@@ -35,7 +35,11 @@ fn read_mended<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refused> {
         let path = error.path().to_string();
         let error = error.into_inner();
         match error.classify() {
-            Category::Data => Refused::Invalid(invalid(&path, &error)),
+            // The first wrong field is found before the end is seen: what is no JSON at all is that above all.
+            Category::Data => match serde_json::from_slice::<IgnoredAny>(json) {
+                Ok(_) => Refused::Invalid(invalid(&path, &error)),
+                Err(error) => Refused::Malformed(malformed(&error)),
+            },
             Category::Syntax | Category::Eof | Category::Io => Refused::Malformed(malformed(&error)),
         }
     })?;
@@ -75,7 +79,8 @@ impl Change {
         };
         let Value::Object(fields) = &mut sent else { return Err(Invalid::value("must be an object")) };
         for (name, value) in read_only {
-            if fields.remove(*name).is_some_and(|sent| sent != *value) {
+            // Who changes a thing twice sends the time of the first reading with both.
+            if fields.remove(*name).is_some_and(|sent| sent != *value) && *name != "updated_at" {
                 let reason = "differs from what is stored: leave it out, or read the current version again";
                 return Err(Invalid::field(*name, reason));
             }

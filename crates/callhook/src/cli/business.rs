@@ -37,13 +37,17 @@ impl Businesses {
     /// Runs the command, through the server where one runs on the folder.
     pub fn run(self) -> Result<(), Failure> {
         let (common, request) = match self {
-            Self::Create { name, default_country, common } => (common, Request::CreateBusiness { name, default_country }),
+            Self::Create { name, default_country, common } => {
+                (common, Request::CreateBusiness { name, default_country })
+            }
             Self::List { common } => (common, Request::ListBusinesses),
             Self::Rename { name, new_name, common } => (common, Request::RenameBusiness { name, new_name }),
         };
         let config = common.config()?;
         let answer = block_on(async { Ok(admin::ask(&config, request).await?) })?;
-        let Answer::Businesses(businesses) = answer else { return Err(Failure::new("the server gave another answer")) };
+        let Answer::Businesses(businesses) = answer else {
+            return Err(Failure::new("the server gave another answer"));
+        };
         for business in businesses {
             print(&format!("{}  {}  {}", business.id, business.default_country, business.name))?;
         }

@@ -45,7 +45,9 @@ impl Keys {
     /// Runs the command, through the server where one runs on the folder.
     pub fn run(self) -> Result<(), Failure> {
         let (common, request) = match self {
-            Self::Create { name, role, business, common } => (common, Request::CreateKey { business, name, role }),
+            Self::Create { name, role, business, common } => {
+                (common, Request::CreateKey { business, name, role })
+            }
             Self::List { business, common } => (common, Request::ListKeys { business }),
             Self::Revoke { id, business, common } => (common, Request::RevokeKey { business, id }),
         };

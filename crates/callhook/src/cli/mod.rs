@@ -81,7 +81,13 @@ macro_rules! failures {
         }
     )+};
 }
-failures!(crate::config::ConfigError, crate::admin::AdminError, crate::server::ServerError, store::StoreError, std::io::Error);
+failures!(
+    crate::config::ConfigError,
+    crate::admin::AdminError,
+    crate::server::ServerError,
+    store::StoreError,
+    std::io::Error
+);
 
 impl Cli {
     /// Runs the command; what stops it goes to standard error in one sentence.

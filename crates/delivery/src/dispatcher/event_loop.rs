@@ -150,6 +150,13 @@ impl EventLoop {
 
     fn start(&self, start: Start) {
         let Start { ticket, job, epoch, repeated } = start;
+        if repeated {
+            tracing::warn!(
+                delivery_id = %job.pending.id,
+                attempt = job.attempt,
+                "An attempt may be a repetition: callhook ended while it may have been in flight"
+            );
+        }
         let mut report_back = ReportBack { ticket, tell: self.tell.clone(), reported: false };
         let (attempts, operators) = (Arc::clone(&self.attempts), Arc::clone(&self.retry_schedule));
         tokio::spawn(async move {

@@ -1,10 +1,10 @@
 //! An erased call leaves no trace, and a late repeat of its report neither revives nor fires it.
 
 use crate::harness::{Harness, new};
-use std::sync::Arc;
 use domain::call::EndedCall;
 use domain::phone_number::{Country, Party};
 use domain::retry::Verdict;
+use std::sync::Arc;
 use store::StoreError;
 use store::queue::QueueStore;
 

@@ -1,6 +1,5 @@
 //! A store in a folder of its own, a clock that the test sets, and a listener that keeps what it hears.
 
-use std::sync::Arc;
 use domain::Timestamp;
 use domain::World;
 use domain::api_key::KeyText;
@@ -14,6 +13,7 @@ use domain::phone_number::{Country, Party, PhoneNumber};
 use domain::retry::Verdict;
 use domain::secret::Secret;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! Work on more than 500 rows goes on in steps, also after a restart.
 
 use crate::harness::Harness;
-use std::sync::Arc;
 use domain::delivery::DeliveryStatus;
 use domain::retry::Verdict;
+use std::sync::Arc;
 use store::call_flow::CallFlowSettings;
 use store::delivery::{DeliveryFilter, Redelivered};
 use store::queue::QueueStore;

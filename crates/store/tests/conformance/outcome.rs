@@ -1,10 +1,10 @@
 //! Attempts and what follows from them: applied once, late where the delivery changed, never lost.
 
 use crate::harness::{Harness, new};
-use std::sync::Arc;
 use domain::World as _;
 use domain::delivery::DeliveryStatus;
 use domain::retry::Verdict;
+use std::sync::Arc;
 use std::time::Duration;
 use store::queue::{OutcomeApplied, QueueStore};
 
@@ -15,7 +15,10 @@ async fn a_success_delivers_and_the_attempt_is_on_record() {
     let (_, pending, _) = h.planned(&flow).await;
     h.world.advance(Duration::from_millis(500));
     let outcome = h.outcome(pending, 1, Verdict::Delivered);
-    assert_eq!(h.store.record_outcomes(Arc::new(vec![outcome.clone()])).await.unwrap(), [OutcomeApplied::Ended]);
+    assert_eq!(
+        h.store.record_outcomes(Arc::new(vec![outcome.clone()])).await.unwrap(),
+        [OutcomeApplied::Ended]
+    );
     let detail = h.store.delivery(h.business, pending.id).await.unwrap();
     assert_eq!((detail.delivery.status, detail.delivery.attempt_count), (DeliveryStatus::Delivered, 1));
     assert_eq!((detail.delivery.delivered_at, detail.delivery.next_attempt_at), (Some(h.world.now()), None));
@@ -28,8 +31,11 @@ async fn a_failure_plans_the_next_attempt_and_the_last_one_fails() {
     let flow = h.flow(|_| {}).await;
     let (_, pending, _) = h.planned(&flow).await;
     let retry_at = h.world.now().after(Duration::from_secs(30));
-    let applied =
-        h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::RetryAt(retry_at))])).await.unwrap();
+    let applied = h
+        .store
+        .record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::RetryAt(retry_at))]))
+        .await
+        .unwrap();
     let OutcomeApplied::Next(next) = applied[0] else { panic!("{applied:?}") };
     assert_eq!((next.due_at, next.version), (retry_at, pending.version + 1));
     let delivery = h.store.delivery(h.business, pending.id).await.unwrap().delivery;
@@ -59,7 +65,8 @@ async fn a_success_after_a_cancellation_is_delivered_all_the_same() {
     let flow = h.flow(|_| {}).await;
     let (_, pending, _) = h.planned(&flow).await;
     new(h.store.cancel_delivery(h.business, None, pending.id).await);
-    let applied = h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
+    let applied =
+        h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
     assert_eq!(applied, [OutcomeApplied::Late]);
     let detail = h.store.delivery(h.business, pending.id).await.unwrap();
     assert_eq!((detail.delivery.status, detail.delivery.reason), (DeliveryStatus::Delivered, None));
@@ -73,8 +80,11 @@ async fn a_failure_after_a_cancellation_is_on_record_and_stays_cancelled() {
     let (_, pending, _) = h.planned(&flow).await;
     new(h.store.cancel_delivery(h.business, None, pending.id).await);
     let retry_at = h.world.now().after(Duration::from_secs(30));
-    let applied =
-        h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::RetryAt(retry_at))])).await.unwrap();
+    let applied = h
+        .store
+        .record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::RetryAt(retry_at))]))
+        .await
+        .unwrap();
     assert_eq!(applied, [OutcomeApplied::Late]);
     let detail = h.store.delivery(h.business, pending.id).await.unwrap();
     assert_eq!((detail.delivery.status, detail.delivery.attempt_count), (DeliveryStatus::Cancelled, 1));
@@ -99,7 +109,8 @@ async fn an_outcome_of_an_erased_call_is_no_error() {
     let flow = h.flow(|_| {}).await;
     let (recorded, pending, _) = h.planned(&flow).await;
     h.store.erase_call(h.business, recorded.call.id).await.unwrap();
-    let applied = h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
+    let applied =
+        h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
     assert_eq!(applied, [OutcomeApplied::Gone]);
 }
 

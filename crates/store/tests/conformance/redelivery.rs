@@ -1,11 +1,11 @@
 //! Sending again: a new series of the same delivery, from an ended state only.
 
 use crate::harness::{Harness, new};
-use std::sync::Arc;
 use domain::call_flow::CallFlow;
 use domain::delivery::DeliveryStatus;
 use domain::id::DeliveryId;
 use domain::retry::Verdict;
+use std::sync::Arc;
 use store::StoreError;
 use store::call_flow::CallFlowSettings;
 use store::delivery::{DeliveryFilter, Redelivered};

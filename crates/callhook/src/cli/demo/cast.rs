@@ -49,7 +49,13 @@ pub struct Call {
     pub says: &'static str,
 }
 
-const fn api(flow: Flow, caller: &'static str, status: &'static str, seconds: u32, says: &'static str) -> Call {
+const fn api(
+    flow: Flow,
+    caller: &'static str,
+    status: &'static str,
+    seconds: u32,
+    says: &'static str,
+) -> Call {
     Call { flow, way: Way::Api, ai: Ai::None, caller, status, seconds, says }
 }
 
@@ -69,7 +75,13 @@ pub fn calls() -> Vec<Call> {
         api(GoogleAds, "+13055550112", "no-answer", 0, ""),
         analysed(Website, "+442079460958", 210, "Good afternoon, my boiler is leaking — can you come today?"),
         twilio("+13055550101", "completed", 95),
-        api(Partner, "+4930901820", "completed", 75, "Guten Tag, ich hätte gern ein Angebot für eine Wärmepumpe."),
+        api(
+            Partner,
+            "+4930901820",
+            "completed",
+            75,
+            "Guten Tag, ich hätte gern ein Angebot für eine Wärmepumpe.",
+        ),
         api(OldCrm, "+13055550133", "completed", 31, "Is this still your number?"),
         api(GoogleAds, "anonymous", "voicemail", 22, "Please call me back."),
         analysed(Website, "+33142685300", 180, "Bonjour, je voudrais prendre rendez-vous pour la clinique."),
@@ -93,7 +105,13 @@ pub fn calls() -> Vec<Call> {
         api(Sheets, "+13055550233", "voicemail", 18, "It's me again. Call me."),
         api(GoogleAds, "+13055550244", "failed", 0, ""),
         twilio("anonymous", "completed", 15),
-        api(Partner, "+13055550255", "completed", 190, "I would like to talk about the \"gold\" plan <b>today</b>."),
+        api(
+            Partner,
+            "+13055550255",
+            "completed",
+            190,
+            "I would like to talk about the \"gold\" plan <b>today</b>.",
+        ),
         api(GoogleAds, "+8613812345678", "completed", 66, "你好，我想预约安装。"),
         analysed(Website, "+13055550266", 77, "Stop calling me! This is spam."),
         api(Paused, "+13055550277", "completed", 21, "One more for the switched-off flow."),

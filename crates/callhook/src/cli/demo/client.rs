@@ -43,7 +43,12 @@ impl Client {
     }
 
     /// A form, posted as Twilio posts it: to an absolute address, with its signature.
-    pub async fn post_form(&self, url: &str, form: &[(String, String)], signature: &str) -> Result<(), Failure> {
+    pub async fn post_form(
+        &self,
+        url: &str,
+        form: &[(String, String)],
+        signature: &str,
+    ) -> Result<(), Failure> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = http::Request::builder()
             .method("POST")
@@ -54,12 +59,20 @@ impl Client {
         self.exchange(request, "the Twilio callback").await.map(drop)
     }
 
-    async fn exchange(&self, request: http::Result<http::Request<Full<Bytes>>>, what: &str) -> Result<Bytes, Failure> {
+    async fn exchange(
+        &self,
+        request: http::Result<http::Request<Full<Bytes>>>,
+        what: &str,
+    ) -> Result<Bytes, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::new(format!("{what}: {error}"));
         let request = request.map_err(|error| failed(&error))?;
         let answer = self.http.request(request).await.map_err(|error| failed(&error))?;
         let status = answer.status();
         let body = answer.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
-        if status.is_success() { Ok(body) } else { Err(failed(&format!("{status}: {}", String::from_utf8_lossy(&body)))) }
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(failed(&format!("{status}: {}", String::from_utf8_lossy(&body))))
+        }
     }
 }

@@ -142,7 +142,9 @@ fn config(folder: &std::path::Path, key: &str) -> Result<Config, Failure> {
         retry_schedule: schedule,
         response_timeout: Duration::from_secs(2),
         ai_fallback: Duration::from_secs(4),
-        secret_key: Some(domain::secret::Secret::new(random.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))),
+        secret_key: Some(domain::secret::Secret::new(
+            random.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")),
+        )),
         previous_secret_keys: Vec::new(),
         bootstrap_api_key: Some(domain::secret::Secret::new(key)),
         log_format: LogFormat::Text,

@@ -90,7 +90,9 @@ impl Stage {
                 "ai_category": if spam { "spam" } else { "lead" }, "qualified_ai": !spam,
                 "qualification_reason": if spam { "Wants nothing" } else { "Asks for a price or a date" }, "robo_score": 0,
             });
-            client.send("PUT", &format!("/calls/{}/analysis", text(&reported["call"]["id"])), &analysis).await?;
+            client
+                .send("PUT", &format!("/calls/{}/analysis", text(&reported["call"]["id"])), &analysis)
+                .await?;
         }
         Ok(())
     }
@@ -99,12 +101,22 @@ impl Stage {
     async fn callbacks(&self, client: &Client, call: &Call, sid: &str) -> Result<(), Failure> {
         let seconds = call.seconds.to_string();
         let child_sid = format!("{sid}child");
-        let parent = [("CallSid", sid), ("From", call.caller), ("To", TWILIO_NUMBER), ("Direction", "inbound")];
+        let parent =
+            [("CallSid", sid), ("From", call.caller), ("To", TWILIO_NUMBER), ("Direction", "inbound")];
         let child = [
-            ("CallSid", child_sid.as_str()), ("ParentCallSid", sid), ("From", call.caller), ("To", "+13055554567"),
-            ("Direction", "outbound-dial"), ("CallStatus", call.status), ("CallDuration", seconds.as_str()),
+            ("CallSid", child_sid.as_str()),
+            ("ParentCallSid", sid),
+            ("From", call.caller),
+            ("To", "+13055554567"),
+            ("Direction", "outbound-dial"),
+            ("CallStatus", call.status),
+            ("CallDuration", seconds.as_str()),
         ];
-        let dial = [("CallStatus", "in-progress"), ("DialCallStatus", call.status), ("DialCallSid", child_sid.as_str())];
+        let dial = [
+            ("CallStatus", "in-progress"),
+            ("DialCallStatus", call.status),
+            ("DialCallSid", child_sid.as_str()),
+        ];
         let end = [("CallStatus", "completed"), ("CallDuration", seconds.as_str())];
         self.callback(client, "status", &child).await?;
         self.callback(client, "dial", &[&parent[..], &dial].concat()).await?;
@@ -113,7 +125,8 @@ impl Stage {
 
     async fn callback(&self, client: &Client, kind: &str, form: &[(&str, &str)]) -> Result<(), Failure> {
         let url = text(&self.urls[kind]);
-        let form: Vec<_> = form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let form: Vec<_> =
+            form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let signature = sources::twilio::signature::sign(&Secret::new(AUTH_TOKEN), &url, &form);
         client.post_form(&url, &form, &signature).await
     }
@@ -121,7 +134,13 @@ impl Stage {
 
 impl Flow {
     const ALL: [Self; 7] = [
-        Self::GoogleAds, Self::Website, Self::Partner, Self::Sheets, Self::OldCrm, Self::Paused, Self::NoWebhook,
+        Self::GoogleAds,
+        Self::Website,
+        Self::Partner,
+        Self::Sheets,
+        Self::OldCrm,
+        Self::Paused,
+        Self::NoWebhook,
     ];
 
     const fn name(self) -> &'static str {
@@ -170,15 +189,20 @@ impl Expected {
     pub fn compare(&self, calls: &[Value], deliveries: &[Value]) -> Vec<String> {
         let mut wrong = Vec::new();
         for (source_call_id, (flow, expected)) in &self.0 {
-            let Some(call) = calls.iter().find(|call| call["source_call_id"] == source_call_id.as_str()) else {
+            let Some(call) = calls.iter().find(|call| call["source_call_id"] == source_call_id.as_str())
+            else {
                 wrong.push(format!("{source_call_id} ({}) was not recorded", flow.name()));
                 continue;
             };
             let delivery = deliveries.iter().find(|delivery| delivery["call_id"] == call["id"]);
-            let end = delivery.map(|delivery| (text(&delivery["status"]), delivery["attempt_count"].as_u64().unwrap_or(0)));
+            let end = delivery
+                .map(|delivery| (text(&delivery["status"]), delivery["attempt_count"].as_u64().unwrap_or(0)));
             let wanted = expected.map(|(status, attempts)| (status.to_owned(), attempts));
             if end != wanted {
-                wrong.push(format!("{source_call_id} ({}) ended as {end:?} instead of {wanted:?}", flow.name()));
+                wrong.push(format!(
+                    "{source_call_id} ({}) ended as {end:?} instead of {wanted:?}",
+                    flow.name()
+                ));
             }
         }
         wrong

@@ -30,7 +30,8 @@ impl Table {
 
     /// Shows the deliveries, newest first.
     pub fn show(&mut self, deliveries: &[Value]) -> io::Result<()> {
-        let is_pending = |delivery: &Value| matches!(delivery["status"].as_str(), Some("scheduled" | "waiting_for_ai"));
+        let is_pending =
+            |delivery: &Value| matches!(delivery["status"].as_str(), Some("scheduled" | "waiting_for_ai"));
         self.is_settled = !deliveries.iter().any(is_pending);
         if self.is_terminal { self.redraw(deliveries) } else { self.append(deliveries) }
     }
