@@ -91,7 +91,7 @@ impl Promises {
                 && row.due_true + 500 < true_ms(now)
                 && !self.flights.contains_key(*id)
         };
-        model.rows.iter().filter(waits).map(|(id, _)| *id).last()
+        model.rows.iter().rev().find(waits).map(|(id, _)| *id)
     }
 
     pub fn fault(&mut self, at: u64) {
@@ -236,13 +236,13 @@ impl Promises {
     fn check_time(&mut self, id: DeliveryId, lane: DestinationId, row: &Row, now: Now) -> Result<(), String> {
         self.check_early(id, row, now)?;
         let due = row.due_true.max(self.quiet_since);
-        let late = true_ms(now).saturating_sub(due);
+        let lateness = true_ms(now).saturating_sub(due);
         // A lane without a success waits behind others of its kind, and those may hang.
         let proven = self.lanes.get(&lane).is_some_and(|lane| lane.succeeded);
         if proven && self.healthy[row.lane] && row.is_pending() && !self.read_after_jump(id, row) {
-            self.latest_ms = self.latest_ms.max(late);
-            if late > self.profile.lateness_max() {
-                return Err(format!("{id} of a healthy lane is {late} ms late"));
+            self.latest_ms = self.latest_ms.max(lateness);
+            if lateness > self.profile.lateness_max() {
+                return Err(format!("{id} of a healthy lane is {lateness} ms late"));
             }
         }
         Ok(())
@@ -307,7 +307,7 @@ impl Promises {
     /// No lane waits for a turn while others have theirs again and again.
     fn check_turns(&mut self, start: &Start, model: &Model, now: u64) -> Result<(), String> {
         self.turn_at.insert(start.job.pending.lane, now);
-        if self.starts % 8 != 0 {
+        if !self.starts.is_multiple_of(8) {
             // A look at all rows: now and then is enough.
             return Ok(());
         }
