@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::World;
 
 /// Worlds of the default run: some 20 s on two cores in the dev profile.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 
 fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())

@@ -36,6 +36,8 @@ pub struct Promises {
     woken: (u64, u32),
     turn_at: HashMap<DestinationId, u64>,
     starts: u64,
+    /// When the row was first seen to be overtaken by a later one of its lane.
+    overtaken_at: HashMap<DeliveryId, u64>,
     pub latest_ms: u64,
 }
 
@@ -72,6 +74,7 @@ impl Promises {
             woken: (0, 0),
             turn_at: HashMap::new(),
             starts: 0,
+            overtaken_at: HashMap::new(),
             latest_ms: 0,
         }
     }
@@ -261,22 +264,25 @@ impl Promises {
         Ok(())
     }
 
-    fn check_order(&self, start: &Start, row: &Row, model: &Model, now: u64) -> Result<(), String> {
-        let overtaken = model.rows.iter().find(|(id, other)| {
+    /// Who is overtaken may have a slot already and wait for the batch that reads it again; but not for long.
+    fn check_order(&mut self, start: &Start, row: &Row, model: &Model, now: u64) -> Result<(), String> {
+        self.overtaken_at.remove(&start.job.pending.id);
+        let overtaken = model.rows.iter().filter(|(id, other)| {
             other.lane == row.lane
                 && other.status == Status::Scheduled
                 && other.due_true + OVERTAKEN_MAX < row.due_true
                 && !self.flights.contains_key(*id)
                 && self.moved_at.get(*id).is_none_or(|moved| moved + 200 < now)
         });
-        match overtaken {
-            Some((id, other)) => Err(format!(
-                "{} is sent before {id}, due {} ms earlier in its lane",
-                start.job.pending.id,
-                row.due_true - other.due_true
-            )),
-            None => Ok(()),
+        for (id, other) in overtaken {
+            let since = *self.overtaken_at.entry(*id).or_insert(now);
+            if since + 300 < now && since > other.due_true {
+                let first = start.job.pending.id;
+                let earlier = row.due_true - other.due_true;
+                return Err(format!("{first} is sent before {id}, due {earlier} ms earlier in its lane"));
+            }
         }
+        Ok(())
     }
 
     fn check_shares(&self, start: &Start, model: &Model, now: Now) -> Result<(), String> {
