@@ -23,6 +23,7 @@ pub struct Promises {
     config: Config,
     healthy: Vec<bool>,
     quiet_since: u64,
+    crashed_at: u64,
     jumps: Vec<u64>,
     flights: BTreeMap<DeliveryId, Flight>,
     lanes: HashMap<DestinationId, LaneHealth>,
@@ -31,7 +32,7 @@ pub struct Promises {
     moved_at: HashMap<DeliveryId, u64>,
     told_revision: HashMap<DestinationId, u64>,
     ended: HashSet<(DeliveryId, u32)>,
-    in_flight_at_crash: HashSet<(DeliveryId, u32)>,
+    in_flight_at_crash: HashSet<DeliveryId>,
     recording_fails: bool,
     woken: (u64, u32),
     turn_at: HashMap<DestinationId, u64>,
@@ -62,6 +63,7 @@ impl Promises {
             config: scenario.config,
             healthy: scenario.lanes.iter().map(|lane| lane.healthy).collect(),
             quiet_since: 0,
+            crashed_at: 0,
             jumps: Vec::new(),
             flights: BTreeMap::new(),
             lanes: HashMap::new(),
@@ -108,8 +110,9 @@ impl Promises {
 
     pub fn crashed(&mut self, at: u64) {
         self.fault(at);
+        self.crashed_at = at;
         let flights = std::mem::take(&mut self.flights);
-        self.in_flight_at_crash = flights.into_keys().map(|id| (id, 0)).collect();
+        self.in_flight_at_crash = flights.into_keys().collect();
         self.lanes.clear();
         self.ended.clear();
         self.told_revision.clear();
@@ -226,8 +229,8 @@ impl Promises {
         if self.recording_fails {
             return Err(format!("{id} is sent while outcomes cannot be recorded"));
         }
-        if self.in_flight_at_crash.contains(&(id, 0))
-            && row.planned_true < self.quiet_since
+        if self.in_flight_at_crash.contains(&id)
+            && row.planned_true < self.crashed_at
             && !start.repeated
             && !self.profile.jumps()
         {
@@ -339,7 +342,7 @@ impl Promises {
             business: pending.business_id,
             new_lane,
         };
-        self.in_flight_at_crash.remove(&(pending.id, 0));
+        self.in_flight_at_crash.remove(&pending.id);
         if let Some(other) = self.flights.insert(pending.id, flight) {
             return Err(format!("two attempts of {} are in flight ({:?})", pending.id, other.business));
         }
