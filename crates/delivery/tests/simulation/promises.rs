@@ -39,7 +39,6 @@ pub struct Promises {
     starts: u64,
     /// When the row was first seen to be overtaken by a later one of its lane.
     overtaken_at: HashMap<DeliveryId, u64>,
-    pub latest_ms: u64,
 }
 
 struct Flight {
@@ -77,7 +76,6 @@ impl Promises {
             turn_at: HashMap::new(),
             starts: 0,
             overtaken_at: HashMap::new(),
-            latest_ms: 0,
         }
     }
 
@@ -239,14 +237,13 @@ impl Promises {
         Ok(())
     }
 
-    fn check_time(&mut self, id: DeliveryId, lane: DestinationId, row: &Row, now: Now) -> Result<(), String> {
+    fn check_time(&self, id: DeliveryId, lane: DestinationId, row: &Row, now: Now) -> Result<(), String> {
         self.check_early(id, row, now)?;
         let due = row.due_true.max(self.quiet_since);
         let lateness = true_ms(now).saturating_sub(due);
         // A lane without a success waits behind others of its kind, and those may hang.
         let proven = self.lanes.get(&lane).is_some_and(|lane| lane.succeeded);
         if proven && self.healthy[row.lane] && row.is_pending() && !self.read_after_jump(id, row) {
-            self.latest_ms = self.latest_ms.max(lateness);
             if lateness > self.profile.lateness_max() {
                 return Err(format!("{id} of a healthy lane is {lateness} ms late"));
             }
