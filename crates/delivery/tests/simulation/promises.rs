@@ -243,10 +243,13 @@ impl Promises {
         let lateness = true_ms(now).saturating_sub(due);
         // A lane without a success waits behind others of its kind, and those may hang.
         let proven = self.lanes.get(&lane).is_some_and(|lane| lane.succeeded);
-        if proven && self.healthy[row.lane] && row.is_pending() && !self.read_after_jump(id, row) {
-            if lateness > self.profile.lateness_max() {
-                return Err(format!("{id} of a healthy lane is {lateness} ms late"));
-            }
+        if proven
+            && self.healthy[row.lane]
+            && row.is_pending()
+            && !self.read_after_jump(id, row)
+            && lateness > self.profile.lateness_max()
+        {
+            return Err(format!("{id} of a healthy lane is {lateness} ms late"));
         }
         Ok(())
     }
