@@ -36,15 +36,15 @@ impl Schedule {
     }
 
     /// The store says that a row in memory now stands so.
-    fn replanned(&mut self, index: u32, pending: Pending, due: Duration, job: Option<JobAsOf>) {
+    pub(super) fn replanned(&mut self, index: u32, pending: Pending, due: Duration, job: Option<JobAsOf>) {
         let row = self.rows.get_mut(index);
         if pending.version <= row.pending.version {
             return;
         }
         let in_flight = matches!(row.state, State::InFlight | State::Recording);
         if in_flight && self.config.keeps(Safeguard::Successor) {
-            if row.successor.is_none_or(|known| known.version < pending.version) {
-                row.successor = Some(pending);
+            if row.successor.is_none_or(|(known, _)| known.version < pending.version) {
+                row.successor = Some((pending, due));
             }
             return;
         }

@@ -49,7 +49,7 @@ mod tests {
         for expected_ms in [100, 200, 400, 800, 1_600, 2_000, 2_000] {
             gate.failed(elapsed);
             gate.failed(elapsed);
-            assert_eq!(gate.opens_at() - elapsed, Duration::from_millis(expected_ms));
+            assert_eq!(gate.opens_at(), elapsed + Duration::from_millis(expected_ms));
             assert!(!gate.is_open(elapsed));
             elapsed = gate.opens_at();
             assert!(gate.is_open(elapsed) && gate.is_failing());

@@ -18,11 +18,6 @@ impl Schedule {
         {
             let count = self.to_prepare.len().min(limits::BATCH_ROWS_MAX);
             let tickets: Vec<Ticket> = self.to_prepare.drain(..count).collect();
-            for &ticket in &tickets {
-                let Some(index) = self.rows.find(ticket) else { continue };
-                let changes = self.lanes.get(self.rows.get(index).lane).changes;
-                self.rows.get_mut(index).lane_changes = changes;
-            }
             if let Some((batch, rows)) = self.batch(tickets) {
                 commands.push(Command::Prepare(batch.request, rows));
                 self.preparing.push(batch);
@@ -50,10 +45,15 @@ impl Schedule {
         }
     }
 
-    /// The rows of the tickets that still fit.
+    /// The rows of the tickets that still fit. An answer is true for the lane's settings as they are now.
     fn batch(&mut self, mut tickets: Vec<Ticket>) -> Option<(Batch, Vec<Pending>)> {
         tickets.retain(|&ticket| self.rows.find(ticket).is_some());
-        let rows: Vec<Pending> = tickets.iter().map(|ticket| self.rows.get(ticket.row).pending).collect();
+        let mut rows = Vec::with_capacity(tickets.len());
+        for ticket in &tickets {
+            let row = self.rows.get_mut(ticket.row);
+            row.lane_changes = self.lanes.get(row.lane).changes;
+            rows.push(row.pending);
+        }
         let request = self.next_request();
         (!rows.is_empty()).then_some((Batch { request, tickets, began: self.now.elapsed }, rows))
     }
@@ -167,8 +167,7 @@ impl Schedule {
         let row = self.rows.get_mut(index);
         row.pending = job.pending;
         let lane_index = row.lane;
-        let is_current =
-            row.state == State::MakingDue || row.lane_changes == self.lanes.get(lane_index).changes;
+        let is_current = row.lane_changes == self.lanes.get(lane_index).changes;
         self.lanes.get_mut(lane_index).pause = Duration::ZERO;
         if !is_current {
             self.back_to_lane(index);

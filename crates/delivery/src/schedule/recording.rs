@@ -9,6 +9,7 @@ use crate::limits;
 use domain::retry::Verdict;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use store::queue::{Outcome, OutcomeApplied, Pending};
 
 /// Outcomes that are not durable yet.
@@ -73,8 +74,7 @@ impl Schedule {
         let Some(index) = self.rows.find(ticket) else { return };
         let lane = self.rows.get(index).lane;
         self.note_health(lane, false);
-        if let Some(successor) = self.rows.get_mut(index).successor.take() {
-            let due = self.due_from_wall(successor.due_at);
+        if let Some((successor, due)) = self.rows.get_mut(index).successor.take() {
             self.replan(index, successor, due, None);
             return;
         }
@@ -142,7 +142,9 @@ impl Schedule {
         let row = self.rows.get_mut(index);
         let successor = row.successor.take();
         match applied {
-            OutcomeApplied::Next(next) if successor.is_none_or(|s| s.version <= next.version) => {
+            OutcomeApplied::Next(next)
+                if successor.is_none_or(|(known, _)| known.version <= next.version) =>
+            {
                 let planned = row.retry.filter(|(at, _)| *at == next.due_at).map(|(_, due)| due);
                 let due = planned.unwrap_or_else(|| self.due_from_wall(next.due_at));
                 self.replan(index, next, due, None);
@@ -154,11 +156,10 @@ impl Schedule {
     }
 
     /// The row's work is done; if it became something new meanwhile, that is planned.
-    fn leave(&mut self, index: u32, successor: Option<Pending>) {
+    fn leave(&mut self, index: u32, successor: Option<(Pending, Duration)>) {
         let version = self.rows.get(index).pending.version;
         self.drop_row(index, version);
-        if let Some(successor) = successor {
-            let due = self.due_from_wall(successor.due_at);
+        if let Some((successor, due)) = successor {
             self.planned(successor, due, None);
         }
     }

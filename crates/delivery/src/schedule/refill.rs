@@ -3,7 +3,7 @@
 use super::config::Safeguard;
 use super::lane::Load;
 use super::message::{Answer, Command, RequestId};
-use super::row::Key;
+use super::row::{Key, State};
 use super::{Schedule, sweep};
 use crate::limits;
 use domain::id::DestinationId;
@@ -103,6 +103,8 @@ impl Schedule {
                 return true;
             }
             if self.config.keeps(Safeguard::InHand) {
+                // What it became while in flight is planned when the outcome is durable.
+                self.replanned_in_flight(known, pending);
                 return true;
             }
         }
@@ -114,6 +116,13 @@ impl Schedule {
         self.found_by_sweep += u64::from(promised);
         self.settle(row);
         true
+    }
+
+    fn replanned_in_flight(&mut self, known: u32, pending: Pending) {
+        if matches!(self.rows.get(known).state, State::InFlight | State::Recording) {
+            let due = self.due_from_wall(pending.due_at);
+            self.replanned(known, pending, due, None);
+        }
     }
 
     /// The next look at the store is a sweep: it shows whether the store is back, and what was missed.

@@ -77,8 +77,8 @@ pub(super) struct Row {
     /// Bytes that the job takes of the budget of bodies.
     pub held_bytes: usize,
     pub slot: Option<Slot>,
-    /// What the row became in the store while its attempt was in flight.
-    pub successor: Option<Pending>,
+    /// What the row became in the store while its attempt was in flight, and when that is due.
+    pub successor: Option<(Pending, Duration)>,
     /// The retry that the outcome asks for, by both clocks.
     pub retry: Option<(Timestamp, Duration)>,
     /// Whether this process has made an attempt of it.

@@ -51,12 +51,12 @@ pub(super) struct Turns {
     unproven_in_flight: usize,
     in_flight: usize,
     /// Who comes last is first: only to see that the simulation misses the turns.
-    without_turns: bool,
+    last_come_first: bool,
 }
 
 impl Turns {
     pub fn new(config: &Config) -> Self {
-        Self { without_turns: !config.keeps(Safeguard::BusinessTurn), ..Self::default() }
+        Self { last_come_first: !config.keeps(Safeguard::BusinessTurn), ..Self::default() }
     }
 
     pub fn in_flight(&self) -> usize {
@@ -142,7 +142,7 @@ impl Turns {
 
     fn enter_round(&mut self, business: u32) {
         self.business_mut(business).place = BusinessPlace::Round;
-        if self.without_turns {
+        if self.last_come_first {
             self.round.push_front(business);
         } else {
             self.round.push_back(business);
@@ -217,7 +217,10 @@ impl Schedule {
         }
         while self.may_start() {
             let Some(business) = self.turns.round.pop_front() else {
-                if self.recall_parked_lane() { continue } else { break }
+                if self.recall_parked_lane() {
+                    continue;
+                }
+                break;
             };
             let free = self.config.slots - self.turns.in_flight;
             if free <= self.config.reserved_slots()

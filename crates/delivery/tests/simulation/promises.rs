@@ -23,6 +23,7 @@ pub struct Promises {
     config: Config,
     healthy: Vec<bool>,
     quiet_since: u64,
+    crashed_at: u64,
     jumps: Vec<u64>,
     flights: BTreeMap<DeliveryId, Flight>,
     lanes: HashMap<DestinationId, LaneHealth>,
@@ -31,12 +32,13 @@ pub struct Promises {
     moved_at: HashMap<DeliveryId, u64>,
     told_revision: HashMap<DestinationId, u64>,
     ended: HashSet<(DeliveryId, u32)>,
-    in_flight_at_crash: HashSet<(DeliveryId, u32)>,
+    in_flight_at_crash: HashSet<DeliveryId>,
     recording_fails: bool,
     woken: (u64, u32),
     turn_at: HashMap<DestinationId, u64>,
     starts: u64,
-    pub latest_ms: u64,
+    /// When the row was first seen to be overtaken by a later one of its lane.
+    overtaken_at: HashMap<DeliveryId, u64>,
 }
 
 struct Flight {
@@ -60,6 +62,7 @@ impl Promises {
             config: scenario.config,
             healthy: scenario.lanes.iter().map(|lane| lane.healthy).collect(),
             quiet_since: 0,
+            crashed_at: 0,
             jumps: Vec::new(),
             flights: BTreeMap::new(),
             lanes: HashMap::new(),
@@ -72,7 +75,7 @@ impl Promises {
             woken: (0, 0),
             turn_at: HashMap::new(),
             starts: 0,
-            latest_ms: 0,
+            overtaken_at: HashMap::new(),
         }
     }
 
@@ -91,7 +94,7 @@ impl Promises {
                 && row.due_true + 500 < true_ms(now)
                 && !self.flights.contains_key(*id)
         };
-        model.rows.iter().filter(waits).map(|(id, _)| *id).last()
+        model.rows.iter().rev().find(waits).map(|(id, _)| *id)
     }
 
     pub fn fault(&mut self, at: u64) {
@@ -105,8 +108,9 @@ impl Promises {
 
     pub fn crashed(&mut self, at: u64) {
         self.fault(at);
+        self.crashed_at = at;
         let flights = std::mem::take(&mut self.flights);
-        self.in_flight_at_crash = flights.into_keys().map(|id| (id, 0)).collect();
+        self.in_flight_at_crash = flights.into_keys().collect();
         self.lanes.clear();
         self.ended.clear();
         self.told_revision.clear();
@@ -223,8 +227,8 @@ impl Promises {
         if self.recording_fails {
             return Err(format!("{id} is sent while outcomes cannot be recorded"));
         }
-        if self.in_flight_at_crash.contains(&(id, 0))
-            && row.planned_true < self.quiet_since
+        if self.in_flight_at_crash.contains(&id)
+            && row.planned_true < self.crashed_at
             && !start.repeated
             && !self.profile.jumps()
         {
@@ -233,17 +237,19 @@ impl Promises {
         Ok(())
     }
 
-    fn check_time(&mut self, id: DeliveryId, lane: DestinationId, row: &Row, now: Now) -> Result<(), String> {
+    fn check_time(&self, id: DeliveryId, lane: DestinationId, row: &Row, now: Now) -> Result<(), String> {
         self.check_early(id, row, now)?;
         let due = row.due_true.max(self.quiet_since);
-        let late = true_ms(now).saturating_sub(due);
+        let lateness = true_ms(now).saturating_sub(due);
         // A lane without a success waits behind others of its kind, and those may hang.
         let proven = self.lanes.get(&lane).is_some_and(|lane| lane.succeeded);
-        if proven && self.healthy[row.lane] && row.is_pending() && !self.read_after_jump(id, row) {
-            self.latest_ms = self.latest_ms.max(late);
-            if late > self.profile.lateness_max() {
-                return Err(format!("{id} of a healthy lane is {late} ms late"));
-            }
+        if proven
+            && self.healthy[row.lane]
+            && row.is_pending()
+            && !self.read_after_jump(id, row)
+            && lateness > self.profile.lateness_max()
+        {
+            return Err(format!("{id} of a healthy lane is {lateness} ms late"));
         }
         Ok(())
     }
@@ -261,22 +267,25 @@ impl Promises {
         Ok(())
     }
 
-    fn check_order(&self, start: &Start, row: &Row, model: &Model, now: u64) -> Result<(), String> {
-        let overtaken = model.rows.iter().find(|(id, other)| {
+    /// Who is overtaken may have a slot already and wait for the batch that reads it again; but not for long.
+    fn check_order(&mut self, start: &Start, row: &Row, model: &Model, now: u64) -> Result<(), String> {
+        self.overtaken_at.remove(&start.job.pending.id);
+        let overtaken = model.rows.iter().filter(|(id, other)| {
             other.lane == row.lane
                 && other.status == Status::Scheduled
                 && other.due_true + OVERTAKEN_MAX < row.due_true
                 && !self.flights.contains_key(*id)
                 && self.moved_at.get(*id).is_none_or(|moved| moved + 200 < now)
         });
-        match overtaken {
-            Some((id, other)) => Err(format!(
-                "{} is sent before {id}, due {} ms earlier in its lane",
-                start.job.pending.id,
-                row.due_true - other.due_true
-            )),
-            None => Ok(()),
+        for (id, other) in overtaken {
+            let since = *self.overtaken_at.entry(*id).or_insert(now);
+            if since + 300 < now && since > other.due_true {
+                let first = start.job.pending.id;
+                let earlier = row.due_true - other.due_true;
+                return Err(format!("{first} is sent before {id}, due {earlier} ms earlier in its lane"));
+            }
         }
+        Ok(())
     }
 
     fn check_shares(&self, start: &Start, model: &Model, now: Now) -> Result<(), String> {
@@ -307,7 +316,7 @@ impl Promises {
     /// No lane waits for a turn while others have theirs again and again.
     fn check_turns(&mut self, start: &Start, model: &Model, now: u64) -> Result<(), String> {
         self.turn_at.insert(start.job.pending.lane, now);
-        if self.starts % 8 != 0 {
+        if !self.starts.is_multiple_of(8) {
             // A look at all rows: now and then is enough.
             return Ok(());
         }
@@ -333,7 +342,7 @@ impl Promises {
             business: pending.business_id,
             new_lane,
         };
-        self.in_flight_at_crash.remove(&(pending.id, 0));
+        self.in_flight_at_crash.remove(&pending.id);
         if let Some(other) = self.flights.insert(pending.id, flight) {
             return Err(format!("two attempts of {} are in flight ({:?})", pending.id, other.business));
         }

@@ -1,6 +1,6 @@
 //! Chance from a seed: the same seed gives the same world.
 
-/// SplitMix64: one multiplication per number, and every seed is a good one.
+/// `SplitMix64`: one multiplication per number, and every seed is a good one.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 

@@ -42,7 +42,7 @@ impl Profile {
     pub fn of(seed: u64) -> Self {
         match Self::ALL[usize::try_from(seed % 9).unwrap()] {
             // Ten times the work of another world.
-            Self::Crowd if seed / 9 % 5 != 0 => Self::Everything,
+            Self::Crowd if !(seed / 9).is_multiple_of(5) => Self::Everything,
             profile => profile,
         }
     }
