@@ -57,7 +57,7 @@ pub struct Settings {
         value_delimiter = ','
     )]
     pub previous_secret_key: Option<Vec<Hidden>>,
-    /// API key (ch_key_ and 43 characters) to make sure of: makes the business `default` with this admin key
+    /// API key (`ch_key_` and 43 characters) to make sure of: makes the business `default` with this admin key
     #[arg(long, env = "CALLHOOK_BOOTSTRAP_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub bootstrap_api_key: Option<Hidden>,
     /// File that holds the bootstrap API key

@@ -86,6 +86,8 @@ impl CommitListener for Hints {
             let _ = self.0.send(change);
         }
     }
+
+    fn unknown(&self) {}
 }
 
 /// What a recording's source is to answer.

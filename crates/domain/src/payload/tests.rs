@@ -31,7 +31,7 @@ fn the_seeds_example_is_written_byte_for_byte() {
 #[test]
 fn the_body_reads_back_as_the_38_fields() {
     let payload: Payload = serde_json::from_str(EXAMPLE).unwrap();
-    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(EXAMPLE).unwrap();
+    let fields: serde_json::Map<String, Value> = serde_json::from_str(EXAMPLE).unwrap();
     assert_eq!(fields.len(), 38);
     assert_eq!(payload.attempt, 1);
 }

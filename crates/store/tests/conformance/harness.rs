@@ -13,7 +13,6 @@ use domain::phone_number::{Country, Party, PhoneNumber};
 use domain::retry::Verdict;
 use domain::secret::Secret;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -20,7 +20,7 @@ use table::Table;
 use tokio::sync::oneshot;
 
 /// Longer than every retry, time-out and fallback of the demo together.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 /// What the demo can be told.
 #[derive(Debug, clap::Args)]
