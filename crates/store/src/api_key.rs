@@ -111,19 +111,17 @@ impl Store {
 
     /// Revokes a key: it opens nothing from the answer on.
     pub async fn revoke_api_key(&self, business_id: BusinessId, id: ApiKeyId) -> StoreResult<()> {
-        let revoked = self
-            .write(move |tx| {
-                let now = tx.now();
-                if tx.sql().execute(REVOKE, &[business_id.into(), id.into(), now.into()])? == 0
-                    && tx.sql().row(SELECT, &[business_id.into(), id.into()], read)?.is_none()
-                {
-                    return Err(StoreError::NotFound("API key"));
-                }
-                Ok(())
-            })
-            .await;
-        self.scopes.forget();
-        revoked
+        self.write(move |tx| {
+            let now = tx.now();
+            if tx.sql().execute(REVOKE, &[business_id.into(), id.into(), now.into()])? == 0
+                && tx.sql().row(SELECT, &[business_id.into(), id.into()], read)?.is_none()
+            {
+                return Err(StoreError::NotFound("API key"));
+            }
+            tx.tell_keys_changed();
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -141,7 +139,7 @@ impl ScopeCache {
         }
     }
 
-    fn forget(&self) {
+    pub(crate) fn forget(&self) {
         let (generation, scopes) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *generation += 1;
         scopes.clear();

@@ -6,7 +6,7 @@
 use crate::Store;
 use crate::error::{StoreError, StoreResult};
 use crate::tx::Tx;
-use domain::id::BusinessId;
+use domain::id::{BusinessId, CallId};
 use domain::limits::IDEMPOTENCY_RETENTION;
 
 /// What a client repeats.
@@ -45,6 +45,13 @@ const INSERT: &str = "INSERT INTO idempotency_keys (business_id, key, request_ha
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (business_id, key) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status,
         response_sealed = excluded.response_sealed, created_at = excluded.created_at";
+
+// What a kept response shows is erased with the call; the key stays used, so that a repeat does not make the call again.
+const ERASE: &str = "UPDATE idempotency_keys SET response_sealed = x'' WHERE business_id = ?1
+    AND key IN (SELECT key FROM idempotency_subjects WHERE business_id = ?1 AND call_id = ?2)";
+const INSERT_SUBJECT: &str =
+    "INSERT INTO idempotency_subjects (business_id, call_id, key) VALUES (?1, ?2, ?3)
+    ON CONFLICT (business_id, call_id, key) DO NOTHING";
 
 impl Store {
     /// Runs `operation` in a transaction unless the same request was answered before.
@@ -89,23 +96,35 @@ fn find(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once) -> StoreResult<Op
             "the Idempotency-Key was used for another request within 24 hours: use a new key".to_owned(),
         ));
     }
+    if sealed.is_empty() {
+        return Err(StoreError::Conflict(
+            "this request was answered before, and its call was erased since".to_owned(),
+        ));
+    }
     Ok(Some(StoredResponse { status, body: tx.keyring().open(&sealed)? }))
 }
 
 fn keep(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once, response: &StoredResponse) -> StoreResult<()> {
     let sealed = tx.keyring().seal(&response.body, tx.random());
     let now = tx.now();
-    tx.sql()
-        .execute(
-            INSERT,
-            &[
-                business_id.into(),
-                (&once.key).into(),
-                (&once.request_hash).into(),
-                response.status.into(),
-                sealed.into(),
-                now.into(),
-            ],
-        )
-        .map(drop)
+    tx.sql().execute(
+        INSERT,
+        &[
+            business_id.into(),
+            (&once.key).into(),
+            (&once.request_hash).into(),
+            response.status.into(),
+            sealed.into(),
+            now.into(),
+        ],
+    )?;
+    for call_id in tx.shown() {
+        tx.sql().execute(INSERT_SUBJECT, &[business_id.into(), call_id.into(), (&once.key).into()])?;
+    }
+    Ok(())
+}
+
+/// Takes a call out of every response that is kept.
+pub(crate) fn erase_call(tx: &mut Tx<'_>, business_id: BusinessId, call_id: CallId) -> StoreResult<()> {
+    tx.sql().execute(ERASE, &[business_id.into(), call_id.into()]).map(drop)
 }

@@ -37,7 +37,7 @@ use tx::{Rules, Tx, TxShared};
 /// The store.
 pub struct Store {
     engine: SqliteEngine,
-    scopes: ScopeCache,
+    scopes: Arc<ScopeCache>,
 }
 
 /// What a store needs from the program around it.
@@ -61,10 +61,11 @@ impl Store {
     /// Fails where another process uses the folder, where a newer callhook wrote it, and where the secret key is not the store's.
     pub async fn open_sqlite(data_dir: &Path, config: StoreConfig) -> StoreResult<Self> {
         let StoreConfig { world, keyring, rules, listener } = config;
-        let shared =
-            TxShared { world, keyring, rules, listener, destinations: destination::Cache::default() };
+        let scopes = Arc::new(ScopeCache::default());
+        let destinations = destination::Cache::default();
+        let shared = TxShared { world, keyring, rules, listener, destinations, scopes: Arc::clone(&scopes) };
         let engine = SqliteEngine::open(data_dir, Arc::new(shared))?;
-        let store = Self { engine, scopes: ScopeCache::default() };
+        let store = Self { engine, scopes };
         store.write(check_canary).await?;
         Ok(store)
     }

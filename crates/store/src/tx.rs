@@ -4,7 +4,7 @@ use crate::engine::Sql;
 use crate::error::StoreResult;
 use crate::queue::{CommitListener, Committed, DeliveryChange, QueueId};
 use crate::seal::Keyring;
-use domain::id::DestinationId;
+use domain::id::{CallId, DestinationId};
 use domain::{Timestamp, World};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub struct TxShared {
     pub listener: Arc<dyn CommitListener>,
     /// Destinations with their secrets opened.
     pub destinations: crate::destination::Cache,
+    /// What keys open.
+    pub scopes: Arc<crate::api_key::ScopeCache>,
 }
 
 /// Rules of the domain that the operator sets.
@@ -37,6 +39,7 @@ pub struct Tx<'a> {
     sql: &'a mut dyn Sql,
     shared: &'a TxShared,
     told: Told,
+    shown: Vec<CallId>,
 }
 
 /// What is to be told once the transaction is on disk.
@@ -44,12 +47,13 @@ pub struct Tx<'a> {
 pub struct Told {
     commits: Vec<Committed>,
     changes: Vec<DeliveryChange>,
+    keys_changed: bool,
 }
 
 impl<'a> Tx<'a> {
     /// A transaction that an engine has opened.
     pub fn new(sql: &'a mut dyn Sql, shared: &'a TxShared) -> Self {
-        Self { sql, shared, told: Told::default() }
+        Self { sql, shared, told: Told::default(), shown: Vec::new() }
     }
 
     /// The statements' door.
@@ -108,6 +112,22 @@ impl<'a> Tx<'a> {
         self.told.changes.push(change);
     }
 
+    /// An API key was revoked: what is remembered of keys is forgotten with the commit, whether or not its caller still waits.
+    pub fn tell_keys_changed(&mut self) {
+        self.told.keys_changed = true;
+    }
+
+    /// The operation's response shows this call.
+    pub fn show(&mut self, call_id: CallId) {
+        self.shown.push(call_id);
+    }
+
+    /// The calls that the operation's response shows.
+    #[must_use]
+    pub fn shown(&self) -> Vec<CallId> {
+        self.shown.clone()
+    }
+
     /// What was to be told.
     #[must_use]
     pub fn into_told(self) -> Told {
@@ -120,10 +140,14 @@ impl Told {
     pub fn append(&mut self, mut other: Self) {
         self.commits.append(&mut other.commits);
         self.changes.append(&mut other.changes);
+        self.keys_changed |= other.keys_changed;
     }
 
     /// Tells it.
     pub fn tell(self, shared: &TxShared) {
+        if self.keys_changed {
+            shared.scopes.forget();
+        }
         if !self.commits.is_empty() {
             shared.listener.committed(self.commits);
         }

@@ -14,9 +14,9 @@ use domain::payload::{AiFields, FrozenBody, Payload};
 use domain::sample;
 use serde::Deserialize;
 use std::sync::Arc;
-use store::StoreResult;
 use store::delivery::TestRun;
 use store::idempotency::{Answer, Once, Render};
+use store::{StoreError, StoreResult};
 use utoipa::ToSchema;
 
 /// What is tested; without settings, the saved ones.
@@ -62,32 +62,37 @@ pub async fn run(
     let body = Arc::new(body(app, &call, destination.settings.firing_mode));
     let delivery_id = DeliveryId::new(app.now(), app.world.random());
     let request = TestRequest { delivery_id, destination: Arc::clone(&destination), body: Arc::clone(&body) };
-    let sent = app.outbound.send_test(request).await;
-    let result = TestResult {
-        delivery_id,
-        payload: body.stamped(sent.attempt.started_at, delivery_id, sent.attempt.attempt),
-        attempt: sent.attempt.clone(),
-    };
-    let run = TestRun {
-        delivery_id,
-        business_id,
-        call_flow_id: flow.id,
-        destination_id: destination.id,
-        call_id: is_real.then_some(call.id),
-        event: Event::of(call.status),
-        body: (*body).clone(),
-        attempt: sent.attempt,
-        ended_at: sent.ended_at,
-    };
-    let shown = result.clone();
-    let once = once.map(|(once, render)| {
-        let render: Render<()> = Box::new(move |()| render(&shown));
-        (once, render)
+    let (store, outbound) = (Arc::clone(&app.store), Arc::clone(&app.outbound));
+    // In a task of its own: what is sent goes on record although the client hangs up meanwhile.
+    let sending = tokio::spawn(async move {
+        let sent = outbound.send_test(request).await;
+        let result = TestResult {
+            delivery_id,
+            payload: body.stamped(sent.attempt.started_at, delivery_id, sent.attempt.attempt),
+            attempt: sent.attempt.clone(),
+        };
+        let run = TestRun {
+            delivery_id,
+            business_id,
+            call_flow_id: flow.id,
+            destination_id: destination.id,
+            call_id: is_real.then_some(call.id),
+            event: Event::of(call.status),
+            body: (*body).clone(),
+            attempt: sent.attempt,
+            ended_at: sent.ended_at,
+        };
+        let shown = result.clone();
+        let once = once.map(|(once, render)| {
+            let render: Render<()> = Box::new(move |()| render(&shown));
+            (once, render)
+        });
+        Ok(match store.record_test(business_id, once, run).await? {
+            Answer::New(()) => Answer::New(result),
+            Answer::Repeated(response) => Answer::Repeated(response),
+        })
     });
-    Ok(match app.store.record_test(business_id, once, run).await? {
-        Answer::New(()) => Answer::New(result),
-        Answer::Repeated(response) => Answer::Repeated(response),
-    })
+    sending.await.map_err(|error| StoreError::Unavailable(format!("the test was broken off: {error}")))?
 }
 
 /// What would be sent for the flow's latest call, or for the sample where it has none.

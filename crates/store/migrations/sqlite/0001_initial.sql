@@ -209,6 +209,16 @@ CREATE TABLE idempotency_keys (
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
+-- The calls that a kept response shows: when one is erased, so is the response.
+CREATE TABLE idempotency_subjects (
+    business_id BLOB NOT NULL,
+    call_id     BLOB NOT NULL,
+    key         TEXT NOT NULL,
+    PRIMARY KEY (business_id, call_id, key),
+    FOREIGN KEY (business_id, key) REFERENCES idempotency_keys (business_id, key) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX idempotency_subjects_by_key ON idempotency_subjects (business_id, key);
+
 CREATE TABLE sources (
     business_id       BLOB NOT NULL REFERENCES businesses (id),
     id                BLOB NOT NULL CHECK (length(id) = 16),

@@ -182,6 +182,7 @@ impl Store {
             }
             erase::deliveries_of_call(tx, business_id, id)?;
             crate::source::forget_call(tx, &call)?;
+            crate::idempotency::erase_call(tx, business_id, id)?;
             tx.sql().execute(DELETE, &[business_id.into(), id.into()]).map(drop)
         })
         .await

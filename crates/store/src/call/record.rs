@@ -91,6 +91,7 @@ fn record_alone(
 /// Records one call. What it refuses, it refuses before it writes.
 pub(crate) fn record(tx: &mut Tx<'_>, reporter: &Reporter, ended: EndedCall) -> StoreResult<Recorded> {
     if let Some(known) = find_known(tx, reporter, ended.source_call_id.as_deref())? {
+        tx.show(known.id);
         return Ok(Recorded { call: known, is_new: false });
     }
     let number = match &ended.tracking_number {
@@ -108,6 +109,7 @@ pub(crate) fn record(tx: &mut Tx<'_>, reporter: &Reporter, ended: EndedCall) -> 
         let due = firing::due(mode, expected, call.ended_at, call.reported_at, tx.rules().ai_fallback);
         plan::for_call(tx, &call, &open.destination, target, due)?;
     }
+    tx.show(call.id);
     Ok(Recorded { call, is_new: true })
 }
 

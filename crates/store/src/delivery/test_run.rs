@@ -2,11 +2,11 @@
 
 use super::outcome::insert_attempt;
 use super::plan;
-use crate::Store;
-use crate::error::StoreResult;
+use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
 use crate::queue::{DeliveryChange, Pending, PendingKind};
 use crate::tx::queue_of;
+use crate::{Store, call};
 use domain::Timestamp;
 use domain::delivery::{Attempt, DeliveryStatus};
 use domain::event::Event;
@@ -36,6 +36,16 @@ pub struct TestRun {
     pub ended_at: Timestamp,
 }
 
+impl TestRun {
+    /// What is left of a test whose call was erased: that it was sent, and how it went.
+    fn without_call(mut self) -> Self {
+        self.call_id = None;
+        self.body = FrozenBody::from_bytes(b"{\"event\":null".to_vec());
+        self.attempt.response_excerpt = None;
+        self
+    }
+}
+
 const INSERT: &str = "INSERT INTO deliveries (business_id, id, call_id, call_flow_id, destination_id, queue, kind, event, status, version,
         url, payload_id, attempt_count, attempt_in_series, last_status_code, last_error, delivered_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'test', ?7, ?8, 1, ?9, ?10, 1, 1, ?11, ?12, ?13)";
@@ -49,6 +59,15 @@ impl Store {
         run: TestRun,
     ) -> StoreResult<Answer<()>> {
         self.write_once(business_id, once, move |tx| {
+            // A call that was erased while its test was under way leaves no trace in it either.
+            let mut run = run;
+            if let Some(call_id) = run.call_id {
+                match call::find(tx, business_id, call_id) {
+                    Ok(_) => tx.show(call_id),
+                    Err(StoreError::NotFound(_)) => run = run.without_call(),
+                    Err(error) => return Err(error),
+                }
+            }
             let payload_id = plan::insert_payload(tx, &run.body)?;
             let succeeded = run.attempt.error.is_none();
             let status = if succeeded { DeliveryStatus::Delivered } else { DeliveryStatus::Failed };

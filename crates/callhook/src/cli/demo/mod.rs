@@ -79,9 +79,11 @@ async fn perform(client: &Client, receiver: &str) -> Result<Result<(), Failure>,
         tokio::select! {
             ended = &mut playing, if played.is_none() => played = Some(ended?),
             _ = refresh.tick() => {
+                // Calls before deliveries: a call that arrives between the two readings shows with its delivery in the next round.
+                let all_arrived = played.is_some() && stage.all_arrived(client, total).await?;
                 let deliveries = client.list("/webhook-deliveries?limit=500", "webhook_deliveries").await?;
                 table.show(&deliveries)?;
-                if played.is_some() && table.is_settled() && stage.all_arrived(client, total).await? {
+                if all_arrived && table.is_settled() {
                     break;
                 }
             }
