@@ -86,7 +86,7 @@ def test_businesses_and_keys_are_made_whether_or_not_a_server_runs(running):
     (["--secret-key=short"], "at least 32"), (["--secret-key-file=/nonexistent"], "cannot read"),
     (["--public-url=ftp://x"], "--public-url"), (["--retry-delays=1500ms"], "--retry-delays"),
     (["--config=/nonexistent.toml"], "cannot read"), (["--bootstrap-api-key=secret"], "--bootstrap-api-key"),
-    (["--listen=192.0.2.1:1"], "listen"),
+    (["--listen=192.0.2.1:1"], "listen"), (["--log-level=warning"], "--log-level"),
 ])
 def test_a_setting_that_cannot_be_used_stops_the_start_in_one_sentence(tmp_path, arguments, part):
     assert part in one_sentence(run("serve", f"--data-dir={tmp_path}/data", *arguments, cwd=tmp_path))
@@ -119,6 +119,19 @@ def test_another_secret_key_is_refused():
             "serve", "--data-dir", str(callhook.folder / "data"), env={"CALLHOOK_SECRET_KEY": "x" * 40},
         )
         assert "secret key" in one_sentence(result)
+
+
+def test_a_command_makes_no_store_where_none_is(tmp_path):
+    assert "no store" in one_sentence(run("keys", "list", "--data-dir", str(tmp_path / "typo")))
+    assert not (tmp_path / "typo").exists()
+
+
+def test_an_interrupted_demo_takes_its_folder_with_it(tmp_path):
+    demo = subprocess.Popen([BINARY, "demo"], env={"TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: list(tmp_path.iterdir()))
+    demo.terminate()
+    demo.communicate(timeout=20)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_completions_and_openapi_are_printed():

@@ -128,6 +128,12 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
     if let Ok(stream) = UnixStream::connect(socket_path(&config.data_dir)).await {
         return ask_server(stream, &request).await;
     }
+    if !config.data_dir.join(store::engine::sqlite::FILE_NAME).exists() {
+        return Err(AdminError(format!(
+            "no store lies in {}: run `callhook serve` there first, or name another folder with --data-dir",
+            config.data_dir.display()
+        )));
+    }
     let world: Arc<dyn World> = Arc::new(System);
     let key = config.secret_key(world.random())?;
     let store = StoreConfig {
@@ -144,20 +150,22 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
 pub async fn perform(store: &Store, world: &dyn World, request: Request) -> Result<Answer, AdminError> {
     match request {
         Request::CreateBusiness { name, default_country } => {
-            let name = text::line(&name, NAME_CHARS_MAX)?;
-            let business = store.create_business(name, default_country.parse()?).await?;
+            let name = line("the name", &name)?;
+            let country =
+                default_country.parse().map_err(|refused: Invalid| refused.within("--default-country"))?;
+            let business = store.create_business(name, country).await?;
             Ok(Answer::Businesses(vec![business.into()]))
         }
         Request::ListBusinesses => {
             Ok(Answer::Businesses(store.list_businesses().await?.into_iter().map(Into::into).collect()))
         }
         Request::RenameBusiness { name, new_name } => {
-            let new_name = text::line(&new_name, NAME_CHARS_MAX)?;
+            let new_name = line("the new name", &new_name)?;
             Ok(Answer::Businesses(vec![store.rename_business(name, new_name).await?.into()]))
         }
         Request::CreateKey { business, name, role } => {
-            let role: Role = role.parse()?;
-            let name = text::line(&name, NAME_CHARS_MAX)?;
+            let role: Role = role.parse().map_err(|refused: Invalid| refused.within("--role"))?;
+            let name = line("--name", &name)?;
             let business = business_named(store, business).await?;
             let key = crate::app::api_key::new_key_text(world);
             store.create_api_key(business.id, None, name, role, key.clone()).await?;
@@ -170,7 +178,8 @@ pub async fn perform(store: &Store, world: &dyn World, request: Request) -> Resu
         }
         Request::RevokeKey { business, id } => {
             let business = business_named(store, business).await?;
-            store.revoke_api_key(business.id, id.parse()?).await?;
+            let id = id.parse().map_err(|refused: Invalid| refused.within("the key's id"))?;
+            store.revoke_api_key(business.id, id).await?;
             Ok(Answer::Done)
         }
     }
@@ -193,6 +202,10 @@ pub async fn first_key(store: &Store, world: &dyn World) -> Result<Option<KeyTex
     let key = crate::app::api_key::new_key_text(world);
     store.create_api_key(business.id, None, "first key".to_owned(), Role::Admin, key.clone()).await?;
     Ok(Some(key))
+}
+
+fn line(what: &str, given: &str) -> Result<String, Invalid> {
+    text::line(given, NAME_CHARS_MAX).map_err(|refused| refused.within(what))
 }
 
 async fn business_named(store: &Store, name: String) -> Result<domain::business::Business, AdminError> {

@@ -2,6 +2,7 @@
 
 use crate::admin;
 use crate::app::{App, source};
+use delivery::dispatcher::Dispatcher;
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
@@ -12,6 +13,8 @@ use tokio::task::JoinSet;
 const JOBS_EVERY: Duration = Duration::from_millis(500);
 /// How often calls are looked for whose legs were waited for long enough: a fraction of the shortest wait.
 const LEGS_EVERY: Duration = Duration::from_millis(250);
+/// How often the dispatcher is looked at: as often as it sweeps.
+const WATCH_EVERY: Duration = Duration::from_secs(10);
 /// How often what is past its time is removed.
 const UPKEEP_EVERY: Duration = Duration::from_mins(10);
 
@@ -19,8 +22,9 @@ const UPKEEP_EVERY: Duration = Duration::from_mins(10);
 pub struct Background(JoinSet<()>);
 
 /// Starts them.
-pub fn start(app: &Arc<App>, commands: Option<UnixListener>) -> Background {
+pub fn start(app: &Arc<App>, dispatcher: &Arc<Dispatcher>, commands: Option<UnixListener>) -> Background {
     let mut tasks = JoinSet::new();
+    tasks.spawn(watch(Arc::clone(dispatcher)));
     tasks.spawn(jobs(Arc::clone(app)));
     tasks.spawn(legs(Arc::clone(app)));
     tasks.spawn(upkeep(Arc::clone(app)));
@@ -31,9 +35,32 @@ pub fn start(app: &Arc<App>, commands: Option<UnixListener>) -> Background {
 }
 
 impl Background {
+    /// Answers when one of them has ended, which none does by itself: a part of the program is gone.
+    pub async fn failed(&mut self) {
+        self.0.join_next().await;
+    }
+
     /// Ends them. Each works in steps that are whole in the store, so that it can end anywhere.
     pub async fn stop(mut self) {
         self.0.shutdown().await;
+    }
+}
+
+/// Says when the nets under the deliveries catch something, and ends when the dispatcher has ended.
+async fn watch(dispatcher: Arc<Dispatcher>) {
+    let mut interval = tokio::time::interval(WATCH_EVERY);
+    let (mut found_by_sweep, mut store_was_away) = (0, false);
+    loop {
+        interval.tick().await;
+        let Some(snapshot) = dispatcher.snapshot().await else { return };
+        if snapshot.found_by_sweep_total > found_by_sweep {
+            let found = snapshot.found_by_sweep_total - found_by_sweep;
+            tracing::warn!(found, "Deliveries were due and in nobody's memory; they were taken up");
+        }
+        if snapshot.store_away && !store_was_away {
+            tracing::warn!("The store does not take outcomes: sending pauses until it does");
+        }
+        (found_by_sweep, store_was_away) = (snapshot.found_by_sweep_total, snapshot.store_away);
     }
 }
 

@@ -1,18 +1,31 @@
 //! The log: to standard error, as lines for people or for machines. What never goes in is said in `docs/logging.md`.
 
 use crate::config::{ConfigError, LogFormat};
-use std::io;
+use std::io::{self, IsTerminal as _};
 use tracing_subscriber::EnvFilter;
 
 /// Libraries below this log host names and frames in detail: they are heard from `warn` on, whatever else is asked for by a level.
 const LIBRARIES: &str =
     "hickory_resolver=warn,hickory_net=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,rustls=warn";
 
+/// What a part of `--log-level` can be that names no module.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// Starts the log. A second start in one process keeps the first.
 pub fn start(format: LogFormat, level: &str) -> Result<(), ConfigError> {
+    let is_no_level = |part: &str| !part.contains('=') && !LEVELS.contains(&part);
+    if level.split(',').map(str::trim).any(is_no_level) {
+        return Err(ConfigError(format!(
+            "--log-level is wrong: one of {} is expected, or a filter such as info,callhook::network=debug",
+            LEVELS.join(", ")
+        )));
+    }
     let filter = EnvFilter::try_new(format!("{LIBRARIES},{level}"))
         .map_err(|error| ConfigError(format!("--log-level is wrong: {error}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     // The only failure is a log that was started before.
     let _ = match format {
         LogFormat::Text => log.try_init(),

@@ -34,7 +34,7 @@ pub struct Server {
     listener: TcpListener,
     commands: Option<UnixListener>,
     app: Arc<App>,
-    dispatcher: Dispatcher,
+    dispatcher: Arc<Dispatcher>,
     stopping: watch::Sender<bool>,
 }
 
@@ -58,6 +58,9 @@ pub enum ServerError {
     /// The first business or key cannot be made.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// A part of the program has ended by itself. Going on would acknowledge calls that nobody sends.
+    #[error("a part of callhook has failed (see the log above): it ends, so that it can be started anew")]
+    Broken,
     /// The machine refuses.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -96,6 +99,7 @@ impl Server {
             handed_over,
         })
         .await?;
+        let dispatcher = Arc::new(dispatcher);
         let (stopping, shutdown) = watch::channel(false);
         let check = Arc::clone(&network);
         let app = Arc::new(App {
@@ -128,7 +132,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
         let Self { drain_max, listener, commands, app, dispatcher, stopping } = self;
         tracing::info!(address = %listener.local_addr()?, public_url = app.public_url, "callhook listens");
-        let background = background::start(&app, commands);
+        let mut background = background::start(&app, &dispatcher, commands);
         let mut shutdown = app.shutdown.clone();
         let serving =
             axum::serve(listener, api::router(Arc::clone(&app))).with_graceful_shutdown(async move {
@@ -136,17 +140,27 @@ impl Server {
                 let _ = shutdown.wait_for(|stopping| *stopping).await;
             });
         let serving = tokio::spawn(serving.into_future());
-        stop.await;
+        let broken = tokio::select! {
+            () = stop => false,
+            () = background.failed() => true,
+        };
         tracing::info!("callhook stops: it finishes what is in flight");
         stopping.send_replace(true);
         if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
             tracing::warn!("Some requests were still open and are cut off");
         }
-        if dispatcher.stop(drain_max).await == Stopped::Unclean {
+        background.stop().await;
+        let stopped = match Arc::into_inner(dispatcher) {
+            Some(dispatcher) => dispatcher.stop(drain_max).await,
+            None => Stopped::Unclean,
+        };
+        if stopped == Stopped::Unclean {
             tracing::warn!("Some attempts were still in flight: they are made again after the next start");
         }
-        background.stop().await;
         drop(app);
+        if broken {
+            return Err(ServerError::Broken);
+        }
         tracing::info!("callhook has stopped");
         Ok(())
     }

@@ -119,10 +119,12 @@ impl DestinationUrl {
         self.0.host()
     }
 
-    /// Whether both lead to the same host: secret headers follow a changed URL only then.
+    /// Whether secret headers may follow from this URL to a changed one: to the same host, and never from https to http, where
+    /// anybody on the way could read them.
     #[must_use]
-    pub fn same_host(&self, other: &Self) -> bool {
-        self.0.host() == other.0.host()
+    pub fn may_pass_secrets_to(&self, changed: &Self) -> bool {
+        let is_downgrade = self.0.scheme() == "https" && changed.0.scheme() == "http";
+        self.0.host() == changed.0.host() && !is_downgrade
     }
 }
 
@@ -219,7 +221,7 @@ fn check_header_name(name: &str) -> Result<(), Invalid> {
 }
 
 fn check_header_value(value: &str) -> Result<String, Invalid> {
-    if value == MASK {
+    if value.trim() == MASK {
         return Err(Invalid::value("is masked: give the value itself"));
     }
     let value = value.trim_matches([' ', '\t']);
@@ -310,6 +312,20 @@ mod tests {
     fn a_url_prints_no_path() {
         let url = DestinationUrl::parse("https://hooks.slack.com/services/T0/B0/secret").unwrap();
         assert_eq!(format!("{url:?}"), "https://hooks.slack.com/…");
+    }
+
+    #[test]
+    fn secrets_follow_to_the_same_host_but_not_into_the_clear() {
+        let url = |text: &str| DestinationUrl::parse(text).unwrap();
+        for (from, to, may) in [
+            ("https://a.example/x", "https://a.example:8443/y", true),
+            ("http://a.example/x", "https://a.example/x", true),
+            ("https://a.example/x", "http://a.example/x", false),
+            ("https://a.example/x", "https://b.example/x", false),
+            ("https://a.example/x", "https://a.example.evil.example/x", false),
+        ] {
+            assert_eq!(url(from).may_pass_secrets_to(&url(to)), may, "{from} {to}");
+        }
     }
 
     #[track_caller]

@@ -52,8 +52,9 @@ pub struct StoreConfig {
     pub listener: Arc<dyn CommitListener>,
 }
 
-const SELECT_CANARY: &str = "SELECT value FROM meta WHERE name = 'canary'";
-const INSERT_CANARY: &str = "INSERT INTO meta (name, value) VALUES ('canary', ?1)";
+const SELECT_CANARIES: &str = "SELECT value FROM meta WHERE name LIKE 'canary%'";
+const INSERT_CANARY: &str = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
+const WRITE_PROBE: &str = "INSERT INTO meta (name, value) VALUES ('probe', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 impl Store {
     /// Opens the embedded store in `data_dir`, makes it where it is not there.
@@ -86,19 +87,23 @@ impl Store {
         self.engine.read(operation).await
     }
 
-    /// Whether the store takes writes: the truth behind `/readyz`.
+    /// Whether the store takes writes, found out by writing: the truth behind `/readyz`.
     pub async fn check(&self) -> StoreResult<()> {
         self.write(|tx| {
-            tx.sql().execute("UPDATE meta SET value = value WHERE name = 'canary'", &[]).map(drop)
+            let probe = tx.random::<16>();
+            tx.sql().execute(WRITE_PROBE, &[(&probe).into()]).map(drop)
         })
         .await
     }
 }
 
+/// Every key that has ever sealed something here left a canary: a start that cannot open all of them would fail later, on a secret.
 fn check_canary(tx: &mut Tx<'_>) -> StoreResult<()> {
-    let Some(canary) = tx.sql().row(SELECT_CANARY, &[], |row| row.blob(0))? else {
-        let canary = tx.keyring().canary(tx.random());
-        return tx.sql().execute(INSERT_CANARY, &[canary.into()]).map(drop);
-    };
-    if tx.keyring().knows(&canary) { Ok(()) } else { Err(StoreError::WrongKey) }
+    let canaries = tx.sql().rows(SELECT_CANARIES, &[], |row| row.blob(0))?;
+    if !canaries.iter().all(|canary| tx.keyring().knows(canary)) {
+        return Err(StoreError::WrongKey);
+    }
+    let name = format!("canary {}", tx.keyring().current_id());
+    let canary = tx.keyring().canary(tx.random());
+    tx.sql().execute(INSERT_CANARY, &[name.into(), canary.into()]).map(drop)
 }

@@ -37,6 +37,12 @@ impl Keyring {
         Self { keys, tombstones: derive(oldest, b"callhook tombstones 1") }
     }
 
+    /// Names the key that seals now. Says nothing about the key itself.
+    #[must_use]
+    pub fn current_id(&self) -> String {
+        self.keys[0].id.iter().fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
+    }
+
     /// Seals bytes with a nonce that was never used before: 24 random bytes.
     #[must_use]
     pub fn seal(&self, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Vec<u8> {

@@ -179,8 +179,8 @@ fn headers(
     url: Option<&DestinationUrl>,
     stored: Option<&DestinationSettings>,
 ) -> Result<HeaderList, Invalid> {
-    let same_host = match (url, stored.and_then(|stored| stored.url.as_ref())) {
-        (Some(new), Some(old)) => new.same_host(old),
+    let follows = match (url, stored.and_then(|stored| stored.url.as_ref())) {
+        (Some(new), Some(old)) => old.may_pass_secrets_to(new),
         (Some(_), None) => false,
         (None, _) => true,
     };
@@ -188,9 +188,9 @@ fn headers(
     for (name, value) in sent {
         let kept = stored.filter(|_| value == MASK).and_then(|stored| stored.headers.get(&name));
         match kept {
-            Some(secret) if same_host => values.push((name, secret.reveal().to_owned())),
+            Some(secret) if follows => values.push((name, secret.reveal().to_owned())),
             Some(_) => {
-                let reason = "is masked, and the URL names another host: give the value again";
+                let reason = "is masked, and does not follow to another host or from https to http: give the value again";
                 return Err(Invalid::field(name, reason));
             }
             None => values.push((name, value)),

@@ -67,8 +67,8 @@ impl SourceDocument {
         document::word(&self.kind, |word| (word == "twilio").then_some(()), &["twilio"])
             .map_err(|refused| refused.within("kind"))?;
         let auth_token = match before {
-            Some(source) if self.auth_token == MASK => source.auth_token.clone(),
-            None if self.auth_token == MASK => {
+            Some(source) if self.auth_token.trim() == MASK => source.auth_token.clone(),
+            None if self.auth_token.trim() == MASK => {
                 return Err(Invalid::field("auth_token", "is masked: give the value itself"));
             }
             _ => Secret::new(

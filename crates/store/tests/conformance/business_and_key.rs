@@ -23,6 +23,20 @@ async fn a_key_opens_exactly_its_business_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_revocation_counts_although_its_caller_has_gone() {
+    let h = Harness::start().await;
+    let created = new(h.store.create_api_key(h.business, None, "CI".into(), Role::Member, key('a')).await);
+    assert!(h.store.authenticate(&key('a')).await.unwrap().is_some());
+    {
+        let mut revocation = Box::pin(h.store.revoke_api_key(h.business, created.id));
+        // Polled once, which hands it to the writer, and dropped: what a client that hangs up does.
+        let _ = futures_util::poll!(&mut revocation);
+    }
+    h.store.check().await.unwrap();
+    assert_eq!(h.store.authenticate(&key('a')).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn another_businesss_key_cannot_be_revoked_or_seen() {
     let h = Harness::start().await;
     let other = h.store.create_business("Other".into(), Country::US).await.unwrap().id;

@@ -196,9 +196,20 @@ pub async fn open(
     heard: &Arc<Heard>,
     secret: &str,
 ) -> StoreResult<Store> {
+    open_with(folder, world, heard, secret, &[]).await
+}
+
+pub async fn open_with(
+    folder: &Path,
+    world: &Arc<TestWorld>,
+    heard: &Arc<Heard>,
+    secret: &str,
+    older: &[&str],
+) -> StoreResult<Store> {
+    let older: Vec<_> = older.iter().copied().map(Secret::new).collect();
     let config = StoreConfig {
         world: Arc::clone(world) as Arc<dyn World>,
-        keyring: Keyring::new(&Secret::new(secret), &[]),
+        keyring: Keyring::new(&Secret::new(secret), &older),
         rules: Rules { public_url: "https://calls.example.com".into(), ai_fallback: Duration::from_mins(5) },
         listener: Arc::clone(heard) as Arc<dyn CommitListener>,
     };

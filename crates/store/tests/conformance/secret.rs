@@ -1,6 +1,6 @@
 //! Secrets are sealed at rest, and a store is opened by one process with the right key.
 
-use crate::harness::{Harness, Heard, SECRET, key, new, open};
+use crate::harness::{Harness, Heard, SECRET, key, new, open, open_with};
 use domain::api_key::Role;
 use domain::call::{EndedCall, Recording};
 use domain::secret::Secret;
@@ -46,6 +46,32 @@ async fn a_second_opener_is_refused_and_the_first_goes_on() {
         matches!(refused.err(), Some(StoreError::InUse { process, .. }) if process == std::process::id().to_string())
     );
     h.store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_change_of_keys_the_old_key_alone_is_refused() {
+    let Harness { store, world, folder, .. } = Harness::start().await;
+    drop(store);
+    let heard = Arc::new(Heard::default());
+    let new_key = "a new secret of at least thirty-two characters";
+    let both = open_with(folder.path(), &world, &heard, new_key, &[SECRET]).await.unwrap();
+    drop(both);
+    let refused = open(folder.path(), &world, &heard, SECRET).await;
+    assert!(matches!(refused.err(), Some(StoreError::WrongKey)), "the new key has sealed things since");
+    let refused = open(folder.path(), &world, &heard, new_key).await;
+    assert!(matches!(refused.err(), Some(StoreError::WrongKey)), "the old key has sealed things before");
+    assert!(open_with(folder.path(), &world, &heard, new_key, &[SECRET]).await.is_ok());
+}
+
+#[tokio::test]
+async fn nobody_else_may_look_into_the_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Harness { store, world, folder, .. } = Harness::start().await;
+    drop(store);
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let heard = Arc::new(Heard::default());
+    let _store = open(folder.path(), &world, &heard, SECRET).await.unwrap();
+    assert_eq!(std::fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o750);
 }
 
 #[tokio::test]

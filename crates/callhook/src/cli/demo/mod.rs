@@ -17,6 +17,7 @@ use domain::retry::RetrySchedule;
 use stage::Stage;
 use std::time::Duration;
 use table::Table;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Longer than every retry, time-out and fallback of the demo together.
@@ -50,17 +51,27 @@ impl Demo {
         }));
         let client = Client::new(&base, key.reveal());
         print(&format!("callhook listens on {base}, the receiver on {receiver}.\n"))?;
-        let verdict = perform(&client, &receiver).await?;
-        if self.once {
-            let _ = stop.send(());
-            serving.await.map_err(|error| Failure::new(error.to_string()))??;
-            return verdict;
+        let mut interrupted = std::pin::pin!(interruption());
+        let verdict = tokio::select! {
+            verdict = perform(&client, &receiver) => verdict?,
+            ended = &mut interrupted => return ended,
+        };
+        if !self.once {
+            print(&farewell(&base, key.reveal()))?;
+            interrupted.await?;
         }
-        print(&farewell(&base, key.reveal()))?;
-        tokio::signal::ctrl_c().await?;
         let _ = stop.send(());
         serving.await.map_err(|error| Failure::new(error.to_string()))??;
-        Ok(())
+        if self.once { verdict } else { Ok(()) }
+    }
+}
+
+/// Ctrl-C, or the signal that ends a service: the throw-away folder goes with the demo either way.
+async fn interruption() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = terminate.recv() => Ok(()),
     }
 }
 
@@ -103,7 +114,7 @@ async fn summary(client: &Client, expected: &stage::Expected) -> Result<Result<(
     let count = |status: &str| deliveries.iter().filter(|delivery| delivery["status"] == status).count();
     let attempts: u64 = deliveries.iter().filter_map(|delivery| delivery["attempt_count"].as_u64()).sum();
     print(&format!(
-        "\n{} calls, {} deliveries in {attempts} attempts: ✓ {} delivered, ✕ {} failed, {} cancelled, {} calls without a destination.",
+        "\n{} calls, {} deliveries in {attempts} attempts: ✓ {} delivered, ✕ {} failed, {} cancelled; calls without a destination: {}.",
         calls.len(),
         deliveries.len(),
         count("delivered"),

@@ -15,6 +15,7 @@ use connection::SqliteConnection;
 use readers::Readers;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use writer::Writer;
@@ -36,8 +37,7 @@ pub struct SqliteEngine {
 impl SqliteEngine {
     /// Opens the store in `data_dir`, makes it where it is not there, brings it up to date.
     pub fn open(data_dir: &Path, shared: Arc<TxShared>) -> StoreResult<Self> {
-        std::fs::create_dir_all(data_dir)
-            .map_err(|error| unavailable("make the data folder", data_dir, &error))?;
+        make_private(data_dir).map_err(|error| unavailable("make the data folder", data_dir, &error))?;
         let lock = lock(data_dir)?;
         let path = data_dir.join(FILE_NAME);
         let mut connection = SqliteConnection::open(&path)?;
@@ -69,6 +69,18 @@ impl SqliteEngine {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes the folder, for its owner alone: it holds callers' numbers and recording links. In a folder that is there already, nobody but
+/// its owner and group may look either.
+fn make_private(data_dir: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+    let mut rights = std::fs::metadata(data_dir)?.permissions();
+    if rights.mode() & 0o007 != 0 {
+        rights.set_mode(rights.mode() & 0o770);
+        std::fs::set_permissions(data_dir, rights)?;
+    }
+    Ok(())
 }
 
 fn lock(data_dir: &Path) -> StoreResult<File> {
