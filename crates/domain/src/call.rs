@@ -136,7 +136,7 @@ pub struct Call {
     pub id: CallId,
     /// Its owner.
     pub business_id: BusinessId,
-    /// Who reported it: `api`, or the kind of phone system.
+    /// Who reported it: `api`, or the id of a source.
     pub reported_by: String,
     /// The source's own id.
     pub source_call_id: Option<String>,

@@ -132,7 +132,7 @@ pub struct Delivery {
     pub id: DeliveryId,
     /// Its owner.
     pub business_id: BusinessId,
-    /// The call that it is about; `None` for a test with the sample call, or when the call was erased.
+    /// The call that it is about; `None` for a test with the sample call.
     pub call_id: Option<CallId>,
     /// The flow that named the destination.
     pub call_flow_id: CallFlowId,
