@@ -228,7 +228,7 @@ async fn an_outcome_that_cannot_be_recorded_waits_for_long_and_stops_nothing_els
     setup.store.model().unrecordable.insert(id);
     setup.report(0, None);
     let healthy: Vec<_> = (0..20).map(|number| setup.report(number % 2, None)).collect();
-    setup.settle(limits::UNRECORDED_PAUSE - SECOND).await;
+    setup.settle(limits::UNRECORDED_PAUSE.saturating_sub(SECOND)).await;
     assert!(healthy.iter().all(|&id| setup.status(id) == (Status::Delivered, 1)));
     assert_eq!(setup.receiver.starts().len(), 1 + healthy.len(), "its receiver is not called over and over");
     assert!(!dispatcher.snapshot().await.unwrap().store_away);

@@ -105,12 +105,11 @@ fn lane_heads(
     while heads.len() < limit {
         let next = tx.sql().row(NEXT_LANE, &[(&at[..]).into()], |row| row.opt_blob(0))?.flatten();
         let Some(lane) = next else { break };
-        match <[u8; 16]>::try_from(&lane[..]) {
-            Ok(id) => {
-                let head = lane_rows(tx, DestinationId::from_bytes(id), 1)?;
-                heads.extend(head.into_iter().filter(|head| head.due_at <= due_by));
-            }
-            Err(_) => tracing::error!("Deliveries of a destination whose id cannot be read are left out"),
+        if let Ok(id) = <[u8; 16]>::try_from(&lane[..]) {
+            let head = lane_rows(tx, DestinationId::from_bytes(id), 1)?;
+            heads.extend(head.into_iter().filter(|head| head.due_at <= due_by));
+        } else {
+            tracing::error!("Deliveries of a destination whose id cannot be read are left out");
         }
         at = lane;
     }

@@ -77,7 +77,7 @@ async fn a_job_that_fails_is_put_off_and_later_ones_go_on() {
     assert_eq!(count(&h, DeliveryStatus::Cancelled).await, CALLS);
     // Put off by a minute, then by as long again as it is old.
     for minutes in [1, 1, 2, 4] {
-        h.world.advance(Duration::from_mins(minutes) - Duration::from_secs(1));
+        h.world.advance(Duration::from_secs(minutes * 60 - 1));
         assert!(!h.store.run_job_step().await.unwrap(), "before {minutes} min");
         h.world.advance(Duration::from_secs(1));
         assert!(h.store.run_job_step().await.unwrap(), "after {minutes} min");
