@@ -79,7 +79,7 @@ async fn legs(app: Arc<App>) {
     let mut interval = tokio::time::interval(LEGS_EVERY);
     loop {
         interval.tick().await;
-        let done = source::run_due(&app).await.map(|_| false);
+        let done = source::run_due(&app).await.map(|()| false);
         heard(done, "Calls whose legs were waited for could not be ended and are tried again");
     }
 }

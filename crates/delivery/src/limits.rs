@@ -58,14 +58,16 @@ pub const OUTCOMES_MAX: usize = 2_000;
 pub const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait after the store failed: sending is back within 5 s of its return.
 pub const STORE_RETRY_MAX: Duration = Duration::from_secs(2);
-/// First pause of a lane whose secrets cannot be opened.
-pub const SEALED_PAUSE_MIN: Duration = Duration::from_secs(10);
+/// First pause of a lane of which a row's secrets or values cannot be read.
+pub const UNREADABLE_PAUSE_MIN: Duration = Duration::from_secs(10);
 /// Longest pause of such a lane.
-pub const SEALED_PAUSE_MAX: Duration = Duration::from_mins(5);
+pub const UNREADABLE_PAUSE_MAX: Duration = Duration::from_mins(5);
 /// A switched-off row is looked at again this long after its cancelling was committed.
 pub const SWITCHED_OFF_PAUSE: Duration = Duration::from_secs(1);
 /// The wait before an attempt is made again whose task broke off without a report.
 pub const BROKEN_ATTEMPT_PAUSE: Duration = Duration::from_secs(30);
+/// The wait before an attempt is made again whose outcome the store could not record for its data.
+pub const UNRECORDED_PAUSE: Duration = Duration::from_hours(1);
 
 /// Messages of the committer that wait for the dispatcher; beyond it they are dropped and a sweep finds their work.
 pub const HAND_OVER_MAX: usize = 4_096;

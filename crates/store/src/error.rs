@@ -47,5 +47,23 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+impl StoreError {
+    /// Whether what was asked for is at fault, a row or a value: the store itself answers, and other rows fare well.
+    #[must_use]
+    pub const fn is_of_data(&self) -> bool {
+        match self {
+            Self::NotFound(_)
+            | Self::Conflict(_)
+            | Self::Invalid(_)
+            | Self::KeyRevoked
+            | Self::Sealed
+            | Self::Corrupt(_) => true,
+            Self::Busy | Self::Unavailable(_) | Self::Unknown(_) | Self::InUse { .. } | Self::WrongKey => {
+                false
+            }
+        }
+    }
+}
+
 /// The result of an operation of the store.
 pub type StoreResult<T> = Result<T, StoreError>;

@@ -1,5 +1,7 @@
 //! Every bound of the store, with its unit and its reason.
 
+use std::time::Duration;
+
 /// Reading connections: two cores' worth, and two for long exports.
 pub const READERS: usize = 4;
 /// Operations that wait for the writer. Beyond it a caller is told to come again: memory stays flat.
@@ -8,6 +10,10 @@ pub const WRITER_QUEUE_MAX: usize = 4_096;
 pub const GROUP_OPERATIONS_MAX: usize = 512;
 /// Rows that one operation changes at the most; more is done by a job in steps.
 pub const ROWS_CHANGED_MAX: usize = 500;
+/// How long a job whose step failed for its data waits at the least, and at the most: others have their turn.
+pub const JOB_PAUSE_MIN: Duration = Duration::from_mins(1);
+/// See [`JOB_PAUSE_MIN`].
+pub const JOB_PAUSE_MAX: Duration = Duration::from_hours(1);
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 500;
 /// Call flows of a business: an agency has one a client, and some thousands are the most that were heard of.

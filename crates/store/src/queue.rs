@@ -82,8 +82,8 @@ pub enum Prepared {
     Gone(DeliveryId),
     /// Its destination was switched off or deleted: [`QueueStore::cancel_switched_off`] ends it.
     SwitchedOff(Pending),
-    /// Its secrets cannot be opened: the lane is to pause; this is no attempt.
-    Sealed(Pending),
+    /// Its secrets or values cannot be read: the lane pauses; this is no attempt.
+    Unreadable(Pending),
 }
 
 /// The rows of one lane, earliest first (by `due_at`, then id).
@@ -121,6 +121,9 @@ pub enum OutcomeApplied {
     Late,
     /// The delivery is gone (erased): nothing was recorded.
     Gone,
+    /// The store answers, but this outcome's data does not fit what it holds: nothing was written, and the delivery is pending
+    /// as it was. It waits for long, then the attempt is made again with the same number.
+    Unrecorded,
 }
 
 /// What a commit has brought about, told by the committer after it is on disk.
@@ -162,6 +165,9 @@ pub trait CommitListener: Send + Sync + 'static {
 }
 
 /// The operations of the delivery engine. Each is one transaction; each write checks its queues' epochs.
+///
+/// Only a store that does not answer fails a batch. A row that cannot be read is an answer for that row alone, or is left
+/// out where rows are looked for: one business's row never stops another's.
 #[async_trait]
 pub trait QueueStore: Send + Sync + 'static {
     /// Takes over every queue of this node, with a new epoch each. Idempotent within a process.
@@ -187,10 +193,10 @@ pub trait QueueStore: Send + Sync + 'static {
     /// The fallback: makes waiting deliveries due and freezes their bodies, conditional on their version. One answer per row, in
     /// order: the row as it stands now with its job, or what else became of it. Changes no row twice: AI's end and the
     /// fallback in the same instant fire one delivery.
-    async fn make_due(&self, rows: Vec<Pending>, now: Timestamp) -> StoreResult<Vec<Prepared>>;
+    async fn make_due(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>>;
 
     /// Cancels pending deliveries whose destination was switched off or deleted, conditional on their version.
-    async fn cancel_switched_off(&self, rows: Vec<Pending>, now: Timestamp) -> StoreResult<()>;
+    async fn cancel_switched_off(&self, rows: Vec<Pending>) -> StoreResult<()>;
 
     /// Records attempts and what follows from them, conditional on version and epoch. One answer per outcome, in order.
     /// Idempotent by (delivery, attempt number): an outcome whose commit was unknown may be given again.

@@ -92,7 +92,8 @@ const SAVE_STATE: &str = "INSERT INTO source_calls (business_id, source_id, sour
     ON CONFLICT (business_id, source_id, source_call_id)
     DO UPDATE SET state_sealed = excluded.state_sealed, due_at = excluded.due_at, updated_at = excluded.updated_at";
 const SELECT_DUE: &str = "SELECT business_id, source_id, source_call_id FROM source_calls WHERE due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2";
-const NEXT_DUE: &str = "SELECT min(due_at) FROM source_calls WHERE due_at IS NOT NULL";
+const PUT_OFF: &str = "UPDATE source_calls SET due_at = ?4
+    WHERE business_id = ?1 AND source_id = ?2 AND source_call_id = ?3 AND due_at IS NOT NULL";
 const FIND_CALL: &str =
     "SELECT id FROM calls WHERE business_id = ?1 AND reported_by = ?2 AND source_call_id = ?3";
 const FORGET_CALL: &str =
@@ -231,18 +232,31 @@ impl Store {
         .await
     }
 
-    /// Calls that are to be looked at again by now, and when the next one is.
-    #[allow(clippy::type_complexity, reason = "a key of three and a time, used in one place")]
+    /// Looks again at a call no earlier than `until`: one that cannot be stepped must not hold up the others. `false` where
+    /// nothing is due of it any more.
+    pub async fn put_off_source_call(
+        &self,
+        business_id: BusinessId,
+        source_id: SourceId,
+        source_call_id: String,
+        until: Timestamp,
+    ) -> StoreResult<bool> {
+        self.write(move |tx| {
+            let params = [business_id.into(), source_id.into(), (&source_call_id).into(), until.into()];
+            Ok(tx.sql().execute(PUT_OFF, &params)? > 0)
+        })
+        .await
+    }
+
+    /// Calls that are to be looked at again by now, the longest due first.
     pub async fn due_source_calls(
         &self,
         now: Timestamp,
         limit: usize,
-    ) -> StoreResult<(Vec<(BusinessId, SourceId, String)>, Option<Timestamp>)> {
+    ) -> StoreResult<Vec<(BusinessId, SourceId, String)>> {
         self.read(move |tx| {
             let read = |row: &dyn Row| Ok((row.id(0)?, row.id(1)?, row.text(2)?));
-            let due = tx.sql().rows(SELECT_DUE, &[now.into(), (limit as u64).into()], read)?;
-            let next = tx.sql().row(NEXT_DUE, &[], |row| row.opt_time(0))?.flatten();
-            Ok((due, next))
+            tx.sql().rows(SELECT_DUE, &[now.into(), (limit as u64).into()], read)
         })
         .await
     }

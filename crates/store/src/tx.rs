@@ -128,6 +128,28 @@ impl<'a> Tx<'a> {
         self.shown.clone()
     }
 
+    /// Does a part that may fail for its own data and must not take the rest with it: then nothing of it is written or told,
+    /// and the inner result says why. A failure of the store itself is the outer one.
+    pub(crate) fn alone<T>(
+        &mut self,
+        part: impl FnOnce(&mut Self) -> StoreResult<T>,
+    ) -> StoreResult<StoreResult<T>> {
+        let told = (self.told.commits.len(), self.told.changes.len());
+        self.sql.execute("SAVEPOINT part", &[])?;
+        let result = part(self);
+        match &result {
+            Ok(_) => {}
+            Err(error) if error.is_of_data() => {
+                self.sql.execute("ROLLBACK TO part", &[])?;
+                self.told.commits.truncate(told.0);
+                self.told.changes.truncate(told.1);
+            }
+            Err(_) => return result.map(Ok),
+        }
+        self.sql.execute("RELEASE part", &[])?;
+        Ok(result)
+    }
+
     /// What was to be told.
     #[must_use]
     pub fn into_told(self) -> Told {

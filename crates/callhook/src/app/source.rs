@@ -8,11 +8,11 @@ use domain::secret::{MASK, Secret};
 use domain::{Invalid, Timestamp, text};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sources::limits::LEG_WAIT;
 use sources::twilio::callback::{Callback, Endpoint};
 use sources::twilio::join::{self, Decision, JoinSettings, LegState};
 use sources::twilio::parameters::Parameters;
 use sources::twilio::signature::{self, SignedRequest};
+use std::time::Duration;
 use store::idempotency::{Answer, Once, Render};
 use store::source::{LegEffect, LegStep, Source, SourceSettings};
 use store::{StoreError, StoreResult};
@@ -20,6 +20,8 @@ use utoipa::ToSchema;
 
 /// Calls that are looked at again in one go.
 const DUE_MAX: usize = 100;
+/// After this long a call that could not be ended is looked at again, and logged again.
+const STUCK_PAUSE: Duration = Duration::from_mins(10);
 
 /// What a user can set of a source.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -193,30 +195,29 @@ pub async fn take_callback(
     Ok(())
 }
 
-/// Ends the calls whose last callback was waited for long enough. Answers when to look again; a callback in the meantime
-/// may set an earlier alarm, at the shortest [`sources::limits::SETTLE_WAIT`] away.
-pub async fn run_due(app: &App) -> StoreResult<Option<Timestamp>> {
+/// Ends the calls whose last callback was waited for long enough. One that cannot be ended does not hold up the others: it
+/// is looked at again later.
+pub async fn run_due(app: &App) -> StoreResult<()> {
     loop {
         let now = app.now();
-        let (due, next) = app.store.due_source_calls(now, DUE_MAX).await?;
-        let (count, mut stuck) = (due.len(), 0);
-        if count == 0 {
-            return Ok(next);
+        let due = app.store.due_source_calls(now, DUE_MAX).await?;
+        if due.is_empty() {
+            return Ok(());
         }
         for (business_id, source_id, call_sid) in due {
-            match app.store.step_source_call(business_id, source_id, call_sid, Box::new(expire)).await {
-                // The call was erased between the two.
-                Ok(()) | Err(StoreError::NotFound(_)) => {}
-                // One call that cannot be ended must not hold up the others.
-                Err(error @ (StoreError::Corrupt(_) | StoreError::Sealed | StoreError::Invalid(_))) => {
-                    tracing::error!(%error, source_id = %source_id, "A call that a source reported cannot be ended");
-                    stuck += 1;
+            let stepped =
+                app.store.step_source_call(business_id, source_id, call_sid.clone(), Box::new(expire)).await;
+            match stepped {
+                Ok(()) => {}
+                Err(error) if error.is_of_data() => {
+                    let until = now.after(STUCK_PAUSE);
+                    // Where nothing is due any more, the call was erased between the two.
+                    if app.store.put_off_source_call(business_id, source_id, call_sid, until).await? {
+                        tracing::error!(%error, %source_id, "A call that a source reported cannot be ended");
+                    }
                 }
                 Err(error) => return Err(error),
             }
-        }
-        if stuck == count {
-            return Ok(Some(now.after(LEG_WAIT)));
         }
     }
 }

@@ -232,11 +232,9 @@ async fn ask(store: &dyn QueueStore, command: Command) -> Option<Event> {
             Event::HeadsRead(request, answer(store.lane_heads(due_by, after, limit).await))
         }
         Command::Prepare(request, rows) => Event::Prepared(request, answer(store.prepare(rows).await)),
-        Command::MakeDue(request, rows, now) => {
-            Event::MadeDue(request, answer(store.make_due(rows, now).await))
-        }
-        Command::CancelSwitchedOff(request, rows, now) => {
-            Event::Cancelled(request, answer(store.cancel_switched_off(rows, now).await))
+        Command::MakeDue(request, rows) => Event::MadeDue(request, answer(store.make_due(rows).await)),
+        Command::CancelSwitchedOff(request, rows) => {
+            Event::Cancelled(request, answer(store.cancel_switched_off(rows).await))
         }
         Command::Record(request, outcomes) => {
             Event::Recorded(request, answer(store.record_outcomes(outcomes).await))

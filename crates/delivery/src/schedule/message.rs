@@ -78,10 +78,10 @@ pub enum Command {
     ReadHeads(RequestId, Timestamp, Option<DestinationId>, usize),
     /// Read rows again before they are sent.
     Prepare(RequestId, Vec<Pending>),
-    /// The fallback has come for these, at that time.
-    MakeDue(RequestId, Vec<Pending>, Timestamp),
-    /// The destination of these is switched off; cancelled at that time.
-    CancelSwitchedOff(RequestId, Vec<Pending>, Timestamp),
+    /// The fallback has come for these.
+    MakeDue(RequestId, Vec<Pending>),
+    /// The destination of these is switched off.
+    CancelSwitchedOff(RequestId, Vec<Pending>),
     /// Make these outcomes durable. Given again, as they were, while the store fails.
     Record(RequestId, Arc<Vec<Outcome>>),
 }

@@ -29,7 +29,7 @@ impl Schedule {
         if self.making_due.is_none() && self.writes.is_open(self.now.elapsed) {
             let tickets = first_of(&mut self.to_make_due);
             if let Some((batch, rows)) = self.batch(tickets) {
-                commands.push(Command::MakeDue(batch.request, rows, self.now.wall));
+                commands.push(Command::MakeDue(batch.request, rows));
                 self.making_due = Some(batch);
             }
         }
@@ -39,7 +39,7 @@ impl Schedule {
         if self.cancelling.is_none() && self.writes.is_open(self.now.elapsed) {
             let tickets = first_of(&mut self.to_cancel);
             if let Some((batch, rows)) = self.batch(tickets) {
-                commands.push(Command::CancelSwitchedOff(batch.request, rows, self.now.wall));
+                commands.push(Command::CancelSwitchedOff(batch.request, rows));
                 self.cancelling = Some(batch);
             }
         }
@@ -159,7 +159,7 @@ impl Schedule {
                 let ticket = self.rows.ticket(index, State::Cancelling);
                 self.to_cancel.push_back(ticket);
             }
-            Prepared::Sealed(_) => self.pause_lane(index),
+            Prepared::Unreadable(_) => self.pause_lane(index),
         }
     }
 
@@ -190,13 +190,13 @@ impl Schedule {
         self.settle(index);
     }
 
-    /// The secrets of the lane cannot be opened. It waits, longer each time; the operator hears of it.
+    /// The secrets or values of a row cannot be read. Its lane waits, longer each time; the operator hears of it.
     fn pause_lane(&mut self, index: u32) {
         self.sealed += 1;
         let lane_index = self.rows.get(index).lane;
         let lane = self.lanes.get_mut(lane_index);
         if lane.paused_until.is_none() {
-            let pause = (lane.pause * 2).clamp(limits::SEALED_PAUSE_MIN, limits::SEALED_PAUSE_MAX);
+            let pause = (lane.pause * 2).clamp(limits::UNREADABLE_PAUSE_MIN, limits::UNREADABLE_PAUSE_MAX);
             let until = self.now.elapsed + pause;
             (lane.pause, lane.paused_until) = (pause, Some(until));
             self.timers.insert((until, Timer::Lane(lane_index)));

@@ -149,7 +149,17 @@ impl Schedule {
                 let due = planned.unwrap_or_else(|| self.due_from_wall(next.due_at));
                 self.replan(index, next, due, None);
             }
-            OutcomeApplied::Ended | OutcomeApplied::Next(_) | OutcomeApplied::Late | OutcomeApplied::Gone => {
+            OutcomeApplied::Unrecorded if successor.is_none() => {
+                // Most likely the next attempt's outcome fits no better: the receiver is not to be called over and over.
+                row.broke = true;
+                row.due = self.now.elapsed + limits::UNRECORDED_PAUSE;
+                self.back_to_lane(index);
+            }
+            OutcomeApplied::Unrecorded
+            | OutcomeApplied::Ended
+            | OutcomeApplied::Next(_)
+            | OutcomeApplied::Late
+            | OutcomeApplied::Gone => {
                 self.leave(index, successor);
             }
         }

@@ -193,6 +193,52 @@ async fn an_attempt_that_breaks_off_is_made_again_with_its_number() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_read_pauses_its_lane_and_no_other() {
+    let setup = Setup::new();
+    let dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    let now_and_waiting = [(false, None), (true, Some(2_000))];
+    for (adopted, wait) in now_and_waiting {
+        let id = delivery_id(setup.store.model().next + 1);
+        setup.store.model().unreadable.insert(id);
+        if adopted {
+            setup.report(0, wait)
+        } else {
+            setup.report_without_hand_over(0)
+        };
+        let healthy: Vec<_> = (0..20).map(|_| setup.report(1, wait)).collect();
+        setup.listener.unknown();
+        setup.settle(5 * SECOND).await;
+        assert!(healthy.iter().all(|&id| setup.status(id) == (Status::Delivered, 1)), "wait of {wait:?}");
+        assert_eq!(setup.status(id).1, 0, "it is no attempt");
+        let snapshot = dispatcher.snapshot().await.unwrap();
+        assert_eq!((snapshot.lanes_sealed, snapshot.store_away), (1, false));
+        setup.store.model().unreadable.clear();
+        setup.settle(30 * SECOND).await;
+        assert_eq!(setup.status(id), (Status::Delivered, 1), "it goes on once it can be read");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_cannot_be_recorded_waits_for_long_and_stops_nothing_else() {
+    let setup = Setup::new();
+    let dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    let id = delivery_id(setup.store.model().next + 1);
+    setup.store.model().unrecordable.insert(id);
+    setup.report(0, None);
+    let healthy: Vec<_> = (0..20).map(|number| setup.report(number % 2, None)).collect();
+    setup.settle(limits::UNRECORDED_PAUSE.saturating_sub(SECOND)).await;
+    assert!(healthy.iter().all(|&id| setup.status(id) == (Status::Delivered, 1)));
+    assert_eq!(setup.receiver.starts().len(), 1 + healthy.len(), "its receiver is not called over and over");
+    assert!(!dispatcher.snapshot().await.unwrap().store_away);
+    setup.store.model().unrecordable.clear();
+    setup.settle(5 * SECOND).await;
+    assert_eq!(setup.status(id), (Status::Delivered, 1));
+    assert_eq!(setup.store.repeated().last(), Some(&(id, true)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn hints_reach_whoever_listens() {
     let mut setup = Setup::new();
     let change = DeliveryChange {

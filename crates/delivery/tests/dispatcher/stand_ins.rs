@@ -208,14 +208,14 @@ impl QueueStore for ModelStore {
         Ok(self.model().prepare(&rows))
     }
 
-    async fn make_due(&self, rows: Vec<Pending>, _: Timestamp) -> StoreResult<Vec<Prepared>> {
+    async fn make_due(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>> {
         let now = self.work().await?;
         let (answers, committed) = self.model().make_due(now, &rows);
         self.commit(committed);
         Ok(answers)
     }
 
-    async fn cancel_switched_off(&self, rows: Vec<Pending>, _: Timestamp) -> StoreResult<()> {
+    async fn cancel_switched_off(&self, rows: Vec<Pending>) -> StoreResult<()> {
         let now = self.work().await?;
         let committed = self.model().cancel_switched_off(now, &rows);
         self.commit(committed);

@@ -8,7 +8,7 @@ use domain::id::{BusinessId, CallFlowId, DeliveryId, DestinationId};
 use domain::payload::FrozenBody;
 use domain::retry::Verdict;
 use domain::secret::Secret;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::queue::{
     Committed, Job, LanePage, Lease, Outcome, OutcomeApplied, Pending, PendingKind, Prepared, QueueId,
@@ -73,6 +73,10 @@ pub struct Model {
     /// Whether outcomes and fallbacks are handed over as well, beside their answers.
     pub hands_over_own: bool,
     pub body_bytes: usize,
+    /// Rows that cannot be read, so that nothing of them can be sent.
+    pub unreadable: BTreeSet<DeliveryId>,
+    /// Rows whose outcomes do not fit what is stored.
+    pub unrecordable: BTreeSet<DeliveryId>,
     /// Deliveries are tests of a webhook.
     pub sends_tests: bool,
     pub next: u64,
@@ -269,8 +273,8 @@ impl Model {
         let lane = &self.lanes[self.rows[&asked.id].lane];
         if !lane.enabled {
             Prepared::SwitchedOff(pending)
-        } else if lane.sealed {
-            Prepared::Sealed(pending)
+        } else if lane.sealed || self.unreadable.contains(&asked.id) {
+            Prepared::Unreadable(pending)
         } else if pending != *asked {
             Prepared::Changed(pending)
         } else {
@@ -333,6 +337,9 @@ impl Model {
 
     fn record_one(&mut self, outcome: &Outcome, ended_true: u64) -> OutcomeApplied {
         let id = outcome.pending.id;
+        if self.unrecordable.contains(&id) {
+            return OutcomeApplied::Unrecorded;
+        }
         let current = self.pending(id).is_some_and(|pending| pending.version == outcome.pending.version);
         let applies = current && outcome.epoch == self.epoch || self.flaw == Some(Flaw::UnconditionalOutcome);
         let Some(row) = self.rows.get_mut(&id) else { return OutcomeApplied::Gone };

@@ -188,7 +188,7 @@ impl Promises {
                 }
                 self.takes_off(start, model)
             }
-            Command::MakeDue(_, rows, _) => {
+            Command::MakeDue(_, rows) => {
                 for asked in rows {
                     if let Some(row) = model.rows.get(&asked.id).filter(|row| row.version == asked.version) {
                         self.check_early(asked.id, row, now)?;

@@ -384,12 +384,12 @@ impl World {
                 Event::HeadsRead(request, Ok(self.model.lane_heads(due_by, after, limit)))
             }
             Command::Prepare(request, rows) => Event::Prepared(request, Ok(self.model.prepare(&rows))),
-            Command::MakeDue(request, rows, _) => {
+            Command::MakeDue(request, rows) => {
                 let (answers, committed) = self.model.make_due(now, &rows);
                 self.hand_over(committed);
                 Event::MadeDue(request, Ok(answers))
             }
-            Command::CancelSwitchedOff(request, rows, _) => {
+            Command::CancelSwitchedOff(request, rows) => {
                 let committed = self.model.cancel_switched_off(now, &rows);
                 self.hand_over(committed);
                 Event::Cancelled(request, Ok(()))

@@ -261,5 +261,6 @@ CREATE TABLE jobs (
     spec        TEXT NOT NULL,
     cursor      BLOB,
     created_at  INTEGER NOT NULL,
+    not_before  INTEGER NOT NULL,
     PRIMARY KEY (business_id, id)
 ) WITHOUT ROWID;

@@ -37,10 +37,21 @@ pub(super) fn record(tx: &mut Tx<'_>, outcomes: &[Outcome]) -> StoreResult<Vec<O
     let mut tally = Tally::default();
     let applied = outcomes
         .iter()
-        .map(|outcome| record_one(tx, outcome, &mut tally))
+        .map(|outcome| record_alone(tx, outcome, &mut tally))
         .collect::<StoreResult<Vec<_>>>()?;
-    tally.write(tx)?;
+    if let Err(error) = tx.alone(|tx| tally.write(tx))? {
+        tracing::error!(%error, "Ended attempts are on record but were not counted");
+    }
     Ok(applied)
+}
+
+/// An outcome that cannot be recorded does not take the others with it.
+fn record_alone(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreResult<OutcomeApplied> {
+    // Nothing can fail after an outcome was counted, so that the tally needs no way back.
+    Ok(tx.alone(|tx| record_one(tx, outcome, tally))?.unwrap_or_else(|error| {
+        tracing::error!(%error, delivery_id = %outcome.pending.id, "An attempt cannot be recorded: it is made again later");
+        OutcomeApplied::Unrecorded
+    }))
 }
 
 fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreResult<OutcomeApplied> {

@@ -58,21 +58,21 @@ impl QueueStore for Store {
     }
 
     async fn prepare(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>> {
-        self.read(move |tx| rows.iter().map(|pending| prepare(tx, pending)).collect()).await
+        self.read(move |tx| rows.iter().map(|pending| answer(*pending, prepare(tx, pending))).collect()).await
     }
 
-    async fn make_due(&self, rows: Vec<Pending>, _now: Timestamp) -> StoreResult<Vec<Prepared>> {
-        self.write(move |tx| rows.iter().map(|pending| make_due(tx, pending)).collect()).await
+    async fn make_due(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>> {
+        self.write(move |tx| {
+            rows.iter().map(|pending| answer(*pending, tx.alone(|tx| make_due(tx, pending))?)).collect()
+        })
+        .await
     }
 
-    async fn cancel_switched_off(&self, rows: Vec<Pending>, _now: Timestamp) -> StoreResult<()> {
+    async fn cancel_switched_off(&self, rows: Vec<Pending>) -> StoreResult<()> {
         self.write(move |tx| {
             for pending in &rows {
-                if let Some(found) = row::find_pending(tx, pending.business_id, pending.id)?
-                    && found.pending.version == pending.version
-                    && !found.is_enabled()
-                {
-                    super::cancel(tx, &found, "the webhook was switched off or its call flow deleted")?;
+                if let Err(error) = tx.alone(|tx| cancel_switched_off(tx, pending))? {
+                    tracing::error!(%error, delivery_id = %pending.id, "A delivery that nobody wants cannot be cancelled");
                 }
             }
             Ok(())
@@ -100,23 +100,48 @@ fn lane_heads(
     after: Option<DestinationId>,
     limit: usize,
 ) -> StoreResult<Vec<Pending>> {
-    let mut at = after.unwrap_or(DestinationId::from_bytes([0; 16]));
+    let mut at = after.map_or_else(|| vec![0; 16], |lane| lane.as_bytes().to_vec());
     let mut heads = Vec::new();
     while heads.len() < limit {
-        let next = tx.sql().row(NEXT_LANE, &[at.into()], |row| row.opt_id::<DestinationId>(0))?.flatten();
+        let next = tx.sql().row(NEXT_LANE, &[(&at[..]).into()], |row| row.opt_blob(0))?.flatten();
         let Some(lane) = next else { break };
-        heads.extend(lane_rows(tx, lane, 1)?.into_iter().filter(|head| head.due_at <= due_by));
+        if let Ok(id) = <[u8; 16]>::try_from(&lane[..]) {
+            let head = lane_rows(tx, DestinationId::from_bytes(id), 1)?;
+            heads.extend(head.into_iter().filter(|head| head.due_at <= due_by));
+        } else {
+            tracing::error!("Deliveries of a destination whose id cannot be read are left out");
+        }
         at = lane;
     }
     Ok(heads)
 }
 
+/// The earliest rows of a lane that can be read. One that cannot must hide neither those behind it nor other lanes.
 fn lane_rows(tx: &mut Tx<'_>, lane: DestinationId, limit: usize) -> StoreResult<Vec<Pending>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM deliveries WHERE destination_id = ?1 AND next_attempt_at IS NOT NULL
         ORDER BY next_attempt_at, id LIMIT ?2"
     );
-    tx.sql().rows(&sql, &[lane.into(), (limit as u64).into()], read)
+    let mut asked = limit;
+    loop {
+        let read = |row: &dyn Row| Ok((row.id::<DeliveryId>(0).ok(), read(row)));
+        let found = tx.sql().rows(&sql, &[lane.into(), (asked as u64).into()], read)?;
+        let is_all = found.len() < asked;
+        let readable = found.iter().filter(|(_, row)| row.is_ok()).count();
+        if readable < limit && !is_all {
+            asked = asked.saturating_mul(2);
+            continue;
+        }
+        return Ok(found.into_iter().filter_map(|(id, row)| readable_row(id, row)).take(limit).collect());
+    }
+}
+
+fn readable_row(id: Option<DeliveryId>, row: StoreResult<Pending>) -> Option<Pending> {
+    row.inspect_err(|error| {
+        let delivery_id = id.map_or_else(|| "unreadable".to_owned(), |id| id.to_string());
+        tracing::error!(%error, delivery_id, "A pending delivery cannot be read and is left out");
+    })
+    .ok()
 }
 
 fn read(row: &dyn Row) -> StoreResult<Pending> {
@@ -146,16 +171,17 @@ fn prepare(tx: &mut Tx<'_>, pending: &Pending) -> StoreResult<Prepared> {
     if found.pending != *pending {
         return Ok(Prepared::Changed(found.pending));
     }
-    answer(found.pending, job(tx, &found))
+    Ok(job(tx, &found)?.map_or(Prepared::SwitchedOff(found.pending), Prepared::Send))
 }
 
-/// Opened secrets, or what to do about it.
-fn answer(pending: Pending, job: StoreResult<Option<Arc<Job>>>) -> StoreResult<Prepared> {
-    match job {
-        Ok(Some(job)) => Ok(Prepared::Send(job)),
-        Ok(None) => Ok(Prepared::SwitchedOff(pending)),
-        Err(StoreError::Sealed) => Ok(Prepared::Sealed(pending)),
-        Err(other) => Err(other),
+/// The answer for one row of a batch. Only a store that does not answer fails the batch.
+fn answer(pending: Pending, prepared: StoreResult<Prepared>) -> StoreResult<Prepared> {
+    match prepared {
+        Err(error) if error.is_of_data() => {
+            tracing::error!(%error, delivery_id = %pending.id, "A delivery cannot be read: its lane pauses");
+            Ok(Prepared::Unreadable(pending))
+        }
+        other => other,
     }
 }
 
@@ -189,9 +215,26 @@ fn make_due(tx: &mut Tx<'_>, pending: &Pending) -> StoreResult<Prepared> {
     if found.pending != *pending || found.status != DeliveryStatus::WaitingForAi {
         return Ok(Prepared::Changed(found.pending));
     }
-    let Some(call_id) = found.call_id else { return Ok(Prepared::Gone(pending.id)) };
-    let call = call::find(tx, pending.business_id, call_id)?;
-    answer(found.pending, plan::make_due(tx, &found, &call))
+    let call = match found.call_id.map(|id| call::find(tx, pending.business_id, id)) {
+        Some(Ok(call)) => call,
+        // Without its call it has nothing to say, and would wait for ever.
+        None | Some(Err(StoreError::NotFound(_))) => {
+            super::cancel(tx, &found, "its call is gone")?;
+            return Ok(Prepared::Gone(pending.id));
+        }
+        Some(Err(error)) => return Err(error),
+    };
+    Ok(plan::make_due(tx, &found, &call)?.map_or(Prepared::SwitchedOff(found.pending), Prepared::Send))
+}
+
+fn cancel_switched_off(tx: &mut Tx<'_>, pending: &Pending) -> StoreResult<()> {
+    if let Some(found) = row::find_pending(tx, pending.business_id, pending.id)?
+        && found.pending.version == pending.version
+        && !found.is_enabled()
+    {
+        super::cancel(tx, &found, "the webhook was switched off or its call flow deleted")?;
+    }
+    Ok(())
 }
 
 /// The pending rows of a lane from one id on, for jobs that go through them in steps.
@@ -211,4 +254,18 @@ pub(crate) fn pending_of_lane(
         &[business_id.into(), lane.into(), after.into(), (limit as u64).into()],
         row::read_pending,
     )
+}
+
+/// The earliest pending rows of a lane, in the order of its index: no step sorts the whole lane.
+pub(crate) fn earliest_of_lane(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    lane: DestinationId,
+    limit: usize,
+) -> StoreResult<Vec<PendingRow>> {
+    let sql = row::select_pending(
+        "q.destination_id = ?1 AND q.next_attempt_at IS NOT NULL AND q.business_id = ?2
+        ORDER BY q.next_attempt_at, q.id LIMIT ?3",
+    );
+    tx.sql().rows(&sql, &[lane.into(), business_id.into(), (limit as u64).into()], row::read_pending)
 }

@@ -11,7 +11,7 @@ use domain::delivery::{DeliveryKind, DeliveryStatus};
 use domain::destination::{Destination, DestinationUrl, FiringMode};
 use domain::event::Event;
 use domain::firing::Due;
-use domain::id::DeliveryId;
+use domain::id::{CallId, DeliveryId};
 use domain::payload::{AiFields, FrozenBody, Payload};
 use std::sync::Arc;
 
@@ -92,13 +92,27 @@ pub(crate) fn for_call(
 /// AI has ended: makes due what waits for it.
 pub(crate) fn make_waiting_due(tx: &mut Tx<'_>, call: &Call) -> StoreResult<()> {
     let sql = row::select_pending(WAITING_OF_CALL);
-    let waiting = tx.sql().rows(&sql, &[call.business_id.into(), call.id.into()], row::read_pending)?;
-    for found in waiting {
-        if let Some(job) = make_due(tx, &found, call)? {
-            tx.tell(Committed::Planned(job.pending, Some(job)));
-        }
+    let read = |row: &dyn Row| Ok(row::read_pending(row));
+    for found in tx.sql().rows(&sql, &[call.business_id.into(), call.id.into()], read)? {
+        let made = tx.alone(|tx| tell_due(tx, &found?, call))?;
+        log_left_waiting(made, call.id);
     }
     Ok(())
+}
+
+/// Makes one waiting delivery due and hands it over.
+pub(crate) fn tell_due(tx: &mut Tx<'_>, found: &PendingRow, call: &Call) -> StoreResult<()> {
+    if let Some(job) = make_due(tx, found, call)? {
+        tx.tell(Committed::Planned(job.pending, Some(job)));
+    }
+    Ok(())
+}
+
+/// What cannot be read goes on waiting: its fallback tries again.
+pub(crate) fn log_left_waiting(made: StoreResult<()>, call_id: CallId) {
+    if let Err(error) = made {
+        tracing::error!(%error, %call_id, "A delivery that waits for AI cannot be made due: its fallback tries again");
+    }
 }
 
 /// Makes one waiting delivery due, conditional on its version; `None` where somebody else was first, or its destination is gone.

@@ -90,8 +90,12 @@ pub(crate) fn redeliver_step(
         format!("SELECT d.id FROM deliveries d {} ORDER BY d.id LIMIT {ROWS_CHANGED_MAX}", conditions.sql());
     let ids = tx.sql().rows(&sql, conditions.params(), |row| row.id::<DeliveryId>(0))?;
     for id in &ids {
-        if let Some(found) = row::find_pending(tx, business_id, *id)? {
-            send_again(tx, &found)?;
+        let sent = tx.alone(|tx| match row::find_pending(tx, business_id, *id)? {
+            Some(found) => send_again(tx, &found),
+            None => Ok(false),
+        })?;
+        if let Err(error) = sent {
+            tracing::error!(%error, delivery_id = %id, "A delivery cannot be sent again and is left out");
         }
     }
     Ok(ids.last().copied().filter(|_| ids.len() == ROWS_CHANGED_MAX))

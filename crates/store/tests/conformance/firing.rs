@@ -81,7 +81,7 @@ async fn ai_and_the_fallback_in_the_same_instant_fire_once_whoever_is_first() {
         let mut fired = 0;
         for step in [fallback_first, !fallback_first] {
             if step {
-                let made = h.store.make_due(vec![pending], h.world.now()).await.unwrap().remove(0);
+                let made = h.store.make_due(vec![pending]).await.unwrap().remove(0);
                 fired += usize::from(matches!(made, Prepared::Send(_)));
             } else {
                 h.store.finish_analysis(h.business, recorded.call.id, analysis()).await.unwrap();
@@ -99,12 +99,10 @@ async fn the_fallback_fires_with_whatever_is_there() {
     let report = EndedCall { transcription: Some("Hi".into()), ..h.call(flow.id) };
     h.report(report).await.unwrap();
     let (pending, _) = h.take_planned().remove(0);
-    let Prepared::Send(job) = h.store.make_due(vec![pending], h.world.now()).await.unwrap().remove(0) else {
-        panic!()
-    };
+    let Prepared::Send(job) = h.store.make_due(vec![pending]).await.unwrap().remove(0) else { panic!() };
     let sent = payload(&job.body, &job);
     assert_eq!((sent.transcription.as_deref(), sent.ai_processed), (Some("Hi"), false));
-    let again = h.store.make_due(vec![pending], h.world.now()).await.unwrap().remove(0);
+    let again = h.store.make_due(vec![pending]).await.unwrap().remove(0);
     assert!(matches!(again, Prepared::Changed(_)), "{again:?}");
 }
 

@@ -124,6 +124,13 @@ impl Harness {
         }
     }
 
+    /// Changes rows behind the store's back, as a fault of the disk would.
+    pub fn damage(&self, sql: &str, params: impl rusqlite::Params) {
+        let path = self.folder.path().join(store::engine::sqlite::FILE_NAME);
+        let changed = rusqlite::Connection::open(path).unwrap().execute(sql, params).unwrap();
+        assert!(changed > 0, "{sql} changes nothing");
+    }
+
     /// Reports a call of the flow and takes what was planned for it.
     pub async fn planned(&self, flow: &CallFlow) -> (Recorded, Pending, Option<Arc<Job>>) {
         let recorded = self.report(self.call(flow.id)).await.unwrap();

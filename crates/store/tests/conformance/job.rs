@@ -4,6 +4,7 @@ use crate::harness::Harness;
 use domain::delivery::DeliveryStatus;
 use domain::retry::Verdict;
 use std::sync::Arc;
+use std::time::Duration;
 use store::call_flow::CallFlowSettings;
 use store::delivery::{DeliveryFilter, Redelivered};
 use store::queue::QueueStore;
@@ -54,4 +55,66 @@ async fn many_redeliveries_go_on_in_the_background() {
     while h.store.run_job_step().await.unwrap() {}
     assert_eq!(count(&h, DeliveryStatus::Scheduled).await, CALLS);
     assert_eq!(h.take_planned().len(), CALLS);
+}
+
+async fn switch(h: &Harness, flow: &domain::call_flow::CallFlow, change: impl FnOnce(&mut CallFlowSettings)) {
+    let mut settings = CallFlowSettings::from(flow);
+    change(&mut settings);
+    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_fails_is_put_off_and_later_ones_go_on() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    plan_many(&h, &flow).await;
+    switch(&h, &flow, |settings| settings.post_call_webhook.enabled = false).await;
+    h.damage(
+        "INSERT INTO jobs SELECT business_id, zeroblob(16), 'nonsense', NULL, created_at, 0 FROM jobs",
+        [],
+    );
+    while h.store.run_job_step().await.unwrap() {}
+    assert_eq!(count(&h, DeliveryStatus::Cancelled).await, CALLS);
+    // Put off by a minute, then by as long again as it is old.
+    for minutes in [1, 1, 2, 4] {
+        h.world.advance(Duration::from_secs(minutes * 60 - 1));
+        assert!(!h.store.run_job_step().await.unwrap(), "before {minutes} min");
+        h.world.advance(Duration::from_secs(1));
+        assert!(h.store.run_job_step().await.unwrap(), "after {minutes} min");
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_is_switched_off_though_a_row_of_its_lane_cannot_be_read() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (_, pending, _) = h.planned(&flow).await;
+    h.damage("UPDATE deliveries SET queue = 99999", []);
+    switch(&h, &flow, |settings| settings.post_call_webhook.enabled = false).await;
+    h.damage("UPDATE deliveries SET queue = ?1", [pending.queue.0]);
+    h.world.advance(Duration::from_mins(1));
+    while h.store.run_job_step().await.unwrap() {}
+    assert_eq!(count(&h, DeliveryStatus::Cancelled).await, 1, "it is done once it can be read");
+}
+
+#[tokio::test]
+async fn a_lane_is_cancelled_in_the_order_in_which_it_is_due() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let last = plan_many(&h, &flow).await.into_iter().map(|pending| pending.id).max().unwrap();
+    h.damage("UPDATE deliveries SET next_attempt_at = 1 WHERE id = ?1", [last.as_bytes()]);
+    switch(&h, &flow, |settings| settings.post_call_webhook.enabled = false).await;
+    let detail = h.store.delivery(h.business, last).await.unwrap();
+    assert_eq!(detail.delivery.status, DeliveryStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn what_waits_for_ai_goes_on_waiting_where_ai_is_switched_on_again() {
+    let h = Harness::start().await;
+    let flow = h.waiting_flow().await;
+    plan_many(&h, &flow).await;
+    switch(&h, &flow, |settings| settings.ai_enabled = false).await;
+    switch(&h, &flow, |settings| settings.ai_enabled = true).await;
+    while h.store.run_job_step().await.unwrap() {}
+    assert_eq!(count(&h, DeliveryStatus::WaitingForAi).await, CALLS - 500);
 }

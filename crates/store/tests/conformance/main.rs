@@ -14,3 +14,4 @@ mod outcome;
 mod redelivery;
 mod secret;
 mod source;
+mod unreadable;

@@ -30,10 +30,9 @@ async fn state_is_kept_between_steps_and_the_end_makes_the_call_and_its_delivery
     let due_at = h.world.now().after(Duration::from_secs(10));
     let waiting = LegStep { state: "one".into(), due_at: Some(due_at), effect: LegEffect::Nothing };
     step(&h, &source, None, waiting).await;
-    let (due, next) = h.store.due_source_calls(h.world.now(), 10).await.unwrap();
-    assert_eq!((due.len(), next), (0, Some(due_at)));
+    assert!(h.store.due_source_calls(h.world.now(), 10).await.unwrap().is_empty());
     assert_eq!(
-        h.store.due_source_calls(due_at, 10).await.unwrap().0,
+        h.store.due_source_calls(due_at, 10).await.unwrap(),
         [(h.business, source.id, "CA1".to_owned())]
     );
     let ended = domain::call::EndedCall { source_call_id: Some("CA1".into()), ..h.call(flow.id) };
@@ -50,6 +49,31 @@ async fn state_is_kept_between_steps_and_the_end_makes_the_call_and_its_delivery
     assert_eq!(calls[0].recording, Some(recording));
     let found = h.store.call_by_recording_token(calls[0].recording_token.clone().unwrap()).await.unwrap();
     assert_eq!(found.id, calls[0].id);
+}
+
+#[tokio::test]
+async fn a_call_that_is_put_off_is_due_later_and_an_ended_one_never() {
+    let h = Harness::start().await;
+    let source = twilio(&h).await;
+    let (now, later) = (h.world.now(), h.world.now().after(Duration::from_mins(10)));
+    let waiting = LegStep { state: "one".into(), due_at: Some(now), effect: LegEffect::Nothing };
+    step(&h, &source, None, waiting.clone()).await;
+    let put_off = || h.store.put_off_source_call(h.business, source.id, "CA1".into(), later);
+    assert!(put_off().await.unwrap());
+    assert!(h.store.due_source_calls(now, 10).await.unwrap().is_empty());
+    assert_eq!(h.store.due_source_calls(later, 10).await.unwrap().len(), 1);
+    step(&h, &source, Some("one"), LegStep { due_at: None, ..waiting }).await;
+    assert!(!put_off().await.unwrap());
+    assert!(h.store.due_source_calls(later, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_broken_constraint_is_a_fault_of_ours_and_no_conflict_of_the_clients() {
+    let h = Harness::start().await;
+    twilio(&h).await;
+    let settings = SourceSettings { name: "Twin".into(), auth_token: Secret::new("token"), dial: true };
+    let twin = h.store.create_source(h.business, None, settings, Secret::new("path token")).await;
+    assert!(matches!(twin.err(), Some(StoreError::Corrupt(_))));
 }
 
 #[tokio::test]

@@ -5,10 +5,12 @@ use crate::app::source::run_due;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::secret::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha1::Sha1;
 use std::time::Duration;
+use store::source::{LegEffect, LegStep};
 
 const AUTH_TOKEN: &str = "12345";
 
@@ -104,8 +106,9 @@ async fn a_call_waits_for_its_leg_and_ends_without_it() {
     let made = source(&server, true).await;
     callback(&server, url(&made, "status"), AUTH_TOKEN, &COMPLETED).await.expect(204);
     assert!(calls(&server).await.is_empty());
-    let next = run_due(&server.app).await.unwrap().unwrap();
-    assert!(next.since(server.app.now()) > Duration::from_secs(8));
+    server.advance(Duration::from_secs(8));
+    run_due(&server.app).await.unwrap();
+    assert!(calls(&server).await.is_empty(), "the leg is waited for");
     let dial = [
         ("CallSid", "CA1"),
         ("DialCallSid", "CA2"),
@@ -118,9 +121,31 @@ async fn a_call_waits_for_its_leg_and_ends_without_it() {
     assert_eq!(answer.header("content-type"), Some("text/xml"));
     assert!(String::from_utf8_lossy(&answer.bytes).ends_with("<Response/>"));
     server.advance(Duration::from_secs(11));
-    assert_eq!(run_due(&server.app).await.unwrap(), None);
+    run_due(&server.app).await.unwrap();
     let calls = calls(&server).await;
     assert_eq!((calls.len(), &calls[0]["status"]), (1, &json!("no-answer")));
+}
+
+#[tokio::test]
+async fn calls_that_cannot_be_ended_do_not_hold_up_the_others() {
+    let server = Server::start().await;
+    let made = source(&server, true).await;
+    let store = &server.app.store;
+    let token = url(&made, "status").rsplit('/').nth(1).unwrap().to_owned();
+    let found = store.source_by_token(Secret::new(token)).await.unwrap();
+    let now = server.app.now();
+    for number in 0..150 {
+        let stuck = LegStep { state: "nonsense".into(), due_at: Some(now), effect: LegEffect::Nothing };
+        let change = Box::new(move |_: Option<&str>, _| Ok(stuck));
+        store.step_source_call(found.business_id, found.id, format!("stuck {number}"), change).await.unwrap();
+    }
+    callback(&server, url(&made, "status"), AUTH_TOKEN, &COMPLETED).await.expect(204);
+    server.advance(Duration::from_mins(1));
+    run_due(&server.app).await.unwrap();
+    assert_eq!(calls(&server).await.len(), 1);
+    assert!(store.due_source_calls(server.app.now(), 1).await.unwrap().is_empty(), "they are put off");
+    let later = server.app.now().after(Duration::from_mins(10));
+    assert_eq!(store.due_source_calls(later, 500).await.unwrap().len(), 150, "and looked at again");
 }
 
 #[tokio::test]

@@ -157,10 +157,11 @@ pub fn translate(error: rusqlite::Error) -> StoreError {
     };
     let text = message.clone().unwrap_or_else(|| failure.to_string());
     match failure.code {
-        ErrorCode::ConstraintViolation => StoreError::Conflict(text),
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => {
-            StoreError::Corrupt(text)
-        }
+        // Every conflict that a client can cause is looked for before the write: what is left is a fault of ours.
+        ErrorCode::ConstraintViolation
+        | ErrorCode::DatabaseCorrupt
+        | ErrorCode::NotADatabase
+        | ErrorCode::TypeMismatch => StoreError::Corrupt(text),
         _ if is_failed_sync(failure.extended_code) => StoreError::Unknown(text),
         _ => StoreError::Unavailable(text),
     }
