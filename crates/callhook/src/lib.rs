@@ -2,7 +2,7 @@
 //! operations.
 //!
 //! In reading order: [`cli`] takes a command, [`config`] its settings, [`server`] starts everything; [`app`] holds the operations,
-//! [`api`] their HTTP face, [`admin`] what the operator does; [`network`] is the door to other machines, [`background`] what goes on
+//! [`api`] their HTTP face, [`front`] its connections, [`admin`] what the operator does; [`network`] is the door to other machines, [`background`] what goes on
 //! by itself, [`system`] the clocks, [`logging`] the log.
 
 pub mod admin;
@@ -11,6 +11,7 @@ pub mod app;
 pub mod background;
 pub mod cli;
 pub mod config;
+pub mod front;
 pub mod logging;
 pub mod network;
 pub mod server;

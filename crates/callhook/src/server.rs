@@ -2,7 +2,9 @@
 
 use crate::admin::{self, AdminError};
 use crate::app::App;
+use crate::app::test_gate::TestGate;
 use crate::config::{Config, ConfigError, write_private};
+use crate::front::{self, Limits};
 use crate::network::Network;
 use crate::system::{Clocks, System};
 use crate::{api, background};
@@ -108,6 +110,7 @@ impl Server {
             public_url,
             address_check: Arc::new(move |url| check.check(url)),
             outbound: network,
+            tests: TestGate::default(),
             changes,
             shutdown,
         });
@@ -134,12 +137,11 @@ impl Server {
         tracing::info!(address = %listener.local_addr()?, public_url = app.public_url, "callhook listens");
         let mut background = background::start(&app, &dispatcher, commands);
         let mut shutdown = app.shutdown.clone();
-        let serving =
-            axum::serve(listener, api::router(Arc::clone(&app))).with_graceful_shutdown(async move {
-                // An error means that the sender is gone, and that is a stop as well.
-                let _ = shutdown.wait_for(|stopping| *stopping).await;
-            });
-        let serving = tokio::spawn(serving.into_future());
+        let router = api::router(Arc::clone(&app));
+        let serving = tokio::spawn(front::serve(listener, router, Limits::of_this_process(), async move {
+            // An error means that the sender is gone, and that is a stop as well.
+            let _ = shutdown.wait_for(|stopping| *stopping).await;
+        }));
         let broken = tokio::select! {
             () = stop => false,
             () = background.failed() => true,

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use domain::Invalid;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use store::StoreError;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as ResponseDocument, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
@@ -82,6 +83,13 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
+    /// 408.
+    #[must_use]
+    pub fn too_slow(within: Duration) -> Self {
+        let message = format!("the body did not arrive within {} seconds: send it again", within.as_secs());
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
+    }
+
     /// 413.
     #[must_use]
     pub fn too_large(bytes_max: usize) -> Self {
@@ -112,7 +120,7 @@ impl ApiError {
 
     /// 503. `cause` is for the log.
     pub fn unavailable(cause: impl Into<String>) -> Self {
-        let message = "the store cannot take this now: try again shortly";
+        let message = "callhook cannot take this now: try again shortly";
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
             .retry_after(BUSY_RETRY_SECONDS);
         error.cause = Some(cause.into());
@@ -177,6 +185,9 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -199,13 +210,14 @@ const READING: [(u16, &str); 6] = [
     (404, "There is no such thing in this business."),
     (422, "A parameter or a field is wrong; `field` names it."),
     (500, "A fault of callhook's."),
-    (503, "The store cannot take it now; `Retry-After` says when to come again."),
+    (503, "callhook cannot take it now; `Retry-After` says when to come again."),
 ];
-const WRITING: [(u16, &str); 4] = [
+const WRITING: [(u16, &str); 5] = [
     (400, "The body is not a JSON text in UTF-8, or a header cannot be read."),
+    (408, "The body did not arrive in time."),
     (409, "It contradicts what is there."),
     (413, "The body is too large."),
-    (415, "The body is not announced as application/json."),
+    (415, "The body is not announced as application/json, or is compressed."),
 ];
 
 fn documented(refusals: &[(u16, &str)]) -> BTreeMap<String, RefOr<ResponseDocument>> {

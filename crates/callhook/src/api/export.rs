@@ -1,7 +1,8 @@
 //! Calls as CSV, streamed page by page in the order of ids, so that memory does not grow with the number of calls.
 //!
 //! Cells are safe against spreadsheet formulas: one that a spreadsheet would take for a formula begins with an apostrophe. That
-//! includes phone numbers, whose `+` would else be lost: `'+15735551234` stays readable as it is, and as text.
+//! includes phone numbers, whose `+` would else be lost: `'+15735551234` stays readable as it is, and as text. Every cell is
+//! quoted: where a spreadsheet splits at semicolons or tabs, no part of a text becomes a cell of its own.
 
 use super::auth::Viewer;
 use super::call::CallQuery;
@@ -109,7 +110,7 @@ impl PageReader {
 }
 
 fn csv_bytes(write: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> csv::Result<()>) -> Vec<u8> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
     // Cannot fail: it is written to memory, and every record has the same number of cells.
     let _ = write(&mut writer);
     writer.into_inner().unwrap_or_default()
@@ -162,12 +163,20 @@ fn text(value: Option<&str>) -> Option<Cow<'_, str>> {
 fn safe_cell(text: &str) -> Cow<'_, str> {
     let begins_formula =
         |c: char| matches!(c, '=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}');
-    // Some spreadsheets pass over white space and line breaks in front of a formula.
-    if text.starts_with(['\t', '\r', '\n']) || text.trim_start().starts_with(begins_formula) {
+    // Some spreadsheets pass over white space and what cannot be seen in front of a formula.
+    let visible = text.trim_start_matches(is_passed_over);
+    if text.starts_with(['\t', '\r', '\n']) || visible.starts_with(begins_formula) {
         Cow::Owned(format!("'{text}"))
     } else {
         Cow::Borrowed(text)
     }
+}
+
+/// White space, control characters, and characters without width.
+fn is_passed_over(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -189,8 +198,28 @@ mod tests {
         check("\rx", "'\rx");
         check("  =1", "'  =1");
         check("\u{ff1d}1", "'\u{ff1d}1");
+        for hidden in [
+            "\0",
+            "\u{1f}",
+            "\u{7f}",
+            "\u{200b}",
+            "\u{200f}",
+            "\u{202e}",
+            "\u{2060}",
+            "\u{feff}",
+            " \u{feff}\0 ",
+        ] {
+            check(&format!("{hidden}=1"), &format!("'{hidden}=1"));
+            check(&format!("{hidden}a=1"), &format!("{hidden}a=1"));
+        }
         check("anonymous", "anonymous");
         check("a=1", "a=1");
         check("", "");
+    }
+
+    #[test]
+    fn every_cell_is_quoted() {
+        let written = csv_bytes(|writer| writer.write_record(["", "a;=1", "5"]));
+        assert_eq!(String::from_utf8(written).unwrap(), "\"\",\"a;=1\",\"5\"\n");
     }
 }

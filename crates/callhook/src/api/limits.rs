@@ -6,6 +6,10 @@ use std::time::Duration;
 pub const BODY_BYTES_MAX: usize = 1_048_576;
 /// Bytes of a batch or an analysis: 500 calls with transcripts, or one long transcript (wire contract, "Envelope").
 pub const LARGE_BODY_BYTES_MAX: usize = 16 * 1_048_576;
+/// How long a request body may take to arrive.
+pub const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a large one may take: 16 MiB at little more than 1 Mbit/s.
+pub const LARGE_BODY_WITHIN: Duration = Duration::from_mins(2);
 /// Bytes of a phone system's callback: Twilio's have some 2 KB.
 pub const CALLBACK_BYTES_MAX: usize = 65_536;
 /// Characters in an `Idempotency-Key`.
@@ -26,9 +30,11 @@ pub const STATISTICS_SPAN_DEFAULT: Duration = Duration::from_hours(24);
 pub const SERIES_BUCKETS_MAX: u64 = 100;
 /// Between two signs of life on a stream of events: proxies close what is silent for a minute.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long an answer of `/readyz` is given again: each costs the store a synced write, and needs no key.
+pub const READY_KEPT: Duration = Duration::from_secs(1);
 /// How soon a client should look for an expected recording again, in seconds.
 pub const RECORDING_RETRY_SECONDS: u32 = 30;
-/// How soon a client should come again when the store cannot take it, in seconds.
+/// How soon a client should come again when it cannot be taken now, in seconds.
 pub const BUSY_RETRY_SECONDS: u32 = 1;
 
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX, "the default is a limit that may be asked for");

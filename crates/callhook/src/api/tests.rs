@@ -12,6 +12,7 @@ mod sources;
 use super::{BASE, router};
 use crate::app::App;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
+use crate::app::test_gate::TestGate;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -101,6 +102,9 @@ enum SourceAnswer {
 /// A network that notes what is asked of it.
 struct FakeNetwork {
     tests: Mutex<Vec<TestRequest>>,
+    /// How many tests have begun, and whether they may end.
+    tests_begun: watch::Sender<usize>,
+    tests_end: watch::Sender<bool>,
     fails: Mutex<bool>,
     recording: Mutex<SourceAnswer>,
     fetched: Mutex<Vec<(String, Option<HeaderValue>)>>,
@@ -111,6 +115,8 @@ impl Outbound for FakeNetwork {
     async fn send_test(&self, test: TestRequest) -> TestSent {
         let url = test.destination.settings.url.as_ref().unwrap().to_string();
         self.tests.lock().unwrap().push(test);
+        self.tests_begun.send_modify(|begun| *begun += 1);
+        self.tests_end.subscribe().wait_for(|may_end| *may_end).await.unwrap();
         let fails = *self.fails.lock().unwrap();
         let attempt = Attempt {
             attempt: 1,
@@ -225,6 +231,8 @@ impl Server {
         let store = Arc::new(Store::open_sqlite(folder.path(), config).await.unwrap());
         let network = Arc::new(FakeNetwork {
             tests: Mutex::default(),
+            tests_begun: watch::Sender::new(0),
+            tests_end: watch::Sender::new(true),
             fails: Mutex::new(false),
             recording: Mutex::new(SourceAnswer::Audio { status: 200, content_type: None }),
             fetched: Mutex::default(),
@@ -236,6 +244,7 @@ impl Server {
             public_url: PUBLIC_URL.to_owned(),
             address_check: Arc::new(refuses_private),
             outbound: Arc::clone(&network) as Arc<dyn Outbound>,
+            tests: TestGate::default(),
             changes,
             shutdown: is_ending,
         });

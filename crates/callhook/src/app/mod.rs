@@ -12,6 +12,7 @@ pub mod number;
 pub mod outbound;
 pub mod recording;
 pub mod source;
+pub mod test_gate;
 pub mod test_webhook;
 
 use base64::Engine as _;
@@ -22,6 +23,7 @@ use outbound::Outbound;
 use std::sync::Arc;
 use store::Store;
 use store::queue::DeliveryChange;
+use test_gate::TestGate;
 use tokio::sync::{broadcast, watch};
 
 /// What every operation works with.
@@ -36,6 +38,8 @@ pub struct App {
     pub address_check: AddressCheck,
     /// The network.
     pub outbound: Arc<dyn Outbound>,
+    /// Lets tests of webhooks in.
+    pub tests: TestGate,
     /// Hints of changed deliveries.
     pub changes: broadcast::Sender<DeliveryChange>,
     /// Becomes true when the program ends: what streams without an end stops then.

@@ -51,6 +51,8 @@ pub async fn run(
     id: CallFlowId,
     document: TestDocument,
 ) -> StoreResult<Answer<TestResult>> {
+    // Before anything is looked up, so that two requests with one key cannot both find that there is no answer yet.
+    let place = app.tests.enter(business_id, once.as_ref().map(|(once, _)| once.key.as_str()))?;
     if let Some((once, _)) = &once
         && let Some(response) = app.store.find_response(business_id, once.clone()).await?
     {
@@ -87,7 +89,9 @@ pub async fn run(
             let render: Render<()> = Box::new(move |()| render(&shown));
             (once, render)
         });
-        Ok(match store.record_test(business_id, once, run).await? {
+        let recorded = store.record_test(business_id, once, run).await;
+        drop(place);
+        Ok(match recorded? {
             Answer::New(()) => Answer::New(result),
             Answer::Repeated(response) => Answer::Repeated(response),
         })

@@ -33,7 +33,7 @@ fn every_status_is_said_with_its_number_and_what_to_do() {
         (406, ["406", "JSON"]),
         (415, ["415", "JSON"]),
         (407, ["407", "proxy"]),
-        (408, ["408", "tries again"]),
+        (408, ["408", "tries again while attempts are left"]),
         (409, ["409", "already"]),
         (413, ["413", "transcript"]),
         (418, ["418", "refused the request"]),
@@ -58,7 +58,7 @@ fn a_wait_that_was_asked_for_is_said_with_its_end() {
         check(
             &Failure::Status { status, retry_at },
             &format!("http_{status}"),
-            &["until 14:35:10 UTC", "at most 15 minutes"],
+            &["until 14:35:10 UTC on 30 March 2026", "grants up to 15 minutes"],
         );
     }
 }

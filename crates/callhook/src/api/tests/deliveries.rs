@@ -4,6 +4,7 @@ use super::{Caller, Got, Server};
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 async fn delivery_of(server: &Server, flow: &str) -> String {
@@ -119,6 +120,56 @@ async fn a_test_takes_settings_that_are_not_saved() {
     server.send(Caller::Member, "POST", &path, &private).await.refused(422, Some("post_call_webhook.url"));
     let saved = server.get(Caller::Viewer, &format!("/call-flows/{flow}")).await.json();
     assert_eq!(saved["data"]["call_flow"]["post_call_webhook"]["url"], Value::Null);
+    assert_eq!(server.network.tests.lock().unwrap().len(), 1);
+}
+
+/// Sends a test in a task of its own.
+fn send_test(server: &Server, caller: Caller, flow: &str, key: Option<&str>) -> JoinHandle<u16> {
+    let mut request = server.request(caller, "POST", &format!("/call-flows/{flow}/test-webhook"));
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    let sending = server.router.clone().oneshot(request.body(Body::empty()).unwrap());
+    tokio::spawn(async { sending.await.unwrap().status().as_u16() })
+}
+
+#[tokio::test]
+async fn a_business_has_four_tests_under_way_at_the_most() {
+    let server = Server::start().await;
+    let flow = server.webhook_flow(false).await;
+    let webhook = json!({"url": "https://hooks.example.com/x"});
+    let other = json!({"name": "x", "post_call_webhook": webhook});
+    let other = server.send(Caller::Other, "POST", "/call-flows", &other).await.expect(201);
+    let other = other.text("/data/call_flow/id");
+    let path = format!("/call-flows/{flow}/test-webhook");
+    let mut begun = server.network.tests_begun.subscribe();
+    server.network.tests_end.send_replace(false);
+    let mut sending: Vec<_> = (0..4).map(|_| send_test(&server, Caller::Member, &flow, None)).collect();
+    begun.wait_for(|begun| *begun == 4).await.unwrap();
+    let fifth = server.bare(Caller::Member, "POST", &path).await;
+    assert!(fifth.header("retry-after").is_some());
+    fifth.refused(503, None);
+    sending.push(send_test(&server, Caller::Other, &other, None));
+    begun.wait_for(|begun| *begun == 5).await.unwrap();
+    server.network.tests_end.send_replace(true);
+    for sent in sending {
+        assert_eq!(sent.await.unwrap(), 200);
+    }
+    server.bare(Caller::Member, "POST", &path).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_test_that_is_under_way_is_not_sent_twice() {
+    let server = Server::start().await;
+    let flow = server.webhook_flow(false).await;
+    let mut begun = server.network.tests_begun.subscribe();
+    server.network.tests_end.send_replace(false);
+    let first = send_test(&server, Caller::Member, &flow, Some("t1"));
+    begun.wait_for(|begun| *begun == 1).await.unwrap();
+    assert_eq!(send_test(&server, Caller::Member, &flow, Some("t1")).await.unwrap(), 409);
+    server.network.tests_end.send_replace(true);
+    assert_eq!(first.await.unwrap(), 200);
+    assert_eq!(send_test(&server, Caller::Member, &flow, Some("t1")).await.unwrap(), 200);
     assert_eq!(server.network.tests.lock().unwrap().len(), 1);
 }
 
