@@ -10,6 +10,8 @@ pub const GROUP_OPERATIONS_MAX: usize = 512;
 pub const ROWS_CHANGED_MAX: usize = 500;
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 500;
+/// Bytes of the texts of one page of calls: a page of long transcripts ends early instead of filling the memory.
+pub const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Call flows of a business: an agency has one a client, and some thousands are the most that were heard of.
 pub const CALL_FLOWS_MAX: u64 = 100_000;
 /// Queues of one node.

@@ -10,7 +10,7 @@ use crate::seal;
 use crate::tx::Tx;
 use domain::Timestamp;
 use domain::call::{Call, EndedCall, Recording};
-use domain::id::{BusinessId, CallId, SourceId};
+use domain::id::{BusinessId, SourceId};
 use domain::phone_number::Country;
 use domain::secret::Secret;
 
@@ -93,8 +93,6 @@ const SAVE_STATE: &str = "INSERT INTO source_calls (business_id, source_id, sour
     DO UPDATE SET state_sealed = excluded.state_sealed, due_at = excluded.due_at, updated_at = excluded.updated_at";
 const SELECT_DUE: &str = "SELECT business_id, source_id, source_call_id FROM source_calls WHERE due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2";
 const NEXT_DUE: &str = "SELECT min(due_at) FROM source_calls WHERE due_at IS NOT NULL";
-const FIND_CALL: &str =
-    "SELECT id FROM calls WHERE business_id = ?1 AND reported_by = ?2 AND source_call_id = ?3";
 const FORGET_CALL: &str =
     "DELETE FROM source_calls WHERE business_id = ?1 AND source_id = ?2 AND source_call_id = ?3";
 
@@ -267,8 +265,7 @@ fn apply(
             }
         }
         LegEffect::Recorded(recording) => {
-            let params = [business_id.into(), (&reported_by).into(), source_call_id.into()];
-            match tx.sql().row(FIND_CALL, &params, |row| row.id::<CallId>(0))? {
+            match call::id_by_source(tx, business_id, &reported_by, source_call_id)? {
                 Some(id) => call::attach_recording(tx, business_id, id, recording).map(drop),
                 None => Ok(()),
             }

@@ -94,7 +94,7 @@ fn adopt(tx: &mut Tx<'_>, queue: QueueId) -> StoreResult<Lease> {
     Ok(Lease { queue, epoch, unclean_until: unclean.then(|| tx.now()) })
 }
 
-fn lane_heads(
+pub(crate) fn lane_heads(
     tx: &mut Tx<'_>,
     due_by: Timestamp,
     after: Option<DestinationId>,
@@ -111,7 +111,7 @@ fn lane_heads(
     Ok(heads)
 }
 
-fn lane_rows(tx: &mut Tx<'_>, lane: DestinationId, limit: usize) -> StoreResult<Vec<Pending>> {
+pub(crate) fn lane_rows(tx: &mut Tx<'_>, lane: DestinationId, limit: usize) -> StoreResult<Vec<Pending>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM deliveries WHERE destination_id = ?1 AND next_attempt_at IS NOT NULL
         ORDER BY next_attempt_at, id LIMIT ?2"

@@ -11,7 +11,7 @@ use domain::delivery::{DeliveryKind, DeliveryStatus};
 use domain::destination::{Destination, DestinationUrl, FiringMode};
 use domain::event::Event;
 use domain::firing::Due;
-use domain::id::DeliveryId;
+use domain::id::{BusinessId, CallId, DeliveryId};
 use domain::payload::{AiFields, FrozenBody, Payload};
 use std::sync::Arc;
 
@@ -91,14 +91,22 @@ pub(crate) fn for_call(
 
 /// AI has ended: makes due what waits for it.
 pub(crate) fn make_waiting_due(tx: &mut Tx<'_>, call: &Call) -> StoreResult<()> {
-    let sql = row::select_pending(WAITING_OF_CALL);
-    let waiting = tx.sql().rows(&sql, &[call.business_id.into(), call.id.into()], row::read_pending)?;
-    for found in waiting {
+    for found in waiting_of_call(tx, call.business_id, call.id)? {
         if let Some(job) = make_due(tx, &found, call)? {
             tx.tell(Committed::Planned(job.pending, Some(job)));
         }
     }
     Ok(())
+}
+
+/// What waits for a call's AI.
+pub(crate) fn waiting_of_call(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    call_id: CallId,
+) -> StoreResult<Vec<PendingRow>> {
+    let sql = row::select_pending(WAITING_OF_CALL);
+    tx.sql().rows(&sql, &[business_id.into(), call_id.into()], row::read_pending)
 }
 
 /// Makes one waiting delivery due, conditional on its version; `None` where somebody else was first, or its destination is gone.

@@ -5,6 +5,7 @@ use crate::error::{StoreError, StoreResult};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -111,12 +112,14 @@ impl Sql for SqliteConnection {
         &mut self,
         sql: &str,
         params: &[Value<'_>],
-        each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<ControlFlow<()>>,
     ) -> StoreResult<()> {
         let mut statement = self.0.prepare_cached(sql).map_err(translate)?;
         let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(translate)?;
         while let Some(row) = rows.next().map_err(translate)? {
-            each(&SqliteRow(row))?;
+            if each(&SqliteRow(row))?.is_break() {
+                break;
+            }
         }
         Ok(())
     }

@@ -6,6 +6,8 @@
 
 mod connection;
 mod migrations;
+#[cfg(test)]
+mod plan;
 mod readers;
 mod writer;
 
