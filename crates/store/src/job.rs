@@ -44,7 +44,7 @@ const DELETE: &str = "DELETE FROM jobs WHERE business_id = ?1 AND id = ?2";
 impl Store {
     /// Runs one step of the oldest job. Answers whether there may be more to do.
     pub async fn run_job_step(&self) -> StoreResult<bool> {
-        let has_work = self.read(|tx| tx.sql().exists(SELECT_OLDEST, &[])).await?;
+        let has_work = self.read_engine(|tx| tx.sql().exists(SELECT_OLDEST, &[])).await?;
         if !has_work {
             return Ok(false);
         }

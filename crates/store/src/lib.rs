@@ -85,6 +85,14 @@ impl Store {
         self.engine.read(operation).await
     }
 
+    /// Runs a read that the delivery engine or authentication waits for: no reader of lists holds it up.
+    pub(crate) async fn read_engine<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine.read_engine(operation).await
+    }
+
     /// Whether the store takes writes: the truth behind `/readyz`.
     pub async fn check(&self) -> StoreResult<()> {
         self.write(|tx| {

@@ -1,11 +1,19 @@
 //! Every bound of the store, with its unit and its reason.
 
+use std::time::Duration;
+
 /// Reading connections: two cores' worth, and two for long exports.
 pub const READERS: usize = 4;
+/// Reading connections of the delivery engine and of authentication, which no reader of lists can occupy.
+pub const ENGINE_READERS: usize = 2;
+/// How long a read of a list, an export's page or statistics may take before its connection is wanted back.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Operations that wait for the writer. Beyond it a caller is told to come again: memory stays flat.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
 /// Operations of one group commit: some 20 ms of work.
 pub const GROUP_OPERATIONS_MAX: usize = 512;
+/// Rows after which a group takes no further operation: one may weigh as much as 500, and an acknowledgement waits for all.
+pub const GROUP_ROWS_MAX: usize = 2_000;
 /// Rows that one operation changes at the most; more is done by a job in steps.
 pub const ROWS_CHANGED_MAX: usize = 500;
 /// Rows of one page of a list.

@@ -134,7 +134,7 @@ impl Store {
 
     /// The source whose addresses hold this token.
     pub async fn source_by_token(&self, token: Secret) -> StoreResult<Source> {
-        self.read(move |tx| {
+        self.read_engine(move |tx| {
             let hash = seal::hash(token.reveal());
             let row = tx.sql().row(
                 &format!("SELECT {COLUMNS} {FROM} WHERE s.token_hash = ?1"),
@@ -236,7 +236,7 @@ impl Store {
         now: Timestamp,
         limit: usize,
     ) -> StoreResult<(Vec<(BusinessId, SourceId, String)>, Option<Timestamp>)> {
-        self.read(move |tx| {
+        self.read_engine(move |tx| {
             let read = |row: &dyn Row| Ok((row.id(0)?, row.id(1)?, row.text(2)?));
             let due = tx.sql().rows(SELECT_DUE, &[now.into(), (limit as u64).into()], read)?;
             let next = tx.sql().row(NEXT_DUE, &[], |row| row.opt_time(0))?.flatten();

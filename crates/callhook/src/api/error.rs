@@ -160,9 +160,12 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict(reason) => Self::new(StatusCode::CONFLICT, "conflict", reason),
             StoreError::Invalid(refused) => refused.into(),
             StoreError::KeyRevoked => Self::unauthorized(),
-            StoreError::Busy | StoreError::Unavailable(_) | StoreError::Unknown(_) => {
-                Self::unavailable(error.to_string())
+            StoreError::Busy(_) => {
+                let mut busy = Self::unavailable(error.to_string());
+                busy.detail.message = error.to_string();
+                busy
             }
+            StoreError::Unavailable(_) | StoreError::Unknown(_) => Self::unavailable(error.to_string()),
             StoreError::InUse { .. } | StoreError::WrongKey | StoreError::Sealed | StoreError::Corrupt(_) => {
                 Self::internal(error.to_string())
             }
@@ -248,7 +251,7 @@ mod tests {
         check(StoreError::Conflict("taken".to_owned()), 409, false);
         check(Invalid::field("name", "is required").into(), 422, false);
         check(StoreError::KeyRevoked, 401, false);
-        check(StoreError::Busy, 503, true);
+        check(StoreError::Busy("the queue is full"), 503, true);
         check(StoreError::Unavailable("disk full".to_owned()), 503, true);
         check(StoreError::Unknown("commit".to_owned()), 503, true);
         check(StoreError::Corrupt("row".to_owned()), 500, true);

@@ -44,11 +44,11 @@ impl QueueStore for Store {
         after: Option<DestinationId>,
         limit: usize,
     ) -> StoreResult<Vec<Pending>> {
-        self.read(move |tx| lane_heads(tx, due_by, after, limit)).await
+        self.read_engine(move |tx| lane_heads(tx, due_by, after, limit)).await
     }
 
     async fn load_lane(&self, lane: DestinationId, limit: usize) -> StoreResult<LanePage> {
-        self.read(move |tx| {
+        self.read_engine(move |tx| {
             let mut rows = lane_rows(tx, lane, limit.saturating_add(1))?;
             let more = rows.len() > limit;
             rows.truncate(limit);
@@ -58,7 +58,7 @@ impl QueueStore for Store {
     }
 
     async fn prepare(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>> {
-        self.read(move |tx| rows.iter().map(|pending| prepare(tx, pending)).collect()).await
+        self.read_engine(move |tx| rows.iter().map(|pending| prepare(tx, pending)).collect()).await
     }
 
     async fn make_due(&self, rows: Vec<Pending>, _now: Timestamp) -> StoreResult<Vec<Prepared>> {

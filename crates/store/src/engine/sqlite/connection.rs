@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The first version in which several connections to a WAL cannot corrupt it.
 const VERSION_MIN: i32 = 3_051_003;
@@ -19,6 +20,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const PAGE_BYTES: u32 = 8_192;
 /// Pages of WAL after which a commit checkpoints: 32 MB, so that checkpoints are rare and restarts quick.
 const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// Steps of SQLite's machine between two looks at the clock: below a millisecond.
+const DEADLINE_STEPS: i32 = 10_000;
 
 /// A connection to the embedded database.
 pub struct SqliteConnection(Connection);
@@ -88,6 +92,12 @@ impl SqliteConnection {
             .and_then(|mut statement| statement.execute([]))
             .map(drop)
             .map_err(translate)
+    }
+
+    /// From when on a statement that still runs is broken off; `None`: never.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> StoreResult<()> {
+        let handler = deadline.map(|deadline| move || Instant::now() >= deadline);
+        self.0.progress_handler(DEADLINE_STEPS, handler).map_err(translate)
     }
 
     /// Whether no transaction is open: after an error, whether the engine rolled all of it back.
@@ -160,6 +170,10 @@ pub fn translate(error: rusqlite::Error) -> StoreError {
     };
     let text = message.clone().unwrap_or_else(|| failure.to_string());
     match failure.code {
+        // Only the handler of `set_deadline` interrupts.
+        ErrorCode::OperationInterrupted => {
+            StoreError::Busy("this took too long to read; ask for less, by a filter or a shorter time")
+        }
         ErrorCode::ConstraintViolation => StoreError::Conflict(text),
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => {
             StoreError::Corrupt(text)

@@ -3,6 +3,7 @@
 //! Each operation has a savepoint of its own, so that one that fails fails alone. A group grows by what arrives while the
 //! group before it is being synced: no lingering. Nobody is answered, and nobody hears of a commit, before it is on disk.
 
+use super::caught;
 use super::connection::SqliteConnection;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{GROUP_OPERATIONS_MAX, WRITER_QUEUE_MAX};
@@ -48,7 +49,7 @@ impl Writer {
         let pending = Pending { operation: Some(operation), result: None, answer };
         let queue = self.queue.as_ref().ok_or_else(ended)?;
         queue.try_send(Box::new(pending)).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy("too many writes wait"),
             mpsc::error::TrySendError::Closed(_) => ended(),
         })?;
         answered.await.map_err(|_| ended())?
@@ -79,7 +80,7 @@ where
 {
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
         let Some(operation) = self.operation.take() else { return false };
-        let result = operation(tx);
+        let result = caught(|| operation(tx));
         let fine = result.is_ok();
         self.result = Some(result);
         fine

@@ -1,45 +1,23 @@
 //! Tests that each hot statement goes by the index that was made for it, whatever a business has stored.
 
-use super::connection::SqliteConnection;
-use super::migrations;
+use super::shared;
 use crate::call::{self, CallFilter};
 use crate::delivery::{self, DeliveryFilter, erase, pending, plan, redeliver_step};
+use crate::engine::sqlite::connection::SqliteConnection;
+use crate::engine::sqlite::migrations;
 use crate::engine::{Row, Sql, Value};
 use crate::error::StoreResult;
-use crate::queue::{CommitListener, Committed, DeliveryChange};
-use crate::seal::Keyring;
-use crate::tx::{Rules, Tx, TxShared};
+use crate::tx::Tx;
+use domain::Timestamp;
 use domain::delivery::DeliveryStatus;
 use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId, DestinationId};
-use domain::secret::Secret;
-use domain::{Timestamp, World};
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::Duration;
 
 const BUSINESS: BusinessId = BusinessId::from_bytes([1; 16]);
 const CALL: CallId = CallId::from_bytes([2; 16]);
 const FLOW: CallFlowId = CallFlowId::from_bytes([3; 16]);
 const DELIVERY: DeliveryId = DeliveryId::from_bytes([4; 16]);
 const LANE: DestinationId = DestinationId::from_bytes([5; 16]);
-
-struct StillWorld;
-
-impl World for StillWorld {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(0)
-    }
-
-    fn fill_random(&self, bytes: &mut [u8]) {
-        bytes.fill(0);
-    }
-}
-
-impl CommitListener for StillWorld {
-    fn committed(&self, _: Vec<Committed>) {}
-    fn changed(&self, _: Vec<DeliveryChange>) {}
-    fn unknown(&self) {}
-}
 
 /// A connection that notes how SQLite means to run each statement, and runs it.
 struct Explaining {
@@ -81,16 +59,9 @@ fn plans<T>(operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T>) -> String {
     let path = folder.path().join("test.db");
     let mut writer = SqliteConnection::open(&path).unwrap();
     migrations::run(&mut writer).unwrap();
-    let shared = TxShared {
-        world: Arc::new(StillWorld),
-        keyring: Keyring::new(&Secret::new("a secret of at least thirty-two characters"), &[]),
-        rules: Rules { public_url: String::new(), ai_fallback: Duration::ZERO },
-        listener: Arc::new(StillWorld),
-        destinations: crate::destination::Cache::default(),
-    };
     let mut explaining = Explaining { connection: writer, plans: String::new() };
     // What is not there is not found; its statements were explained all the same.
-    let _ = operation(&mut Tx::new(&mut explaining, &shared));
+    let _ = operation(&mut Tx::new(&mut explaining, &shared()));
     explaining.plans
 }
 
