@@ -48,7 +48,7 @@ impl Store {
         if !has_work {
             return Ok(false);
         }
-        self.write(|tx| {
+        self.write_engine(ROWS_CHANGED_MAX, |tx| {
             let oldest = tx.sql().row(SELECT_OLDEST, &[], |row| {
                 Ok((
                     row.id::<BusinessId>(0)?,

@@ -62,7 +62,7 @@ impl Store {
         once: Option<(Once, Render<Vec<Result<Recorded, Invalid>>>)>,
         calls: Vec<Result<EndedCall, Invalid>>,
     ) -> StoreResult<Answer<Vec<Result<Recorded, Invalid>>>> {
-        self.write_once(reporter.business_id, once, move |tx| {
+        self.write_rows_once(calls.len(), reporter.business_id, once, move |tx| {
             check_reporter(tx, &reporter)?;
             calls.into_iter().map(|call| record_alone(tx, &reporter, call)).collect()
         })

@@ -31,11 +31,12 @@ const SELECT_BODY: &str = "SELECT body FROM payloads WHERE id = ?1";
 #[async_trait]
 impl QueueStore for Store {
     async fn adopt_queues(&self) -> StoreResult<Vec<Lease>> {
-        self.write(|tx| (0..QUEUES).map(|queue| adopt(tx, QueueId(queue))).collect()).await
+        self.write_engine(QUEUES.into(), |tx| (0..QUEUES).map(|queue| adopt(tx, QueueId(queue))).collect())
+            .await
     }
 
     async fn release_queues(&self) -> StoreResult<()> {
-        self.write(|tx| tx.sql().execute(RELEASE, &[]).map(drop)).await
+        self.write_engine(QUEUES.into(), |tx| tx.sql().execute(RELEASE, &[]).map(drop)).await
     }
 
     async fn lane_heads(
@@ -62,11 +63,12 @@ impl QueueStore for Store {
     }
 
     async fn make_due(&self, rows: Vec<Pending>, _now: Timestamp) -> StoreResult<Vec<Prepared>> {
-        self.write(move |tx| rows.iter().map(|pending| make_due(tx, pending)).collect()).await
+        self.write_engine(rows.len(), move |tx| rows.iter().map(|pending| make_due(tx, pending)).collect())
+            .await
     }
 
     async fn cancel_switched_off(&self, rows: Vec<Pending>, _now: Timestamp) -> StoreResult<()> {
-        self.write(move |tx| {
+        self.write_engine(rows.len(), move |tx| {
             for pending in &rows {
                 if let Some(found) = row::find_pending(tx, pending.business_id, pending.id)?
                     && found.pending.version == pending.version
@@ -81,7 +83,7 @@ impl QueueStore for Store {
     }
 
     async fn record_outcomes(&self, outcomes: Arc<Vec<Outcome>>) -> StoreResult<Vec<OutcomeApplied>> {
-        self.write(move |tx| outcome::record(tx, &outcomes)).await
+        self.write_engine(outcomes.len(), move |tx| outcome::record(tx, &outcomes)).await
     }
 }
 

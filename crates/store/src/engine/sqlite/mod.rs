@@ -21,6 +21,7 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+pub use writer::Demand;
 use writer::Writer;
 
 /// The name of the database in the data folder.
@@ -57,9 +58,10 @@ impl SqliteEngine {
     /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is on disk.
     pub async fn write<T: Send + 'static>(
         &self,
+        demand: Demand,
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.writer.write(operation).await
+        self.writer.write(demand, operation).await
     }
 
     /// Runs `operation` on a snapshot of what is committed; one that takes too long is broken off.

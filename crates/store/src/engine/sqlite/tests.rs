@@ -3,9 +3,9 @@
 mod plan;
 
 use super::readers::Readers;
-use super::{FILE_NAME, SqliteEngine};
+use super::{Demand, FILE_NAME, SqliteEngine};
 use crate::error::StoreError;
-use crate::limits::{ENGINE_READERS, READERS};
+use crate::limits::{ENGINE_READERS, READERS, WRITER_QUEUE_MAX};
 use crate::queue::{CommitListener, Committed, DeliveryChange, QueueStore as _};
 use crate::seal::Keyring;
 use crate::tx::{Rules, Tx, TxShared};
@@ -128,8 +128,9 @@ async fn a_read_that_panics_costs_no_connection() {
 #[tokio::test]
 async fn a_write_that_panics_is_undone_alone() {
     let (engine, folder) = open();
-    let good = |name: &'static str| engine.write(move |tx| tx.sql().execute(INSERT, &[name.into()]));
-    let panicking = engine.write(|tx| -> crate::StoreResult<()> {
+    let demand = Demand { rows: 1, waits: false };
+    let good = |name: &'static str| engine.write(demand, move |tx| tx.sql().execute(INSERT, &[name.into()]));
+    let panicking = engine.write(demand, |tx| -> crate::StoreResult<()> {
         tx.sql().execute(INSERT, &["test panicking".into()])?;
         panic!("after it wrote");
     });
@@ -139,4 +140,37 @@ async fn a_write_that_panics_is_undone_alone() {
     assert_eq!(good("test later").await.unwrap(), 1, "the writer goes on");
     assert_eq!(engine.read(|tx| tx.sql().count(COUNT, &[])).await.unwrap(), 3);
     assert!(folder.path().join(FILE_NAME).exists());
+}
+
+#[tokio::test]
+async fn where_the_queue_is_full_clients_are_refused_and_the_delivery_engine_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open_sqlite(folder.path(), config()).await.unwrap());
+    let (end, ended) = mpsc::channel::<()>();
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let holder = Arc::clone(&store);
+    let hold = move |_: &mut Tx<'_>| {
+        begin.send(()).unwrap();
+        let _ = ended.recv();
+        Ok(())
+    };
+    tokio::spawn(async move { holder.write(hold).await });
+    begun.await.unwrap();
+    let writes: Vec<_> = (0..WRITER_QUEUE_MAX)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.write(|_| Ok(())).await })
+        })
+        .collect();
+    // One thread runs all tasks in order: when this one is answered, all above are queued.
+    let late = Arc::clone(&store);
+    let refused = tokio::spawn(async move { late.write(|_| Ok(())).await }).await.unwrap();
+    assert!(matches!(refused, Err(StoreError::Busy(_))), "{refused:?}");
+    let mut adopting = Box::pin(store.adopt_queues());
+    assert!(futures_util::poll!(&mut adopting).is_pending(), "it waits for room");
+    drop(end);
+    assert!(adopting.await.is_ok());
+    for write in writes {
+        write.await.unwrap().unwrap();
+    }
 }
