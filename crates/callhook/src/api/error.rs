@@ -259,6 +259,12 @@ mod tests {
     }
 
     #[test]
+    fn who_asked_for_too_much_is_told_so() {
+        let error = ApiError::from(StoreError::Busy("ask for less"));
+        assert_eq!(error.detail.message, "the store is busy: ask for less");
+    }
+
+    #[test]
     fn a_cause_is_not_for_the_client() {
         let error = ApiError::from(StoreError::Unavailable("/var/lib/callhook.db is full".to_owned()));
         assert!(!error.detail.message.contains("callhook.db"));

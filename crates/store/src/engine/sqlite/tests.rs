@@ -66,7 +66,7 @@ async fn occupy_readers(store: &Arc<Store>) -> Vec<mpsc::Sender<()>> {
     let mut ends = Vec::new();
     for _ in 0..READERS {
         let (end, ended) = mpsc::channel::<()>();
-        let (begin, begun) = tokio::sync::oneshot::channel();
+        let (begin, running) = tokio::sync::oneshot::channel();
         let store = Arc::clone(store);
         tokio::spawn(async move {
             let wait = move |_: &mut Tx<'_>| {
@@ -76,7 +76,7 @@ async fn occupy_readers(store: &Arc<Store>) -> Vec<mpsc::Sender<()>> {
             };
             store.read(wait).await
         });
-        begun.await.unwrap();
+        running.await.unwrap();
         ends.push(end);
     }
     ends
@@ -147,7 +147,7 @@ async fn where_the_queue_is_full_clients_are_refused_and_the_delivery_engine_wai
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open_sqlite(folder.path(), config()).await.unwrap());
     let (end, ended) = mpsc::channel::<()>();
-    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (begin, running) = tokio::sync::oneshot::channel();
     let holder = Arc::clone(&store);
     let hold = move |_: &mut Tx<'_>| {
         begin.send(()).unwrap();
@@ -155,7 +155,7 @@ async fn where_the_queue_is_full_clients_are_refused_and_the_delivery_engine_wai
         Ok(())
     };
     tokio::spawn(async move { holder.write(hold).await });
-    begun.await.unwrap();
+    running.await.unwrap();
     let writes: Vec<_> = (0..WRITER_QUEUE_MAX)
         .map(|_| {
             let store = Arc::clone(&store);

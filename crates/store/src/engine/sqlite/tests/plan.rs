@@ -72,8 +72,8 @@ fn check<T>(operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T>, expected: &st
 }
 
 #[track_caller]
-fn check_list(filter: DeliveryFilter, expected: &str) {
-    let plans = plans(|tx| delivery::list(tx, BUSINESS, &filter, None, 50));
+fn check_list(filter: &DeliveryFilter, expected: &str) {
+    let plans = plans(|tx| delivery::list(tx, BUSINESS, filter, None, 50));
     assert!(plans.contains(expected), "expected {expected}, but it is\n{plans}");
     assert!(!plans.contains("TEMP B-TREE"), "a page is not sorted:\n{plans}");
 }
@@ -93,30 +93,30 @@ fn each_filter_of_deliveries_has_its_index() {
         DeliveryStatus::Cancelled,
         DeliveryStatus::Skipped,
     ] {
-        check_list(status(not_delivered), "deliveries_not_delivered (business_id=? AND status=?)");
+        check_list(&status(not_delivered), "deliveries_not_delivered (business_id=? AND status=?)");
     }
-    check_list(status(DeliveryStatus::Delivered), PRIMARY_KEY);
-    check_list(filter(), PRIMARY_KEY);
+    check_list(&status(DeliveryStatus::Delivered), PRIMARY_KEY);
+    check_list(&filter(), PRIMARY_KEY);
     check_list(
-        DeliveryFilter { call_id: Some(CALL), ..filter() },
+        &DeliveryFilter { call_id: Some(CALL), ..filter() },
         "deliveries_by_call (business_id=? AND call_id=?)",
     );
     check_list(
-        DeliveryFilter { call_flow_id: Some(FLOW), ..filter() },
+        &DeliveryFilter { call_flow_id: Some(FLOW), ..filter() },
         "deliveries_by_call_flow (business_id=? AND call_flow_id=?)",
     );
-    check_list(DeliveryFilter { test: Some(true), ..filter() }, "deliveries_tests (business_id=?)");
-    check_list(DeliveryFilter { test: Some(false), ..filter() }, PRIMARY_KEY);
+    check_list(&DeliveryFilter { test: Some(true), ..filter() }, "deliveries_tests (business_id=?)");
+    check_list(&DeliveryFilter { test: Some(false), ..filter() }, PRIMARY_KEY);
     check_list(
-        DeliveryFilter { error: Some("timeout".to_owned()), ..filter() },
+        &DeliveryFilter { error: Some("timeout".to_owned()), ..filter() },
         "deliveries_failing (business_id=? AND last_error=?)",
     );
     check_list(
-        DeliveryFilter { since_ms: Some(1), ..filter() },
+        &DeliveryFilter { since_ms: Some(1), ..filter() },
         "USING PRIMARY KEY (business_id=? AND id>?)",
     );
     check_list(
-        DeliveryFilter { since_ms: Some(1), until_ms: Some(2), ..filter() },
+        &DeliveryFilter { since_ms: Some(1), until_ms: Some(2), ..filter() },
         "USING PRIMARY KEY (business_id=? AND id>? AND id<?)",
     );
 }
