@@ -51,7 +51,7 @@ impl Store {
             Ok(scope) => return Ok(Some(scope)),
             Err(generation) => generation,
         };
-        let scope = self.read(move |tx| by_hash(tx, &hash)).await?;
+        let scope = self.read_engine(move |tx| by_hash(tx, &hash)).await?;
         if let Some(scope) = scope {
             self.scopes.put(generation, hash, scope);
         }

@@ -17,9 +17,9 @@ pub enum StoreError {
     /// The API key does not exist, was revoked, or its role does not allow this.
     #[error("the API key is not valid any more")]
     KeyRevoked,
-    /// The queue of writes is full: come again shortly. Nothing was written.
-    #[error("the store is busy")]
-    Busy,
+    /// There is too much to do, as the sentence says: come again shortly. Nothing was written.
+    #[error("the store is busy: {0}")]
+    Busy(&'static str),
     /// The store does not answer, is full or read-only. Nothing was written.
     #[error("the store is not available: {0}")]
     Unavailable(String),
@@ -58,7 +58,7 @@ impl StoreError {
             | Self::KeyRevoked
             | Self::Sealed
             | Self::Corrupt(_) => true,
-            Self::Busy | Self::Unavailable(_) | Self::Unknown(_) | Self::InUse { .. } | Self::WrongKey => {
+            Self::Busy(_) | Self::Unavailable(_) | Self::Unknown(_) | Self::InUse { .. } | Self::WrongKey => {
                 false
             }
         }

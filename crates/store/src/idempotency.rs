@@ -61,7 +61,18 @@ impl Store {
         once: Option<(Once, Render<T>)>,
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<Answer<T>> {
-        self.write(move |tx| {
+        self.write_rows_once(1, business_id, once, operation).await
+    }
+
+    /// The same for an operation that changes many rows.
+    pub(crate) async fn write_rows_once<T: Send + 'static>(
+        &self,
+        rows: usize,
+        business_id: BusinessId,
+        once: Option<(Once, Render<T>)>,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<Answer<T>> {
+        self.write_rows(rows, move |tx| {
             let Some((once, render)) = once else { return operation(tx).map(Answer::New) };
             if let Some(response) = find(tx, business_id, &once)? {
                 return Ok(Answer::Repeated(response));

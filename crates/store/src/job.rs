@@ -49,7 +49,7 @@ impl Store {
     /// Runs one step of the oldest job that is due. Answers whether there may be more to do.
     pub async fn run_job_step(&self) -> StoreResult<bool> {
         let has_work = self
-            .read(|tx| {
+            .read_engine(|tx| {
                 let now = tx.now();
                 tx.sql().exists(SELECT_DUE, &[now.into()])
             })
@@ -57,7 +57,7 @@ impl Store {
         if !has_work {
             return Ok(false);
         }
-        self.write(|tx| {
+        self.write_engine(ROWS_CHANGED_MAX, |tx| {
             let now = tx.now();
             let read = |row: &dyn Row| Ok((row.id::<BusinessId>(0)?, row.id::<JobId>(1)?, row.time(2)?));
             let due = tx.sql().row(SELECT_DUE, &[now.into()], read)?;

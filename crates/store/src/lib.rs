@@ -27,7 +27,7 @@ pub use error::{StoreError, StoreResult};
 
 use api_key::ScopeCache;
 use domain::World;
-use engine::sqlite::SqliteEngine;
+use engine::sqlite::{Demand, SqliteEngine};
 use queue::CommitListener;
 use seal::Keyring;
 use std::path::Path;
@@ -76,7 +76,25 @@ impl Store {
         &self,
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.engine.write(operation).await
+        self.write_rows(1, operation).await
+    }
+
+    /// The same for an operation that changes many rows, so that others do not wait for several such in one commit.
+    pub(crate) async fn write_rows<T: Send + 'static>(
+        &self,
+        rows: usize,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine.write(Demand { rows, waits: false }, operation).await
+    }
+
+    /// The same for what callhook itself has to write: it waits for room where clients are told to come again.
+    pub(crate) async fn write_engine<T: Send + 'static>(
+        &self,
+        rows: usize,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine.write(Demand { rows, waits: true }, operation).await
     }
 
     /// Runs an operation on a snapshot.
@@ -85,6 +103,14 @@ impl Store {
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.engine.read(operation).await
+    }
+
+    /// Runs a read that the delivery engine or authentication waits for: no reader of lists holds it up.
+    pub(crate) async fn read_engine<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine.read_engine(operation).await
     }
 
     /// Whether the store takes writes, found out by writing: the truth behind `/readyz`.

@@ -4,10 +4,16 @@ use std::time::Duration;
 
 /// Reading connections: two cores' worth, and two for long exports.
 pub const READERS: usize = 4;
+/// Reading connections of the delivery engine and of authentication, which no reader of lists can occupy.
+pub const ENGINE_READERS: usize = 2;
+/// How long a read of a list, an export's page or statistics may take before its connection is wanted back.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Operations that wait for the writer. Beyond it a caller is told to come again: memory stays flat.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
 /// Operations of one group commit: some 20 ms of work.
 pub const GROUP_OPERATIONS_MAX: usize = 512;
+/// Rows after which a group takes no further operation: one may weigh as much as 500, and an acknowledgement waits for all.
+pub const GROUP_ROWS_MAX: usize = 2_000;
 /// Rows that one operation changes at the most; more is done by a job in steps.
 pub const ROWS_CHANGED_MAX: usize = 500;
 /// How long a job whose step failed for its data waits at the least, and at the most: others have their turn.
@@ -16,6 +22,8 @@ pub const JOB_PAUSE_MIN: Duration = Duration::from_mins(1);
 pub const JOB_PAUSE_MAX: Duration = Duration::from_hours(1);
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 500;
+/// Bytes of the texts of one page of calls: a page of long transcripts ends early instead of filling the memory.
+pub const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Call flows of a business: an agency has one a client, and some thousands are the most that were heard of.
 pub const CALL_FLOWS_MAX: u64 = 100_000;
 /// Queues of one node.

@@ -10,7 +10,7 @@ use crate::seal;
 use crate::tx::Tx;
 use domain::Timestamp;
 use domain::call::{Call, EndedCall, Recording};
-use domain::id::{BusinessId, CallId, SourceId};
+use domain::id::{BusinessId, SourceId};
 use domain::phone_number::Country;
 use domain::secret::Secret;
 
@@ -94,8 +94,6 @@ const SAVE_STATE: &str = "INSERT INTO source_calls (business_id, source_id, sour
 const SELECT_DUE: &str = "SELECT business_id, source_id, source_call_id FROM source_calls WHERE due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2";
 const PUT_OFF: &str = "UPDATE source_calls SET due_at = ?4
     WHERE business_id = ?1 AND source_id = ?2 AND source_call_id = ?3 AND due_at IS NOT NULL";
-const FIND_CALL: &str =
-    "SELECT id FROM calls WHERE business_id = ?1 AND reported_by = ?2 AND source_call_id = ?3";
 const FORGET_CALL: &str =
     "DELETE FROM source_calls WHERE business_id = ?1 AND source_id = ?2 AND source_call_id = ?3";
 
@@ -137,7 +135,7 @@ impl Store {
 
     /// The source whose addresses hold this token.
     pub async fn source_by_token(&self, token: Secret) -> StoreResult<Source> {
-        self.read(move |tx| {
+        self.read_engine(move |tx| {
             let hash = seal::hash(token.reveal());
             let row = tx.sql().row(
                 &format!("SELECT {COLUMNS} {FROM} WHERE s.token_hash = ?1"),
@@ -254,7 +252,7 @@ impl Store {
         now: Timestamp,
         limit: usize,
     ) -> StoreResult<Vec<(BusinessId, SourceId, String)>> {
-        self.read(move |tx| {
+        self.read_engine(move |tx| {
             let read = |row: &dyn Row| Ok((row.id(0)?, row.id(1)?, row.text(2)?));
             tx.sql().rows(SELECT_DUE, &[now.into(), (limit as u64).into()], read)
         })
@@ -281,8 +279,7 @@ fn apply(
             }
         }
         LegEffect::Recorded(recording) => {
-            let params = [business_id.into(), (&reported_by).into(), source_call_id.into()];
-            match tx.sql().row(FIND_CALL, &params, |row| row.id::<CallId>(0))? {
+            match call::id_by_source(tx, business_id, &reported_by, source_call_id)? {
                 Some(id) => call::attach_recording(tx, business_id, id, recording).map(drop),
                 None => Ok(()),
             }

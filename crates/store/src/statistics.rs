@@ -10,6 +10,7 @@ use domain::delivery::DeliveryStatus;
 use domain::id::{BusinessId, CallFlowId};
 use domain::statistics::{LatencyHistogram, NO_LATENCY, latency_bucket};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 const MINUTE_MS: i64 = 60_000;
 const ADD: &str = "INSERT INTO delivery_statistics (business_id, minute, call_flow_id, status, latency_bucket, count)
@@ -99,7 +100,7 @@ impl Store {
                 conditions.sql()
             );
             tx.sql().each_row(&sql, conditions.params(), &mut |row| {
-                add_row(&mut statistics, row, bucket_minutes)
+                add_row(&mut statistics, row, bucket_minutes).map(ControlFlow::Continue)
             })?;
             for status in [DeliveryStatus::Scheduled, DeliveryStatus::WaitingForAi] {
                 let mut conditions = Conditions::default();

@@ -13,7 +13,7 @@ const PURGE_SOURCE_CALLS: &str = "DELETE FROM source_calls WHERE (business_id, s
 impl Store {
     /// One step of upkeep. Answers whether there may be more to do.
     pub async fn run_upkeep_step(&self) -> StoreResult<bool> {
-        self.write(|tx| {
+        self.write_engine(ROWS_CHANGED_MAX, |tx| {
             let now = tx.now();
             let rows = ROWS_CHANGED_MAX as u64;
             let keys = tx

@@ -42,7 +42,7 @@ pub async fn finish(
     Body(body): Body<AnalysisDocument, LARGE_BODY_BYTES_MAX>,
 ) -> Result<Reply, ApiError> {
     let call = app.store.finish_analysis(scope.business_id, id, body.analysis()?).await?;
-    Ok(shown(&call, &app.public_url))
+    Ok(shown(call, &app.public_url))
 }
 
 /// The transcript of a call; 404 while there is none.

@@ -275,18 +275,18 @@ fn bounded(field: &str, value: Option<&str>, maximum: u32) -> Result<Option<u32>
 impl CallView {
     /// A call, with callhook's own recording link.
     #[must_use]
-    pub fn of(call: &Call, public_url: &str) -> Self {
-        let analysis = call.analysis.clone();
+    pub fn of(call: Call, public_url: &str) -> Self {
+        let analysis = call.analysis;
         let recording = call.recording_token.as_deref().map(|token| CallRecording {
             url: recording_url(public_url, token),
             duration_seconds: call.recording.as_ref().and_then(|recording| recording.duration_seconds),
         });
         Self {
             id: call.id,
-            source_call_id: call.source_call_id.clone(),
-            reported_by: call.reported_by.clone(),
+            source_call_id: call.source_call_id,
+            reported_by: call.reported_by,
             call_flow_id: call.call_flow_id,
-            call_flow_name: call.call_flow_name.clone(),
+            call_flow_name: call.call_flow_name,
             number_id: call.number_id,
             tracking_number: call.tracking_number.as_ref().map(ToString::to_string),
             caller_number: call.caller_number.to_string(),
@@ -305,7 +305,7 @@ impl CallView {
             qualification_reason: analysis.qualification_reason,
             robo_score: analysis.robo_score,
             ai_processed: call.ai_processed,
-            attribution: call.attribution.clone(),
+            attribution: call.attribution,
             value_cents: call.value_cents,
             cost_cents: call.cost_cents,
             reported_at: call.reported_at,
@@ -316,7 +316,7 @@ impl CallView {
 
 /// The answer that shows one call.
 #[must_use]
-pub fn shown(call: &Call, public_url: &str) -> Reply {
+pub fn shown(call: Call, public_url: &str) -> Reply {
     Reply::ok(CallData { call: CallView::of(call, public_url) })
 }
 
@@ -333,7 +333,7 @@ pub async fn list(
     let page = app.store.list_calls(scope.business_id, filter, position.before, position.limit).await?;
     Ok(Reply::ok(CallPage {
         next_cursor: next_cursor(&page, |call| *call.id.as_bytes()),
-        calls: page.rows.iter().map(|call| CallView::of(call, &app.public_url)).collect(),
+        calls: page.rows.into_iter().map(|call| CallView::of(call, &app.public_url)).collect(),
     }))
 }
 
@@ -381,7 +381,7 @@ pub async fn read(
     Id(id): Id<CallId>,
 ) -> Result<Reply, ApiError> {
     let call = app.store.call(scope.business_id, id).await?;
-    Ok(shown(&call, &app.public_url))
+    Ok(shown(call, &app.public_url))
 }
 
 /// Corrects a call by a JSON merge patch (RFC 7386). Webhooks that have left keep what they said.
@@ -394,7 +394,7 @@ pub async fn patch(
     Body(body): Body<Value>,
 ) -> Result<Reply, ApiError> {
     let call = app::call::correct(&app, scope.business_id, id, Change::Patch(body)).await?;
-    Ok(shown(&call, &app.public_url))
+    Ok(shown(call, &app.public_url))
 }
 
 /// Erases a call with its recording link, transcript, deliveries and payloads. A late repeat of its report is refused.
@@ -430,14 +430,14 @@ const fn status_of(recorded: &Recorded) -> StatusCode {
 }
 
 fn recorded_reply(recorded: &Recorded, public_url: &str) -> Reply {
-    Reply::new(status_of(recorded), CallData { call: CallView::of(&recorded.call, public_url) })
+    Reply::new(status_of(recorded), CallData { call: CallView::of(recorded.call.clone(), public_url) })
 }
 
 fn batch_reply(results: &[Result<Recorded, Invalid>], public_url: &str) -> Reply {
     let result = |result: &Result<Recorded, Invalid>| match result {
         Ok(recorded) => BatchResult::Recorded {
             status: status_of(recorded).as_u16(),
-            call: Box::new(CallView::of(&recorded.call, public_url)),
+            call: Box::new(CallView::of(recorded.call.clone(), public_url)),
         },
         Err(refused) => BatchResult::Refused {
             status: StatusCode::UNPROCESSABLE_ENTITY.as_u16(),

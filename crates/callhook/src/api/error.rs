@@ -168,9 +168,12 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict(reason) => Self::new(StatusCode::CONFLICT, "conflict", reason),
             StoreError::Invalid(refused) => refused.into(),
             StoreError::KeyRevoked => Self::unauthorized(),
-            StoreError::Busy | StoreError::Unavailable(_) | StoreError::Unknown(_) => {
-                Self::unavailable(error.to_string())
+            StoreError::Busy(_) => {
+                let mut busy = Self::unavailable(error.to_string());
+                busy.detail.message = error.to_string();
+                busy
             }
+            StoreError::Unavailable(_) | StoreError::Unknown(_) => Self::unavailable(error.to_string()),
             StoreError::InUse { .. } | StoreError::WrongKey | StoreError::Sealed | StoreError::Corrupt(_) => {
                 Self::internal(error.to_string())
             }
@@ -260,11 +263,17 @@ mod tests {
         check(StoreError::Conflict("taken".to_owned()), 409, false);
         check(Invalid::field("name", "is required").into(), 422, false);
         check(StoreError::KeyRevoked, 401, false);
-        check(StoreError::Busy, 503, true);
+        check(StoreError::Busy("the queue is full"), 503, true);
         check(StoreError::Unavailable("disk full".to_owned()), 503, true);
         check(StoreError::Unknown("commit".to_owned()), 503, true);
         check(StoreError::Corrupt("row".to_owned()), 500, true);
         check(StoreError::Sealed, 500, true);
+    }
+
+    #[test]
+    fn who_asked_for_too_much_is_told_so() {
+        let error = ApiError::from(StoreError::Busy("ask for less"));
+        assert_eq!(error.detail.message, "the store is busy: ask for less");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub async fn attach(
 ) -> Result<Reply, ApiError> {
     let recording = body.recording(&app.address_check)?;
     let call = app.store.attach_recording(scope.business_id, id, recording).await?;
-    Ok(shown(&call, &app.public_url))
+    Ok(shown(call, &app.public_url))
 }
 
 /// The audio of a call's recording. 404 with `Retry-After` while it is expected.

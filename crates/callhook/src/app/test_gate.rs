@@ -40,7 +40,9 @@ impl TestGate {
         }
         let own = under_way.of_business.get(&business_id).copied().unwrap_or_default();
         if own >= TESTS_OF_BUSINESS_MAX || under_way.of_business.values().sum::<usize>() >= TESTS_MAX {
-            return Err(StoreError::Busy);
+            return Err(StoreError::Busy(
+                "too many test webhooks are under way; come again when they have ended",
+            ));
         }
         under_way.of_business.insert(business_id, own + 1);
         under_way.keys.extend(named);
@@ -83,12 +85,12 @@ mod tests {
         let mut places = Vec::new();
         for number in 0..8 {
             places.extend((0..4).map(|_| gate.enter(business(number), None).unwrap()));
-            assert!(matches!(gate.enter(business(number), None), Err(StoreError::Busy)));
+            assert!(matches!(gate.enter(business(number), None), Err(StoreError::Busy(_))));
         }
-        assert!(matches!(gate.enter(business(8), None), Err(StoreError::Busy)));
+        assert!(matches!(gate.enter(business(8), None), Err(StoreError::Busy(_))));
         places.pop();
         places.push(gate.enter(business(8), None).unwrap());
-        assert!(matches!(gate.enter(business(9), None), Err(StoreError::Busy)));
+        assert!(matches!(gate.enter(business(9), None), Err(StoreError::Busy(_))));
         places.clear();
         let under_way = gate.under_way();
         assert!(under_way.of_business.is_empty() && under_way.keys.is_empty());

@@ -166,6 +166,8 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_by_call ON deliveries (business_id, call_id);
 CREATE INDEX deliveries_by_call_flow ON deliveries (business_id, call_flow_id, id);
 CREATE INDEX deliveries_not_delivered ON deliveries (business_id, status, id) WHERE status <> 'delivered';
+CREATE INDEX deliveries_failing ON deliveries (business_id, last_error, id) WHERE last_error IS NOT NULL;
+CREATE INDEX deliveries_tests ON deliveries (business_id, id) WHERE kind = 'test';
 CREATE INDEX deliveries_pending_by_lane ON deliveries (destination_id, next_attempt_at, id) WHERE next_attempt_at IS NOT NULL;
 
 -- The start is part of the key: after a cancellation and a redelivery, a late attempt may have the number of a new one.
@@ -264,3 +266,20 @@ CREATE TABLE jobs (
     not_before  INTEGER NOT NULL,
     PRIMARY KEY (business_id, id)
 ) WITHOUT ROWID;
+
+-- Without statistics the planner takes any index that begins with the business for as good as any other, and walks all rows of
+-- the business. These numbers are no count but a shape: rows of the table, then rows for each equal prefix of the index.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('calls',      'calls_by_id',                '1000000 100000 1'),
+    ('calls',      'calls_by_source_call_id',    '1000000 100000 100000 1'),
+    ('calls',      'calls_by_call_flow',         '1000000 100000 1000 1'),
+    ('calls',      'calls_by_recording_token',   '1000000 1'),
+    ('deliveries', 'deliveries',                 '1000000 100000 1'),
+    ('deliveries', 'deliveries_by_call',         '1000000 100000 2'),
+    ('deliveries', 'deliveries_by_call_flow',    '1000000 100000 1000 1'),
+    ('deliveries', 'deliveries_not_delivered',   '50000 5000 1000 1'),
+    ('deliveries', 'deliveries_failing',         '50000 5000 500 1'),
+    ('deliveries', 'deliveries_tests',           '1000 100 1'),
+    ('deliveries', 'deliveries_pending_by_lane', '10000 100 2 1');
+ANALYZE sqlite_schema;

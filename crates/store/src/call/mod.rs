@@ -3,12 +3,13 @@
 mod record;
 pub(crate) mod row;
 
-pub(crate) use record::record;
 pub use record::{Recorded, Reporter};
+pub(crate) use record::{id_by_source, record};
 
 use crate::Store;
 use crate::delivery::{erase, plan};
 use crate::error::{StoreError, StoreResult};
+use crate::limits::PAGE_BYTES_MAX;
 use crate::list::{Conditions, Page, like};
 use crate::tx::Tx;
 use domain::analysis::{AiCategory, Analysis};
@@ -16,6 +17,7 @@ use domain::attribution::Attribution;
 use domain::call::{Call, CallStatus, Direction, Recording};
 use domain::id::{BusinessId, CallFlowId, CallId, NumberId};
 use domain::{Invalid, Timestamp};
+use std::ops::ControlFlow;
 
 /// Which calls are listed. All conditions hold together.
 #[derive(Clone, Debug, Default)]
@@ -77,13 +79,7 @@ impl Store {
 
     /// The call behind a recording link. The token is the secret: it needs no business.
     pub async fn call_by_recording_token(&self, token: String) -> StoreResult<Call> {
-        self.read(move |tx| {
-            let sql = format!("SELECT {} FROM calls WHERE recording_token = ?1", row::COLUMNS);
-            let keyring = tx.keyring();
-            let found = tx.sql().row(&sql, &[(&token).into()], |found| row::read(found, keyring))?;
-            found.ok_or(StoreError::NotFound("recording"))
-        })
-        .await
+        self.read(move |tx| by_recording_token(tx, &token)?.ok_or(StoreError::NotFound("recording"))).await
     }
 
     /// The business's calls that match, newest first.
@@ -94,20 +90,7 @@ impl Store {
         before: Option<CallId>,
         limit: usize,
     ) -> StoreResult<Page<Call>> {
-        self.read(move |tx| {
-            let mut conditions = filter.conditions(business_id);
-            conditions.add_some("id < ?", before);
-            let sql = format!(
-                "SELECT {} FROM calls {} ORDER BY id DESC LIMIT {}",
-                row::COLUMNS,
-                conditions.sql(),
-                limit.saturating_add(1)
-            );
-            let keyring = tx.keyring();
-            let rows = tx.sql().rows(&sql, conditions.params(), |found| row::read(found, keyring))?;
-            Ok(Page::cut(rows, limit))
-        })
-        .await
+        self.read(move |tx| list(tx, business_id, filter, before, limit)).await
     }
 
     /// The latest call of a flow.
@@ -211,6 +194,51 @@ impl CallFilter {
             .add_some(SEARCHED, self.search.as_deref().map(like));
         conditions
     }
+}
+
+/// One page of the calls that match; it ends at `limit` rows, or where its texts come to [`PAGE_BYTES_MAX`].
+pub(crate) fn list(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    filter: CallFilter,
+    before: Option<CallId>,
+    limit: usize,
+) -> StoreResult<Page<Call>> {
+    let mut conditions = filter.conditions(business_id);
+    conditions.add_some("id < ?", before);
+    let sql = format!(
+        "SELECT {} FROM calls {} ORDER BY id DESC LIMIT {}",
+        row::COLUMNS,
+        conditions.sql(),
+        limit.saturating_add(1)
+    );
+    let keyring = tx.keyring();
+    let (mut page, mut bytes) = (Page { rows: Vec::new(), more: false }, 0);
+    tx.sql().each_row(&sql, conditions.params(), &mut |found| {
+        // The first row is always part of the page, so that its cursor gets on.
+        if page.rows.len() >= limit || bytes > PAGE_BYTES_MAX {
+            page.more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        let call = row::read(found, keyring)?;
+        bytes += text_bytes(&call);
+        page.rows.push(call);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(page)
+}
+
+/// What a call's long texts take; the others are bounded to a few KB.
+fn text_bytes(call: &Call) -> usize {
+    let Analysis { transcription, summary, qualification_reason, .. } = &call.analysis;
+    [transcription, summary, qualification_reason].into_iter().flatten().map(String::len).sum()
+}
+
+/// The call whose recording link holds the token.
+pub(crate) fn by_recording_token(tx: &mut Tx<'_>, token: &str) -> StoreResult<Option<Call>> {
+    let sql = format!("SELECT {} FROM calls WHERE recording_token = ?1", row::COLUMNS);
+    let keyring = tx.keyring();
+    tx.sql().row(&sql, &[token.into()], |found| row::read(found, keyring))
 }
 
 /// The call as it stands in this transaction.

@@ -62,7 +62,7 @@ impl Store {
         once: Option<(Once, Render<Vec<Result<Recorded, Invalid>>>)>,
         calls: Vec<Result<EndedCall, Invalid>>,
     ) -> StoreResult<Answer<Vec<Result<Recorded, Invalid>>>> {
-        self.write_once(reporter.business_id, once, move |tx| {
+        self.write_rows_once(calls.len(), reporter.business_id, once, move |tx| {
             check_reporter(tx, &reporter)?;
             calls.into_iter().map(|call| record_alone(tx, &reporter, call)).collect()
         })
@@ -119,8 +119,7 @@ fn find_known(
     source_call_id: Option<&str>,
 ) -> StoreResult<Option<Call>> {
     let Some(source_call_id) = source_call_id else { return Ok(None) };
-    let params = [reporter.business_id.into(), (&reporter.reported_by).into(), source_call_id.into()];
-    if let Some(id) = tx.sql().row(FIND_BY_SOURCE, &params, |row| row.id::<CallId>(0))? {
+    if let Some(id) = id_by_source(tx, reporter.business_id, &reporter.reported_by, source_call_id)? {
         return super::find(tx, reporter.business_id, id).map(Some);
     }
     let hash = tx.keyring().tombstone(&reporter.reported_by, source_call_id);
@@ -130,6 +129,17 @@ fn find_known(
         ));
     }
     Ok(None)
+}
+
+/// The call that this reporter knows by its own id.
+pub(crate) fn id_by_source(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    reported_by: &str,
+    source_call_id: &str,
+) -> StoreResult<Option<CallId>> {
+    let params = [business_id.into(), reported_by.into(), source_call_id.into()];
+    tx.sql().row(FIND_BY_SOURCE, &params, |row| row.id(0))
 }
 
 fn resolve_flow(

@@ -73,33 +73,12 @@ impl Store {
         before: Option<DeliveryId>,
         limit: usize,
     ) -> StoreResult<Page<Delivery>> {
-        self.read(move |tx| {
-            let mut conditions = filter.conditions(business_id);
-            conditions.add_some("d.id < ?", before);
-            let sql = format!(
-                "SELECT {} FROM deliveries d {} ORDER BY d.id DESC LIMIT {}",
-                row::COLUMNS,
-                conditions.sql(),
-                limit.saturating_add(1)
-            );
-            Ok(Page::cut(tx.sql().rows(&sql, conditions.params(), row::read)?, limit))
-        })
-        .await
+        self.read(move |tx| list(tx, business_id, &filter, before, limit)).await
     }
 
     /// A delivery with its body and attempts.
     pub async fn delivery(&self, business_id: BusinessId, id: DeliveryId) -> StoreResult<DeliveryDetail> {
-        self.read(move |tx| {
-            let delivery = find(tx, business_id, id)?;
-            let body = tx.sql().row(SELECT_BODY, &[business_id.into(), id.into()], |row| row.blob(0))?;
-            let sql = format!(
-                "SELECT {} FROM attempts WHERE business_id = ?1 AND delivery_id = ?2 ORDER BY attempt, started_at",
-                row::ATTEMPT_COLUMNS
-            );
-            let attempts = tx.sql().rows(&sql, &[business_id.into(), id.into()], row::read_attempt)?;
-            Ok(DeliveryDetail { delivery, body: body.map(FrozenBody::from_bytes), attempts })
-        })
-        .await
+        self.read(move |tx| detail(tx, business_id, id)).await
     }
 
     /// Cancels a pending delivery. An attempt that is in flight ends as it ends, and is recorded.
@@ -140,16 +119,65 @@ impl DeliveryFilter {
             .add_some("d.call_id = ?", self.call_id)
             .add_some("d.status = ?", self.status.map(DeliveryStatus::as_str))
             .add_some("d.event = ?", self.event.map(Event::as_str))
-            .add_some("(d.kind = 'test') = ?", self.test)
             .add_some("d.id >= ?", self.since_ms.map(floor))
             .add_some("d.id < ?", self.until_ms.map(floor))
             .add_some("d.last_error = ?", self.error.clone());
+        // The planner takes a partial index only where the index's own condition is part of the query.
         if self.status.is_some_and(|status| status != DeliveryStatus::Delivered) {
-            // The planner takes the partial index only where its own condition is part of the query.
             conditions.add_plain("d.status <> 'delivered'");
+        }
+        if let Some(test) = self.test {
+            conditions.add_plain(if test { "d.kind = 'test'" } else { "d.kind <> 'test'" });
+        }
+        if self.error.is_some() {
+            conditions.add_plain("d.last_error IS NOT NULL");
         }
         conditions
     }
+}
+
+/// One page of the deliveries that match.
+pub(crate) fn list(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    filter: &DeliveryFilter,
+    before: Option<DeliveryId>,
+    limit: usize,
+) -> StoreResult<Page<Delivery>> {
+    let mut conditions = filter.conditions(business_id);
+    conditions.add_some("d.id < ?", before);
+    let sql = format!(
+        "SELECT {} FROM deliveries d {} ORDER BY d.id DESC LIMIT {}",
+        row::COLUMNS,
+        conditions.sql(),
+        limit.saturating_add(1)
+    );
+    Ok(Page::cut(tx.sql().rows(&sql, conditions.params(), row::read)?, limit))
+}
+
+/// A delivery with its body and attempts, as it stands in this transaction.
+pub(crate) fn detail(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    id: DeliveryId,
+) -> StoreResult<DeliveryDetail> {
+    let delivery = find(tx, business_id, id)?;
+    let body = tx.sql().row(SELECT_BODY, &[business_id.into(), id.into()], |row| row.blob(0))?;
+    let attempts = attempts(tx, business_id, id)?;
+    Ok(DeliveryDetail { delivery, body: body.map(FrozenBody::from_bytes), attempts })
+}
+
+/// Every attempt of a delivery, in order.
+pub(crate) fn attempts(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    id: DeliveryId,
+) -> StoreResult<Vec<Attempt>> {
+    let sql = format!(
+        "SELECT {} FROM attempts WHERE business_id = ?1 AND delivery_id = ?2 ORDER BY attempt, started_at",
+        row::ATTEMPT_COLUMNS
+    );
+    tx.sql().rows(&sql, &[business_id.into(), id.into()], row::read_attempt)
 }
 
 /// The delivery as it stands in this transaction.

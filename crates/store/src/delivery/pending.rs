@@ -31,11 +31,12 @@ const SELECT_BODY: &str = "SELECT body FROM payloads WHERE id = ?1";
 #[async_trait]
 impl QueueStore for Store {
     async fn adopt_queues(&self) -> StoreResult<Vec<Lease>> {
-        self.write(|tx| (0..QUEUES).map(|queue| adopt(tx, QueueId(queue))).collect()).await
+        self.write_engine(QUEUES.into(), |tx| (0..QUEUES).map(|queue| adopt(tx, QueueId(queue))).collect())
+            .await
     }
 
     async fn release_queues(&self) -> StoreResult<()> {
-        self.write(|tx| tx.sql().execute(RELEASE, &[]).map(drop)).await
+        self.write_engine(QUEUES.into(), |tx| tx.sql().execute(RELEASE, &[]).map(drop)).await
     }
 
     async fn lane_heads(
@@ -44,11 +45,11 @@ impl QueueStore for Store {
         after: Option<DestinationId>,
         limit: usize,
     ) -> StoreResult<Vec<Pending>> {
-        self.read(move |tx| lane_heads(tx, due_by, after, limit)).await
+        self.read_engine(move |tx| lane_heads(tx, due_by, after, limit)).await
     }
 
     async fn load_lane(&self, lane: DestinationId, limit: usize) -> StoreResult<LanePage> {
-        self.read(move |tx| {
+        self.read_engine(move |tx| {
             let mut rows = lane_rows(tx, lane, limit.saturating_add(1))?;
             let more = rows.len() > limit;
             rows.truncate(limit);
@@ -58,18 +59,21 @@ impl QueueStore for Store {
     }
 
     async fn prepare(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>> {
-        self.read(move |tx| rows.iter().map(|pending| answer(*pending, prepare(tx, pending))).collect()).await
+        self.read_engine(move |tx| {
+            rows.iter().map(|pending| answer(*pending, prepare(tx, pending))).collect()
+        })
+        .await
     }
 
     async fn make_due(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>> {
-        self.write(move |tx| {
+        self.write_engine(rows.len(), move |tx| {
             rows.iter().map(|pending| answer(*pending, tx.alone(|tx| make_due(tx, pending))?)).collect()
         })
         .await
     }
 
     async fn cancel_switched_off(&self, rows: Vec<Pending>) -> StoreResult<()> {
-        self.write(move |tx| {
+        self.write_engine(rows.len(), move |tx| {
             for pending in &rows {
                 if let Err(error) = tx.alone(|tx| cancel_switched_off(tx, pending))? {
                     tracing::error!(%error, delivery_id = %pending.id, "A delivery that nobody wants cannot be cancelled");
@@ -81,7 +85,7 @@ impl QueueStore for Store {
     }
 
     async fn record_outcomes(&self, outcomes: Arc<Vec<Outcome>>) -> StoreResult<Vec<OutcomeApplied>> {
-        self.write(move |tx| outcome::record(tx, &outcomes)).await
+        self.write_engine(outcomes.len(), move |tx| outcome::record(tx, &outcomes)).await
     }
 }
 
@@ -94,7 +98,7 @@ fn adopt(tx: &mut Tx<'_>, queue: QueueId) -> StoreResult<Lease> {
     Ok(Lease { queue, epoch, unclean_until: unclean.then(|| tx.now()) })
 }
 
-fn lane_heads(
+pub(crate) fn lane_heads(
     tx: &mut Tx<'_>,
     due_by: Timestamp,
     after: Option<DestinationId>,
@@ -117,7 +121,7 @@ fn lane_heads(
 }
 
 /// The earliest rows of a lane that can be read. One that cannot must hide neither those behind it nor other lanes.
-fn lane_rows(tx: &mut Tx<'_>, lane: DestinationId, limit: usize) -> StoreResult<Vec<Pending>> {
+pub(crate) fn lane_rows(tx: &mut Tx<'_>, lane: DestinationId, limit: usize) -> StoreResult<Vec<Pending>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM deliveries WHERE destination_id = ?1 AND next_attempt_at IS NOT NULL
         ORDER BY next_attempt_at, id LIMIT ?2"

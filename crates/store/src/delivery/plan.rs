@@ -11,7 +11,7 @@ use domain::delivery::{DeliveryKind, DeliveryStatus};
 use domain::destination::{Destination, DestinationUrl, FiringMode};
 use domain::event::Event;
 use domain::firing::Due;
-use domain::id::{CallId, DeliveryId};
+use domain::id::{BusinessId, CallId, DeliveryId};
 use domain::payload::{AiFields, FrozenBody, Payload};
 use std::sync::Arc;
 
@@ -91,9 +91,7 @@ pub(crate) fn for_call(
 
 /// AI has ended: makes due what waits for it.
 pub(crate) fn make_waiting_due(tx: &mut Tx<'_>, call: &Call) -> StoreResult<()> {
-    let sql = row::select_pending(WAITING_OF_CALL);
-    let read = |row: &dyn Row| Ok(row::read_pending(row));
-    for found in tx.sql().rows(&sql, &[call.business_id.into(), call.id.into()], read)? {
+    for found in waiting_of_call(tx, call.business_id, call.id)? {
         let made = tx.alone(|tx| tell_due(tx, &found?, call))?;
         log_left_waiting(made, call.id);
     }
@@ -113,6 +111,16 @@ pub(crate) fn log_left_waiting(made: StoreResult<()>, call_id: CallId) {
     if let Err(error) = made {
         tracing::error!(%error, %call_id, "A delivery that waits for AI cannot be made due: its fallback tries again");
     }
+}
+
+/// What waits for a call's AI.
+pub(crate) fn waiting_of_call(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    call_id: CallId,
+) -> StoreResult<Vec<StoreResult<PendingRow>>> {
+    let sql = row::select_pending(WAITING_OF_CALL);
+    tx.sql().rows(&sql, &[business_id.into(), call_id.into()], |row| Ok(row::read_pending(row)))
 }
 
 /// Makes one waiting delivery due, conditional on its version; `None` where somebody else was first, or its destination is gone.

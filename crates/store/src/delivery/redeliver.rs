@@ -56,7 +56,7 @@ impl Store {
         once: Option<(Once, Render<Redelivered>)>,
         filter: DeliveryFilter,
     ) -> StoreResult<Answer<Redelivered>> {
-        self.write_once(business_id, once, move |tx| {
+        self.write_rows_once(ROWS_CHANGED_MAX, business_id, once, move |tx| {
             let counted = count(tx, business_id, &filter)?;
             // What is made from now on is not meant, and must not make the work endless.
             let made_until = filter.until_ms.unwrap_or(i64::MAX).min(tx.now().as_millis().saturating_add(1));

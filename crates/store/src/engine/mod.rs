@@ -9,18 +9,19 @@ mod value;
 pub use value::{Row, Value};
 
 use crate::error::StoreResult;
+use std::ops::ControlFlow;
 
 /// An open transaction, or a snapshot for reading.
 pub trait Sql {
     /// Runs a statement that answers no rows; returns how many it changed.
     fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<u64>;
 
-    /// Runs a statement and hands each row to `each`, which may not use the transaction.
+    /// Runs a statement and hands each row to `each`, which may not use the transaction and says whether to go on.
     fn each_row(
         &mut self,
         sql: &str,
         params: &[Value<'_>],
-        each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<ControlFlow<()>>,
     ) -> StoreResult<()>;
 }
 
@@ -35,7 +36,7 @@ impl dyn Sql + '_ {
         let mut rows = Vec::new();
         self.each_row(sql, params, &mut |row| {
             rows.push(read(row)?);
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(rows)
     }

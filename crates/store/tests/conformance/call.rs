@@ -173,6 +173,31 @@ async fn filters_narrow_the_list_and_pages_are_stable_while_calls_arrive() {
 }
 
 #[tokio::test]
+async fn a_page_of_long_transcripts_ends_early_and_the_next_goes_on() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let mut reported = Vec::new();
+    for _ in 0..20 {
+        h.world.advance(Duration::from_secs(1));
+        let transcription = Some("x".repeat(1_024 * 1_024));
+        reported.push(h.report(EndedCall { transcription, ..h.call(flow.id) }).await.unwrap().call.id);
+    }
+    let (mut pages, mut seen) = (Vec::new(), Vec::new());
+    loop {
+        let filter = CallFilter::default();
+        let page = h.store.list_calls(h.business, filter, seen.last().copied(), 500).await.unwrap();
+        pages.push((page.rows.len(), page.more));
+        seen.extend(page.rows.iter().map(|call| call.id));
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(pages, [(9, true), (9, true), (2, false)]);
+    reported.reverse();
+    assert_eq!(seen, reported, "each call is seen once, newest first");
+}
+
+#[tokio::test]
 async fn a_correction_changes_the_call_but_not_what_was_frozen() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;

@@ -21,8 +21,11 @@ pub struct Stage {
     urls: Value,
 }
 
-/// How the deliveries have to end: by call, the status and the number of attempts; `None`: no delivery.
-pub struct Expected(BTreeMap<String, (Flow, Option<(&'static str, u64)>)>);
+/// How the calls' deliveries have to end, by source call id.
+pub struct Expected(BTreeMap<String, (Flow, Option<End>)>);
+
+/// A delivery's last status and its number of attempts.
+type End = (&'static str, u64);
 
 impl Stage {
     /// Makes everything that the calls need.
@@ -171,12 +174,11 @@ impl Flow {
     }
 
     /// How the receiver's behaviour makes a call's delivery end, and after how many attempts.
-    const fn end_of(self, call: &Call) -> Option<(&'static str, u64)> {
+    const fn end_of(self, call: &Call) -> Option<End> {
         match self {
-            Self::GoogleAds | Self::Sheets => Some(("delivered", 1)),
             Self::Website => Some(("delivered", 2)),
             Self::Partner if call.seconds >= 60 => Some(("delivered", 2)),
-            Self::Partner => Some(("delivered", 1)),
+            Self::GoogleAds | Self::Sheets | Self::Partner => Some(("delivered", 1)),
             Self::OldCrm => Some(("failed", 3)),
             Self::Paused => Some(("cancelled", 0)),
             Self::NoWebhook => None,

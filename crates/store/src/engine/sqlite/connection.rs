@@ -5,8 +5,10 @@ use crate::error::{StoreError, StoreResult};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The first version in which several connections to a WAL cannot corrupt it.
 const VERSION_MIN: i32 = 3_051_003;
@@ -18,6 +20,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const PAGE_BYTES: u32 = 8_192;
 /// Pages of WAL after which a commit checkpoints: 32 MB, so that checkpoints are rare and restarts quick.
 const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// Steps of SQLite's machine between two looks at the clock: below a millisecond.
+const DEADLINE_STEPS: i32 = 10_000;
 
 /// A connection to the embedded database.
 pub struct SqliteConnection(Connection);
@@ -89,6 +94,12 @@ impl SqliteConnection {
             .map_err(translate)
     }
 
+    /// From when on a statement that still runs is broken off; `None`: never.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> StoreResult<()> {
+        let handler = deadline.map(|deadline| move || Instant::now() >= deadline);
+        self.0.progress_handler(DEADLINE_STEPS, handler).map_err(translate)
+    }
+
     /// Whether no transaction is open: after an error, whether the engine rolled all of it back.
     pub fn is_idle(&self) -> bool {
         self.0.is_autocommit()
@@ -111,12 +122,14 @@ impl Sql for SqliteConnection {
         &mut self,
         sql: &str,
         params: &[Value<'_>],
-        each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<ControlFlow<()>>,
     ) -> StoreResult<()> {
         let mut statement = self.0.prepare_cached(sql).map_err(translate)?;
         let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(translate)?;
         while let Some(row) = rows.next().map_err(translate)? {
-            each(&SqliteRow(row))?;
+            if each(&SqliteRow(row))?.is_break() {
+                break;
+            }
         }
         Ok(())
     }
@@ -157,6 +170,10 @@ pub fn translate(error: rusqlite::Error) -> StoreError {
     };
     let text = message.clone().unwrap_or_else(|| failure.to_string());
     match failure.code {
+        // Only the handler of `set_deadline` interrupts.
+        ErrorCode::OperationInterrupted => {
+            StoreError::Busy("this took too long to read; ask for less, by a filter or a shorter time")
+        }
         // Every conflict that a client can cause is looked for before the write: what is left is a fault of ours.
         ErrorCode::ConstraintViolation
         | ErrorCode::DatabaseCorrupt

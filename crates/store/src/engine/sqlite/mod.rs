@@ -7,17 +7,22 @@
 mod connection;
 mod migrations;
 mod readers;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use crate::error::{StoreError, StoreResult};
+use crate::limits::{ENGINE_READERS, READ_TIMEOUT, READERS};
 use crate::tx::{Tx, TxShared};
 use connection::SqliteConnection;
 use readers::Readers;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+pub use writer::Demand;
 use writer::Writer;
 
 /// The name of the database in the data folder.
@@ -29,6 +34,7 @@ const LOCK_NAME: &str = "callhook.lock";
 pub struct SqliteEngine {
     writer: Writer,
     readers: Readers,
+    engine_readers: Readers,
     path: PathBuf,
     // Held as long as the engine lives; the operating system gives it back when the process ends, however it ends.
     _lock: File,
@@ -43,25 +49,35 @@ impl SqliteEngine {
         let mut connection = SqliteConnection::open(&path)?;
         migrations::run(&mut connection)?;
         connection.checkpoint()?;
-        let readers = Readers::open(&path, Arc::clone(&shared))?;
+        let readers = Readers::open(&path, Arc::clone(&shared), READERS, Some(READ_TIMEOUT))?;
+        let engine_readers = Readers::open(&path, Arc::clone(&shared), ENGINE_READERS, None)?;
         let writer = Writer::start(connection, shared)?;
-        Ok(Self { writer, readers, path, _lock: lock })
+        Ok(Self { writer, readers, engine_readers, path, _lock: lock })
     }
 
     /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is on disk.
     pub async fn write<T: Send + 'static>(
         &self,
+        demand: Demand,
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.writer.write(operation).await
+        self.writer.write(demand, operation).await
     }
 
-    /// Runs `operation` on a snapshot of what is committed.
+    /// Runs `operation` on a snapshot of what is committed; one that takes too long is broken off.
     pub async fn read<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.readers.read(operation).await
+    }
+
+    /// The same for what the delivery engine and authentication need, which waits behind no other reader.
+    pub async fn read_engine<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine_readers.read(operation).await
     }
 
     /// The database file.
@@ -81,6 +97,19 @@ fn make_private(data_dir: &Path) -> std::io::Result<()> {
         std::fs::set_permissions(data_dir, rights)?;
     }
     Ok(())
+}
+
+/// A panic is the failure of the operation that panicked, not of the connection or thread that others need.
+fn caught<T>(operation: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
+    catch_unwind(AssertUnwindSafe(operation)).unwrap_or_else(|panic| {
+        let reason = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("it left no message");
+        tracing::error!(reason, "An operation of the store panicked; what it changed is undone");
+        Err(StoreError::Corrupt(format!("the operation panicked: {reason}")))
+    })
 }
 
 fn lock(data_dir: &Path) -> StoreResult<File> {

@@ -3,9 +3,10 @@
 //! Each operation has a savepoint of its own, so that one that fails fails alone. A group grows by what arrives while the
 //! group before it is being synced: no lingering. Nobody is answered, and nobody hears of a commit, before it is on disk.
 
+use super::caught;
 use super::connection::SqliteConnection;
 use crate::error::{StoreError, StoreResult};
-use crate::limits::{GROUP_OPERATIONS_MAX, WRITER_QUEUE_MAX};
+use crate::limits::{GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
 use crate::tx::{Told, Tx, TxShared};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,10 +14,21 @@ use tokio::sync::{mpsc, oneshot};
 
 /// An operation on its way: run inside the group, then told how the commit went.
 trait Operation: Send {
+    /// How many rows it may change, as a measure of its time.
+    fn rows(&self) -> usize;
     /// Runs it; `false` where its changes are to be undone.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
     /// Answers its caller.
     fn finish(self: Box<Self>, committed: &Result<(), GroupFailure>);
+}
+
+/// What an operation asks of the writer.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand {
+    /// How many rows it may change.
+    pub rows: usize,
+    /// Whether it waits for room where the queue is full: what callhook itself has to write, and cannot tell to come again.
+    pub waits: bool,
 }
 
 /// Why a whole group failed.
@@ -42,15 +54,21 @@ impl Writer {
 
     pub async fn write<T: Send + 'static>(
         &self,
+        demand: Demand,
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         let (answer, answered) = oneshot::channel();
-        let pending = Pending { operation: Some(operation), result: None, answer };
+        let pending = Pending { rows: demand.rows, operation: Some(operation), result: None, answer };
         let queue = self.queue.as_ref().ok_or_else(ended)?;
-        queue.try_send(Box::new(pending)).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-            mpsc::error::TrySendError::Closed(_) => ended(),
-        })?;
+        if demand.waits {
+            // Who waits is served before a later caller: the queue gives its room in order.
+            queue.send(Box::new(pending)).await.map_err(|_| ended())?;
+        } else {
+            queue.try_send(Box::new(pending)).map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => StoreError::Busy("too many writes wait"),
+                mpsc::error::TrySendError::Closed(_) => ended(),
+            })?;
+        }
         answered.await.map_err(|_| ended())?
     }
 }
@@ -67,6 +85,7 @@ impl Drop for Writer {
 }
 
 struct Pending<F, T> {
+    rows: usize,
     operation: Option<F>,
     result: Option<StoreResult<T>>,
     answer: oneshot::Sender<StoreResult<T>>,
@@ -77,9 +96,13 @@ where
     F: FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send,
     T: Send,
 {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
         let Some(operation) = self.operation.take() else { return false };
-        let result = operation(tx);
+        let result = caught(|| operation(tx));
         let fine = result.is_ok();
         self.result = Some(result);
         fine
@@ -99,7 +122,7 @@ where
 
 fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<dyn Operation>>, shared: &TxShared) {
     let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX);
-    while queue.blocking_recv_many(&mut group, GROUP_OPERATIONS_MAX) > 0 {
+    while take_group(&mut queue, &mut group) {
         let (committed, told) = match commit(&mut connection, &mut group, shared) {
             Ok(told) => (Ok(()), Some(told)),
             Err(error) => {
@@ -123,6 +146,19 @@ fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<dyn Opera
     if let Err(error) = connection.checkpoint() {
         tracing::warn!(%error, "The last checkpoint failed; the next start does it");
     }
+}
+
+/// Waits for an operation and takes what else is there, as much as one commit may hold; `false` at the end.
+fn take_group(queue: &mut mpsc::Receiver<Box<dyn Operation>>, group: &mut Vec<Box<dyn Operation>>) -> bool {
+    let mut rows = 0;
+    let mut next = queue.blocking_recv();
+    while let Some(operation) = next {
+        rows += operation.rows();
+        group.push(operation);
+        let is_full = group.len() >= GROUP_OPERATIONS_MAX || rows >= GROUP_ROWS_MAX;
+        next = if is_full { None } else { queue.try_recv().ok() };
+    }
+    !group.is_empty()
 }
 
 /// Runs and commits a group; what is told comes back for the time after.
@@ -162,4 +198,33 @@ fn end_if_unknown(error: &StoreError) {
 
 fn ended() -> StoreError {
     StoreError::Unavailable("the writer has ended".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(rows_each: usize, queued: usize, expected: &[usize]) {
+        let (sender, mut queue) = mpsc::channel::<Box<dyn Operation>>(WRITER_QUEUE_MAX);
+        for _ in 0..queued {
+            let operation = Some(|_: &mut Tx<'_>| Ok(()));
+            let pending = Pending { rows: rows_each, operation, result: None, answer: oneshot::channel().0 };
+            sender.try_send(Box::new(pending)).map_err(|_| "full").unwrap();
+        }
+        drop(sender);
+        let (mut group, mut groups) = (Vec::new(), Vec::new());
+        while take_group(&mut queue, &mut group) {
+            groups.push(group.drain(..).count());
+        }
+        assert_eq!(groups, expected);
+    }
+
+    #[test]
+    fn a_group_ends_by_operations_or_by_their_rows() {
+        check(1, 1_000, &[512, 488]);
+        check(500, 10, &[4, 4, 2]);
+        check(5_000, 2, &[1, 1]);
+        check(1, 0, &[]);
+    }
 }

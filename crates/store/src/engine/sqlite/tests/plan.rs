@@ -1,0 +1,168 @@
+//! Tests that each hot statement goes by the index that was made for it, whatever a business has stored.
+
+use super::shared;
+use crate::call::{self, CallFilter};
+use crate::delivery::{self, DeliveryFilter, erase, pending, plan, redeliver_step};
+use crate::engine::sqlite::connection::SqliteConnection;
+use crate::engine::sqlite::migrations;
+use crate::engine::{Row, Sql, Value};
+use crate::error::StoreResult;
+use crate::tx::Tx;
+use domain::Timestamp;
+use domain::delivery::DeliveryStatus;
+use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId, DestinationId};
+use std::ops::ControlFlow;
+
+const BUSINESS: BusinessId = BusinessId::from_bytes([1; 16]);
+const CALL: CallId = CallId::from_bytes([2; 16]);
+const FLOW: CallFlowId = CallFlowId::from_bytes([3; 16]);
+const DELIVERY: DeliveryId = DeliveryId::from_bytes([4; 16]);
+const LANE: DestinationId = DestinationId::from_bytes([5; 16]);
+
+/// A connection that notes how SQLite means to run each statement, and runs it.
+struct Explaining {
+    connection: SqliteConnection,
+    plans: String,
+}
+
+impl Explaining {
+    fn explain(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
+        let plans = &mut self.plans;
+        self.connection.each_row(&format!("EXPLAIN QUERY PLAN {sql}"), params, &mut |row| {
+            plans.push_str(&row.text(3)?);
+            plans.push('\n');
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+}
+
+impl Sql for Explaining {
+    fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<u64> {
+        self.explain(sql, params)?;
+        self.connection.execute(sql, params)
+    }
+
+    fn each_row(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<ControlFlow<()>>,
+    ) -> StoreResult<()> {
+        self.explain(sql, params)?;
+        self.connection.each_row(sql, params, each)
+    }
+}
+
+/// How the statements of an operation are run, in a database as a start makes it.
+fn plans<T>(operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T>) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    let mut writer = SqliteConnection::open(&path).unwrap();
+    migrations::run(&mut writer).unwrap();
+    let mut explaining = Explaining { connection: writer, plans: String::new() };
+    // What is not there is not found; its statements were explained all the same.
+    let _ = operation(&mut Tx::new(&mut explaining, &shared()));
+    explaining.plans
+}
+
+#[track_caller]
+fn check<T>(operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T>, expected: &str) {
+    let plans = plans(operation);
+    assert!(plans.contains(expected), "expected {expected}, but it is\n{plans}");
+}
+
+#[track_caller]
+fn check_list(filter: &DeliveryFilter, expected: &str) {
+    let plans = plans(|tx| delivery::list(tx, BUSINESS, filter, None, 50));
+    assert!(plans.contains(expected), "expected {expected}, but it is\n{plans}");
+    assert!(!plans.contains("TEMP B-TREE"), "a page is not sorted:\n{plans}");
+}
+
+fn filter() -> DeliveryFilter {
+    DeliveryFilter::default()
+}
+
+#[test]
+fn each_filter_of_deliveries_has_its_index() {
+    const PRIMARY_KEY: &str = "USING PRIMARY KEY (business_id=?";
+    let status = |status| DeliveryFilter { status: Some(status), ..filter() };
+    for not_delivered in [
+        DeliveryStatus::WaitingForAi,
+        DeliveryStatus::Scheduled,
+        DeliveryStatus::Failed,
+        DeliveryStatus::Cancelled,
+        DeliveryStatus::Skipped,
+    ] {
+        check_list(&status(not_delivered), "deliveries_not_delivered (business_id=? AND status=?)");
+    }
+    check_list(&status(DeliveryStatus::Delivered), PRIMARY_KEY);
+    check_list(&filter(), PRIMARY_KEY);
+    check_list(
+        &DeliveryFilter { call_id: Some(CALL), ..filter() },
+        "deliveries_by_call (business_id=? AND call_id=?)",
+    );
+    check_list(
+        &DeliveryFilter { call_flow_id: Some(FLOW), ..filter() },
+        "deliveries_by_call_flow (business_id=? AND call_flow_id=?)",
+    );
+    check_list(&DeliveryFilter { test: Some(true), ..filter() }, "deliveries_tests (business_id=?)");
+    check_list(&DeliveryFilter { test: Some(false), ..filter() }, PRIMARY_KEY);
+    check_list(
+        &DeliveryFilter { error: Some("timeout".to_owned()), ..filter() },
+        "deliveries_failing (business_id=? AND last_error=?)",
+    );
+    check_list(
+        &DeliveryFilter { since_ms: Some(1), ..filter() },
+        "USING PRIMARY KEY (business_id=? AND id>?)",
+    );
+    check_list(
+        &DeliveryFilter { since_ms: Some(1), until_ms: Some(2), ..filter() },
+        "USING PRIMARY KEY (business_id=? AND id>? AND id<?)",
+    );
+}
+
+#[test]
+fn what_the_writer_looks_up_is_not_searched_for_among_all_of_a_business() {
+    check(
+        |tx| erase::deliveries_of_call(tx, BUSINESS, CALL),
+        "deliveries_by_call (business_id=? AND call_id=?)",
+    );
+    check(|tx| plan::waiting_of_call(tx, BUSINESS, CALL), "deliveries_by_call (business_id=? AND call_id=?)");
+    check(
+        |tx| pending::pending_of_lane(tx, BUSINESS, LANE, None, 500),
+        "deliveries_pending_by_lane (destination_id=?",
+    );
+    check(|tx| delivery::row::find_pending(tx, BUSINESS, DELIVERY), "PRIMARY KEY (business_id=? AND id=?)");
+    check(|tx| call::find(tx, BUSINESS, CALL), "calls_by_id (business_id=? AND id=?)");
+    check(
+        |tx| call::id_by_source(tx, BUSINESS, "api", "CA1"),
+        "calls_by_source_call_id (business_id=? AND reported_by=? AND source_call_id=?)",
+    );
+    check(
+        |tx| {
+            let filter = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..filter() };
+            redeliver_step(tx, BUSINESS, &filter, Some(DELIVERY))
+        },
+        "deliveries_not_delivered (business_id=? AND status=? AND id>?)",
+    );
+}
+
+#[test]
+fn what_the_delivery_engine_and_readers_ask_for_has_its_index() {
+    check(|tx| pending::lane_rows(tx, LANE, 10), "deliveries_pending_by_lane (destination_id=?");
+    check(
+        |tx| pending::lane_heads(tx, Timestamp::from_millis(0), None, 10),
+        "deliveries_pending_by_lane (destination_id>?)",
+    );
+    check(
+        |tx| delivery::attempts(tx, BUSINESS, DELIVERY),
+        "attempts USING PRIMARY KEY (business_id=? AND delivery_id=?)",
+    );
+    check(|tx| call::by_recording_token(tx, "token"), "calls_by_recording_token (recording_token=?)");
+    check(|tx| call::list(tx, BUSINESS, CallFilter::default(), None, 50), "calls_by_id (business_id=?)");
+    let of_flow = CallFilter { call_flow_id: Some(FLOW), ..CallFilter::default() };
+    check(
+        |tx| call::list(tx, BUSINESS, of_flow, None, 50),
+        "calls_by_call_flow (business_id=? AND call_flow_id=?)",
+    );
+}
