@@ -19,12 +19,19 @@ pub struct Once {
 }
 
 /// A response as it was first given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredResponse {
     /// HTTP status.
     pub status: u16,
     /// JSON body.
     pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for StoredResponse {
+    // The body may hold a secret that is shown once.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredResponse").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 /// How an operation's result becomes the response that is kept.

@@ -35,6 +35,17 @@ pub enum PendingKind {
     Fallback,
 }
 
+impl PendingKind {
+    /// What a delivery in a pending state waits for.
+    #[must_use]
+    pub const fn of(status: DeliveryStatus) -> Self {
+        match status {
+            DeliveryStatus::WaitingForAi => Self::Fallback,
+            _ => Self::Attempt,
+        }
+    }
+}
+
 /// One pending delivery as the schedule knows it: ids and times, no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
@@ -199,7 +210,7 @@ pub trait QueueStore: Send + Sync + 'static {
     async fn cancel_switched_off(&self, rows: Vec<Pending>) -> StoreResult<()>;
 
     /// Records attempts and what follows from them, conditional on version and epoch. One answer per outcome, in order.
-    /// Idempotent by (delivery, attempt number): an outcome whose commit was unknown may be given again.
+    /// Idempotent by (delivery, attempt number, start of the attempt): an outcome whose commit was unknown may be given again.
     /// Shared, because the caller keeps them until they are durable.
     async fn record_outcomes(&self, outcomes: Arc<Vec<Outcome>>) -> StoreResult<Vec<OutcomeApplied>>;
 }

@@ -155,11 +155,7 @@ fn read(row: &dyn Row) -> StoreResult<Pending> {
         lane: row.id(1)?,
         business_id: row.id(2)?,
         queue: QueueId(row.number(3)?),
-        kind: if status == DeliveryStatus::WaitingForAi {
-            PendingKind::Fallback
-        } else {
-            PendingKind::Attempt
-        },
+        kind: PendingKind::of(status),
         due_at: row.time(5)?,
         version: row.number(6)?,
     })

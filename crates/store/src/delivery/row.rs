@@ -91,11 +91,7 @@ pub(crate) fn read_pending(row: &dyn Row) -> StoreResult<PendingRow> {
             lane: row.id(1)?,
             business_id: row.id(2)?,
             queue: QueueId(row.number(3)?),
-            kind: if status == DeliveryStatus::WaitingForAi {
-                PendingKind::Fallback
-            } else {
-                PendingKind::Attempt
-            },
+            kind: PendingKind::of(status),
             due_at: row.opt_time(4)?.unwrap_or_default(),
             version: row.number(5)?,
         },
