@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 /// Connections at the most, however many files may be open.
 const CONNECTIONS_MAX: u64 = 2_048;
@@ -17,8 +18,11 @@ const CONNECTIONS_MAX: u64 = 2_048;
 const FILES_RESERVED_MAX: u64 = 1_024;
 /// Open files that every system grants; believed where the limit cannot be read.
 const FILES_ASSUMED: u64 = 256;
-/// How long a request's head may take, and how long a connection may wait for its next request.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a request's head may take, and how long a connection may wait for its next request: longer than the 60 s for which common
+/// proxies keep one open, for a report that a proxy sends into a connection that is just being closed would be lost.
+const HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// How long a new connection may keep silent: whoever opens one has something to say.
+const FIRST_BYTE_WITHIN: Duration = Duration::from_secs(10);
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
 /// Bytes of a request's head.
@@ -53,17 +57,25 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     let http = http(limits);
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = GracefulShutdown::new();
+    // Connections that have said nothing yet. A stop waits for none of them.
+    let mut silent = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
+            Some(heard) = silent.join_next(), if !silent.is_empty() => {
+                if let Ok(Some((stream, place))) = heard {
+                    let service = TowerToHyperService::new(router.clone());
+                    tokio::spawn(converse(http.clone(), stream, service, connections.watcher(), place));
+                }
+                continue;
+            }
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
             Ok((stream, place)) => {
-                let service = TowerToHyperService::new(router.clone());
-                tokio::spawn(converse(http.clone(), stream, service, connections.watcher(), place));
+                silent.spawn(first_byte(stream, place, limits.head_within.min(FIRST_BYTE_WITHIN)));
             }
             Err(error) if concerns_one_client(&error) => {}
             Err(error) => {
@@ -76,7 +88,18 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         }
     }
     drop(listener);
+    drop(silent);
     connections.shutdown().await;
+}
+
+/// The connection with its place, once its client has said something; `None` where it keeps silent.
+async fn first_byte(
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    within: Duration,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let heard = tokio::time::timeout(within, stream.readable()).await;
+    matches!(heard, Ok(Ok(()))).then_some((stream, place))
 }
 
 /// The next connection, once there is a place for it.
