@@ -1,6 +1,6 @@
 //! `callhook businesses`.
 
-use super::{Common, Failure, block_on, print};
+use super::{Failure, Folder, block_on, print};
 use crate::admin::{self, Answer, Request};
 use clap::Subcommand;
 
@@ -15,12 +15,12 @@ pub enum Businesses {
         #[arg(long, default_value = "US", value_name = "CODE")]
         default_country: String,
         #[command(flatten)]
-        common: Common,
+        folder: Folder,
     },
     /// List the businesses
     List {
         #[command(flatten)]
-        common: Common,
+        folder: Folder,
     },
     /// Rename a business
     Rename {
@@ -29,21 +29,21 @@ pub enum Businesses {
         /// Its name from now on
         new_name: String,
         #[command(flatten)]
-        common: Common,
+        folder: Folder,
     },
 }
 
 impl Businesses {
     /// Runs the command, through the server where one runs on the folder.
     pub fn run(self) -> Result<(), Failure> {
-        let (common, request) = match self {
-            Self::Create { name, default_country, common } => {
-                (common, Request::CreateBusiness { name, default_country })
+        let (folder, request) = match self {
+            Self::Create { name, default_country, folder } => {
+                (folder, Request::CreateBusiness { name, default_country })
             }
-            Self::List { common } => (common, Request::ListBusinesses),
-            Self::Rename { name, new_name, common } => (common, Request::RenameBusiness { name, new_name }),
+            Self::List { folder } => (folder, Request::ListBusinesses),
+            Self::Rename { name, new_name, folder } => (folder, Request::RenameBusiness { name, new_name }),
         };
-        let config = common.config()?;
+        let config = folder.config()?;
         let answer = block_on(async { Ok(admin::ask(&config, request).await?) })?;
         let Answer::Businesses(businesses) = answer else {
             return Err(Failure::new("the server gave another answer"));

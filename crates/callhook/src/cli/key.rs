@@ -1,6 +1,6 @@
 //! `callhook keys`.
 
-use super::{Common, Failure, block_on, print};
+use super::{Failure, Folder, block_on, print};
 use crate::admin::{self, Answer, Request};
 use clap::Subcommand;
 
@@ -19,7 +19,7 @@ pub enum Keys {
         #[arg(long, default_value = "default")]
         business: String,
         #[command(flatten)]
-        common: Common,
+        folder: Folder,
     },
     /// List a business's keys
     List {
@@ -27,7 +27,7 @@ pub enum Keys {
         #[arg(long, default_value = "default")]
         business: String,
         #[command(flatten)]
-        common: Common,
+        folder: Folder,
     },
     /// Revoke a key: it opens nothing any more, at once
     Revoke {
@@ -37,21 +37,21 @@ pub enum Keys {
         #[arg(long, default_value = "default")]
         business: String,
         #[command(flatten)]
-        common: Common,
+        folder: Folder,
     },
 }
 
 impl Keys {
     /// Runs the command, through the server where one runs on the folder.
     pub fn run(self) -> Result<(), Failure> {
-        let (common, request) = match self {
-            Self::Create { name, role, business, common } => {
-                (common, Request::CreateKey { business, name, role })
+        let (folder, request) = match self {
+            Self::Create { name, role, business, folder } => {
+                (folder, Request::CreateKey { business, name, role })
             }
-            Self::List { business, common } => (common, Request::ListKeys { business }),
-            Self::Revoke { id, business, common } => (common, Request::RevokeKey { business, id }),
+            Self::List { business, folder } => (folder, Request::ListKeys { business }),
+            Self::Revoke { id, business, folder } => (folder, Request::RevokeKey { business, id }),
         };
-        let config = common.config()?;
+        let config = folder.config()?;
         match block_on(async { Ok(admin::ask(&config, request).await?) })? {
             Answer::Key { text } => print(&text),
             Answer::Keys(keys) => keys.iter().try_for_each(|key| {

@@ -5,7 +5,7 @@ mod demo;
 mod key;
 mod serve;
 
-use crate::config::{Config, Settings};
+use crate::config::{Config, Hidden, Settings};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +39,43 @@ enum Command {
     },
 }
 
-/// What every command that opens a store takes.
+/// What a command that works on a data folder takes.
+#[derive(Args, Clone, Debug)]
+pub struct Folder {
+    /// TOML file with the server's settings
+    #[arg(long, env = "CALLHOOK_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder that holds the embedded store [default: ./callhook-data]
+    #[arg(long, env = "CALLHOOK_DATA_DIR", value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// The server's secret key; not needed while the server runs
+    #[arg(long, env = "CALLHOOK_SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
+    secret_key: Option<Hidden>,
+    /// File that holds the secret key
+    #[arg(long, env = "CALLHOOK_SECRET_KEY_FILE", value_name = "FILE", conflicts_with = "secret_key")]
+    secret_key_file: Option<PathBuf>,
+    /// Secret key used before (repeatable, newest first)
+    #[arg(
+        long,
+        env = "CALLHOOK_PREVIOUS_SECRET_KEY",
+        value_name = "TEXT",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    previous_secret_key: Option<Vec<Hidden>>,
+}
+
+impl Folder {
+    /// The settings, checked and completed.
+    fn config(self) -> Result<Config, Failure> {
+        let Self { config, data_dir, secret_key, secret_key_file, previous_secret_key } = self;
+        let settings =
+            Settings { data_dir, secret_key, secret_key_file, previous_secret_key, ..Settings::default() };
+        Common { config, settings }.config()
+    }
+}
+
+/// What the server takes.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// TOML file with these settings, names with underscores (`public_url = "…"`)
