@@ -17,7 +17,8 @@ from pathlib import Path
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent
-BINARY = os.environ.get("CALLHOOK_BINARY") or str(ROOT / "target/release/callhook")
+# Made absolute: some tests run it from a folder of their own.
+BINARY = str(Path(os.environ.get("CALLHOOK_BINARY") or ROOT / "target/release/callhook").resolve())
 KEY = "ch_key_" + "k" * 43
 SECRET_KEY = "a secret key for tests, of more than thirty-two characters"
 

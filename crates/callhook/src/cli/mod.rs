@@ -21,7 +21,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
-    Serve(Common),
+    Serve(Box<Common>),
     /// See it work: a server, a receiver and some forty calls on a throw-away folder
     Demo(demo::Demo),
     /// Make, list and rename businesses (tenants)
@@ -130,7 +130,7 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let ran = match self.command {
-            Command::Serve(common) => serve::run(common),
+            Command::Serve(common) => serve::run(*common),
             Command::Demo(demo) => demo.run(),
             Command::Businesses(businesses) => businesses.run(),
             Command::Keys(keys) => keys.run(),

@@ -15,6 +15,7 @@ use crate::server::Server;
 use client::Client;
 use domain::retry::RetrySchedule;
 use stage::Stage;
+use std::path::Path;
 use std::time::Duration;
 use table::Table;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,10 +39,21 @@ impl Demo {
     }
 
     async fn play(self) -> Result<(), Failure> {
+        // Before the folder is made: it goes with the demo, however that ends.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let folder = tempfile::Builder::new().prefix("callhook-demo-").tempdir()?;
+        tokio::select! {
+            played = self.play_in(folder.path()) => played,
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        }
+    }
+
+    async fn play_in(self, folder: &Path) -> Result<(), Failure> {
         let receiver = receiver::start().await?;
         let key = crate::app::api_key::new_key_text(&crate::system::System);
-        let config = config(folder.path(), key.reveal())?;
+        let config = config(folder, key.reveal())?;
         crate::logging::start(config.log_format, &config.log_level)?;
         let server = Server::start(config).await?;
         let base = server.base_url();
@@ -51,27 +63,14 @@ impl Demo {
         }));
         let client = Client::new(&base, key.reveal());
         print(&format!("callhook listens on {base}, the receiver on {receiver}.\n"))?;
-        let mut interrupted = std::pin::pin!(interruption());
-        let verdict = tokio::select! {
-            verdict = perform(&client, &receiver) => verdict?,
-            ended = &mut interrupted => return ended,
-        };
+        let verdict = perform(&client, &receiver).await?;
         if !self.once {
             print(&farewell(&base, key.reveal()))?;
-            interrupted.await?;
+            return std::future::pending().await;
         }
         let _ = stop.send(());
         serving.await.map_err(|error| Failure::new(error.to_string()))??;
-        if self.once { verdict } else { Ok(()) }
-    }
-}
-
-/// Ctrl-C, or the signal that ends a service: the throw-away folder goes with the demo either way.
-async fn interruption() -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
-        _ = terminate.recv() => Ok(()),
+        verdict
     }
 }
 
@@ -143,7 +142,7 @@ fn farewell(base: &str, key: &str) -> String {
 }
 
 /// Short delays, so that a minute shows what takes hours.
-fn config(folder: &std::path::Path, key: &str) -> Result<Config, Failure> {
+fn config(folder: &Path, key: &str) -> Result<Config, Failure> {
     let schedule = RetrySchedule::new(vec![1, 2]).map_err(|refused| Failure::new(refused.reason))?;
     let loopback = "127.0.0.0/8".parse().map_err(|_| Failure::new("127.0.0.0/8 is no network"))?;
     let random: [u8; 32] = (&crate::system::System as &dyn domain::World).random();
