@@ -67,7 +67,7 @@ impl Store {
         role: Role,
         text: KeyText,
     ) -> StoreResult<Answer<ApiKey>> {
-        self.write_once(business_id, once, move |tx| create(tx, business_id, name, role, &text)).await
+        self.write_once(business_id, once, move |tx| create(tx, business_id, name.clone(), role, &text)).await
     }
 
     /// Makes this very key where the business has none like it.
@@ -87,7 +87,7 @@ impl Store {
                 Some(_) => Err(StoreError::Conflict(
                     "this API key was revoked or belongs to another business".to_owned(),
                 )),
-                None => create(tx, business_id, name, Role::Admin, &text).map(drop),
+                None => create(tx, business_id, name.clone(), Role::Admin, &text).map(drop),
             }
         })
         .await

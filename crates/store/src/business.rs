@@ -16,14 +16,14 @@ const RENAME: &str = "UPDATE businesses SET name = ?2 WHERE name = ?1";
 impl Store {
     /// Makes a business. The name must be free.
     pub async fn create_business(&self, name: String, default_country: Country) -> StoreResult<Business> {
-        self.write(move |tx| create(tx, name, default_country)).await
+        self.write(move |tx| create(tx, name.clone(), default_country)).await
     }
 
     /// Makes a business where none has the name, else gives the one that has.
     pub async fn ensure_business(&self, name: String, default_country: Country) -> StoreResult<Business> {
         self.write(move |tx| match by_name(tx, &name)? {
             Some(business) => Ok(business),
-            None => create(tx, name, default_country),
+            None => create(tx, name.clone(), default_country),
         })
         .await
     }

@@ -68,7 +68,10 @@ impl Store {
         settings: CallFlowSettings,
         secret: SigningSecret,
     ) -> StoreResult<Answer<CallFlow>> {
-        self.write_once(business_id, once, move |tx| create(tx, business_id, settings, secret)).await
+        self.write_once(business_id, once, move |tx| {
+            create(tx, business_id, settings.clone(), secret.clone())
+        })
+        .await
     }
 
     /// A call flow.
@@ -101,7 +104,7 @@ impl Store {
         &self,
         business_id: BusinessId,
         id: CallFlowId,
-        change: impl FnOnce(&CallFlow) -> Result<CallFlowSettings, Invalid> + Send + 'static,
+        change: impl Fn(&CallFlow) -> Result<CallFlowSettings, Invalid> + Send + 'static,
     ) -> StoreResult<CallFlow> {
         self.write(move |tx| {
             let before = find(tx, business_id, id)?.ok_or(StoreError::NotFound("call flow"))?;
@@ -136,8 +139,8 @@ impl Store {
             let settings = CallFlowSettings::from(&found.flow);
             let mut destination = (*found.destination).clone();
             let until = tx.now().after(SECRET_ROTATION);
-            destination.signing =
-                SigningSecrets { current: secret, previous: Some((destination.signing.current, until)) };
+            let previous = Some((destination.signing.current, until));
+            destination.signing = SigningSecrets { current: secret.clone(), previous };
             save(tx, &destination, &settings)
         })
         .await

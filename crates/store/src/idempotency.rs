@@ -35,7 +35,7 @@ impl std::fmt::Debug for StoredResponse {
 }
 
 /// How an operation's result becomes the response that is kept.
-pub type Render<T> = Box<dyn FnOnce(&T) -> StoredResponse + Send>;
+pub type Render<T> = Box<dyn Fn(&T) -> StoredResponse + Send>;
 
 /// An operation's answer: done now, or done before.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Store {
         &self,
         business_id: BusinessId,
         once: Option<(Once, Render<T>)>,
-        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<Answer<T>> {
         self.write_rows_once(1, business_id, once, operation).await
     }
@@ -77,15 +77,15 @@ impl Store {
         rows: usize,
         business_id: BusinessId,
         once: Option<(Once, Render<T>)>,
-        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<Answer<T>> {
         self.write_rows(rows, move |tx| {
-            let Some((once, render)) = once else { return operation(tx).map(Answer::New) };
-            if let Some(response) = find(tx, business_id, &once)? {
+            let Some((once, render)) = &once else { return operation(tx).map(Answer::New) };
+            if let Some(response) = find(tx, business_id, once)? {
                 return Ok(Answer::Repeated(response));
             }
             let result = operation(tx)?;
-            keep(tx, business_id, &once, &render(&result))?;
+            keep(tx, business_id, once, &render(&result))?;
             Ok(Answer::New(result))
         })
         .await

@@ -148,11 +148,11 @@ fn end_waiting_step(
     let rows = pending_of_lane(tx, business_id, lane, after, ROWS_CHANGED_MAX)?;
     let Some(first) = rows.first() else { return Ok(None) };
     // AI was switched on again in the meantime: what waits now gets it.
-    if tx.sql().exists(HAS_AI, &[business_id.into(), first.call_flow_id.into()])? {
+    if tx.sql().exists(HAS_AI, &[business_id.into(), first.pending.call_flow_id.into()])? {
         return Ok(None);
     }
     for found in rows.iter().filter(|found| found.status == DeliveryStatus::WaitingForAi) {
-        let Some(call_id) = found.call_id else { continue };
+        let Some(call_id) = found.pending.call_id else { continue };
         let made = tx.alone(|tx| {
             let call = call::find(tx, business_id, call_id)?;
             plan::tell_due(tx, found, &call)

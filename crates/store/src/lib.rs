@@ -71,10 +71,10 @@ impl Store {
         Ok(store)
     }
 
-    /// Runs an operation in a transaction that is on disk when this answers.
+    /// Runs an operation in a transaction that is on disk when this answers. It may be run twice: what its first run did is then undone.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.write_rows(1, operation).await
     }
@@ -83,7 +83,7 @@ impl Store {
     pub(crate) async fn write_rows<T: Send + 'static>(
         &self,
         rows: usize,
-        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.engine.write(Demand { rows, waits: false }, operation).await
     }
@@ -92,7 +92,7 @@ impl Store {
     pub(crate) async fn write_engine<T: Send + 'static>(
         &self,
         rows: usize,
-        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.engine.write(Demand { rows, waits: true }, operation).await
     }

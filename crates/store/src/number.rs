@@ -91,7 +91,7 @@ impl Store {
         &self,
         business_id: BusinessId,
         id: NumberId,
-        change: impl FnOnce(&TrackingNumber) -> Result<NumberSettings, Invalid> + Send + 'static,
+        change: impl Fn(&TrackingNumber) -> Result<NumberSettings, Invalid> + Send + 'static,
     ) -> StoreResult<TrackingNumber> {
         self.write(move |tx| {
             let settings = change(&find(tx, business_id, id)?)?;

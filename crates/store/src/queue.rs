@@ -55,6 +55,10 @@ pub struct Pending {
     pub lane: DestinationId,
     /// The owner, for fair turns.
     pub business_id: BusinessId,
+    /// Its call, if it has one.
+    pub call_id: Option<CallId>,
+    /// Its flow.
+    pub call_flow_id: CallFlowId,
     /// The queue that it belongs to.
     pub queue: QueueId,
     /// What it waits for.

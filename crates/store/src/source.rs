@@ -77,7 +77,7 @@ pub enum LegEffect {
 }
 
 /// How a state and the time become the next step.
-pub type LegChange = Box<dyn FnOnce(Option<&str>, Timestamp) -> StoreResult<LegStep> + Send>;
+pub type LegChange = Box<dyn Fn(Option<&str>, Timestamp) -> StoreResult<LegStep> + Send>;
 
 const COLUMNS: &str = "s.id, s.business_id, s.name, s.token_sealed, s.auth_token_sealed, s.dial, b.default_country, s.created_at, s.updated_at";
 const FROM: &str = "FROM sources s JOIN businesses b ON b.id = s.business_id";
@@ -172,7 +172,7 @@ impl Store {
         &self,
         business_id: BusinessId,
         id: SourceId,
-        change: impl FnOnce(&Source) -> Result<SourceSettings, domain::Invalid> + Send + 'static,
+        change: impl Fn(&Source) -> Result<SourceSettings, domain::Invalid> + Send + 'static,
     ) -> StoreResult<Source> {
         self.write(move |tx| {
             let settings = change(&find(tx, business_id, id)?)?;

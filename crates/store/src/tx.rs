@@ -40,6 +40,19 @@ pub struct Tx<'a> {
     shared: &'a TxShared,
     told: Told,
     shown: Vec<CallId>,
+    savepoints: Savepoints,
+}
+
+/// Whether what fails can be undone alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Savepoints {
+    /// It cannot: where something fails after it wrote, the whole transaction is run again with savepoints. They cost more than all else
+    /// that a write does, for each of them keeps a copy of every page that changes after it; and hardly anything ever fails.
+    Left,
+    /// It was found out that it cannot.
+    Needed,
+    /// It can.
+    Set,
 }
 
 /// What is to be told once the transaction is on disk.
@@ -52,8 +65,8 @@ pub struct Told {
 
 impl<'a> Tx<'a> {
     /// A transaction that an engine has opened.
-    pub fn new(sql: &'a mut dyn Sql, shared: &'a TxShared) -> Self {
-        Self { sql, shared, told: Told::default(), shown: Vec::new() }
+    pub fn new(sql: &'a mut dyn Sql, shared: &'a TxShared, savepoints: Savepoints) -> Self {
+        Self { sql, shared, told: Told::default(), shown: Vec::new(), savepoints }
     }
 
     /// The statements' door.
@@ -135,25 +148,36 @@ impl<'a> Tx<'a> {
         part: impl FnOnce(&mut Self) -> StoreResult<T>,
     ) -> StoreResult<StoreResult<T>> {
         let told = (self.told.commits.len(), self.told.changes.len());
-        self.sql.execute("SAVEPOINT part", &[])?;
+        let changes = self.sql.changes();
+        let is_set = self.savepoints == Savepoints::Set;
+        if is_set {
+            self.sql.execute("SAVEPOINT part", &[])?;
+        }
         let result = part(self);
         match &result {
             Ok(_) => {}
             Err(error) if error.is_of_data() => {
-                self.sql.execute("ROLLBACK TO part", &[])?;
+                if is_set {
+                    self.sql.execute("ROLLBACK TO part", &[])?;
+                } else if self.sql.changes() > changes {
+                    self.savepoints = Savepoints::Needed;
+                    return result.map(Ok);
+                }
                 self.told.commits.truncate(told.0);
                 self.told.changes.truncate(told.1);
             }
             Err(_) => return result.map(Ok),
         }
-        self.sql.execute("RELEASE part", &[])?;
+        if is_set {
+            self.sql.execute("RELEASE part", &[])?;
+        }
         Ok(result)
     }
 
-    /// What was to be told.
+    /// What was to be told; `None` where a part failed that cannot be undone alone.
     #[must_use]
-    pub fn into_told(self) -> Told {
-        self.told
+    pub fn into_told(self) -> Option<Told> {
+        (self.savepoints != Savepoints::Needed).then_some(self.told)
     }
 }
 

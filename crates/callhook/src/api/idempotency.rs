@@ -44,7 +44,7 @@ pub fn once(parts: &Parts, body: &[u8]) -> Result<Option<Once>, ApiError> {
 /// What the store keeps of an answer, where the client named a key.
 pub fn keep<T>(
     once: Option<Once>,
-    render: impl FnOnce(&T) -> Reply + Send + 'static,
+    render: impl Fn(&T) -> Reply + Send + 'static,
 ) -> Option<(Once, Render<T>)> {
     once.map(|once| {
         let render: Render<T> = Box::new(move |result| render(result).into());

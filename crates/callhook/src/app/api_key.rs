@@ -26,7 +26,7 @@ pub struct ApiKeyDocument {
 }
 
 /// How a new key becomes the response that is kept; it shows the key this once.
-pub type RenderKey = Box<dyn FnOnce(&ApiKey, &KeyText) -> store::idempotency::StoredResponse + Send>;
+pub type RenderKey = Box<dyn Fn(&ApiKey, &KeyText) -> store::idempotency::StoredResponse + Send>;
 
 /// A key that nobody can guess.
 #[must_use]

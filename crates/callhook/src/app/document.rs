@@ -69,13 +69,13 @@ impl Change {
     /// The document as it is to be, read. `current` is the document as it stands; the `read_only` fields that a client got with
     /// it may be sent back as they are.
     pub fn apply<T: DeserializeOwned>(
-        self,
+        &self,
         current: Value,
         read_only: &[(&str, Value)],
     ) -> Result<T, Invalid> {
         let (mut sent, is_patch) = match self {
-            Self::Replace(document) => (document, false),
-            Self::Patch(patch) => (patch, true),
+            Self::Replace(document) => (document.clone(), false),
+            Self::Patch(patch) => (patch.clone(), true),
         };
         let Value::Object(fields) = &mut sent else { return Err(Invalid::value("must be an object")) };
         for (name, value) in read_only {

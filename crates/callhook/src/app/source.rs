@@ -188,7 +188,7 @@ pub async fn take_callback(
     let settings = JoinSettings { dial: source.dial };
     let call_sid = callback.call_sid.clone();
     let change = move |state: Option<&str>, now: Timestamp| {
-        let (state, decision) = join::apply(read_state(state)?, callback, settings, now);
+        let (state, decision) = join::apply(read_state(state)?, callback.clone(), settings, now);
         Ok(step(&state, decision))
     };
     app.store.step_source_call(source.business_id, source.id, call_sid, Box::new(change)).await?;

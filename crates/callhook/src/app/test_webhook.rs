@@ -41,7 +41,7 @@ pub struct TestResult {
 }
 
 /// How a result becomes the response that is kept.
-pub type RenderTest = Box<dyn FnOnce(&TestResult) -> store::idempotency::StoredResponse + Send>;
+pub type RenderTest = Box<dyn Fn(&TestResult) -> store::idempotency::StoredResponse + Send>;
 
 /// Sends a test and records it.
 pub async fn run(

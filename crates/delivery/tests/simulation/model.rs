@@ -114,6 +114,8 @@ impl Model {
         Some(Pending {
             id,
             lane: lane.id,
+            call_id: None,
+            call_flow_id: CallFlowId::from_bytes([1; 16]),
             business_id: lane.business,
             queue: QUEUE,
             kind,

@@ -108,7 +108,7 @@ impl Store {
         &self,
         business_id: BusinessId,
         id: CallId,
-        change: impl FnOnce(&Call) -> Result<CallCorrection, Invalid> + Send + 'static,
+        change: impl Fn(&Call) -> Result<CallCorrection, Invalid> + Send + 'static,
     ) -> StoreResult<Call> {
         self.write(move |tx| {
             let mut call = find(tx, business_id, id)?;
@@ -130,6 +130,7 @@ impl Store {
     ) -> StoreResult<Call> {
         self.write(move |tx| {
             let mut call = find(tx, business_id, id)?;
+            let analysis = analysis.clone();
             call.analysis = Analysis {
                 // A transcription or robocall score that came with the report stays unless there is a newer one.
                 transcription: analysis.transcription.or(call.analysis.transcription),
@@ -151,7 +152,7 @@ impl Store {
         id: CallId,
         recording: Recording,
     ) -> StoreResult<Call> {
-        self.write(move |tx| attach_recording(tx, business_id, id, recording)).await
+        self.write(move |tx| attach_recording(tx, business_id, id, recording.clone())).await
     }
 
     /// Erases a call: its row, its deliveries with their attempts and bodies. A late repeat of its report is refused.

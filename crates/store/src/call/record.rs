@@ -49,7 +49,7 @@ impl Store {
     ) -> StoreResult<Answer<Recorded>> {
         self.write_once(reporter.business_id, once, move |tx| {
             check_reporter(tx, &reporter)?;
-            record(tx, &reporter, call)
+            record(tx, &reporter, call.clone())
         })
         .await
     }
@@ -64,7 +64,7 @@ impl Store {
     ) -> StoreResult<Answer<Vec<Result<Recorded, Invalid>>>> {
         self.write_rows_once(calls.len(), reporter.business_id, once, move |tx| {
             check_reporter(tx, &reporter)?;
-            calls.into_iter().map(|call| record_alone(tx, &reporter, call)).collect()
+            calls.iter().map(|call| record_alone(tx, &reporter, call.clone())).collect()
         })
         .await
     }

@@ -195,7 +195,12 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, found: &PendingRow, reason: &str) -> Store
     }
     tx.tell(Committed::Left(pending.id, pending.lane));
     tx.tell_change(change_of(found, DeliveryStatus::Cancelled, found.attempt_count));
-    crate::statistics::count_ended(tx, pending.business_id, found.call_flow_id, DeliveryStatus::Cancelled)?;
+    crate::statistics::count_ended(
+        tx,
+        pending.business_id,
+        found.pending.call_flow_id,
+        DeliveryStatus::Cancelled,
+    )?;
     Ok(true)
 }
 
@@ -208,8 +213,8 @@ pub(crate) const fn change_of(
     DeliveryChange {
         business_id: found.pending.business_id,
         delivery_id: found.pending.id,
-        call_id: found.call_id,
-        call_flow_id: found.call_flow_id,
+        call_id: found.pending.call_id,
+        call_flow_id: found.pending.call_flow_id,
         status,
         attempt_count,
     }

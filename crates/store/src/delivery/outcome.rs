@@ -16,8 +16,7 @@ use domain::retry::Verdict;
 const APPLY: &str = "UPDATE deliveries SET status = ?4, version = version + 1, url = ?5, attempt_count = ?6,
         attempt_in_series = attempt_in_series + 1, next_attempt_at = ?7, last_status_code = ?8, last_error = ?9, delivered_at = ?10
     WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND status = 'scheduled'
-        AND EXISTS (SELECT 1 FROM queues WHERE id = ?11 AND epoch = ?12)
-    RETURNING call_id, call_flow_id";
+        AND EXISTS (SELECT 1 FROM queues WHERE id = ?11 AND epoch = ?12)";
 const APPLY_LATE: &str =
     "UPDATE deliveries SET attempt_count = max(attempt_count, ?3) WHERE business_id = ?1 AND id = ?2";
 const APPLY_LATE_SUCCESS: &str =
@@ -59,7 +58,7 @@ fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRes
     let attempt = &outcome.attempt;
     let (status, next_attempt_at) = after(outcome.verdict);
     let delivered_at = (status == DeliveryStatus::Delivered).then_some(outcome.ended_at);
-    let applied = tx.sql().row(
+    let applied = tx.sql().execute(
         APPLY,
         &[
             (&pending.business_id).into(),
@@ -75,15 +74,16 @@ fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRes
             pending.queue.0.into(),
             outcome.epoch.into(),
         ],
-        |row| Ok((row.opt_id(0)?, row.id(1)?)),
     )?;
-    let Some((call_id, call_flow_id)) = applied else { return record_late(tx, outcome, tally) };
+    if applied == 0 {
+        return record_late(tx, outcome, tally);
+    }
     insert_attempt(tx, &pending, attempt)?;
     tx.tell_change(DeliveryChange {
         business_id: pending.business_id,
         delivery_id: pending.id,
-        call_id,
-        call_flow_id,
+        call_id: pending.call_id,
+        call_flow_id: pending.call_flow_id,
         status,
         attempt_count: attempt.attempt,
     });
@@ -91,7 +91,7 @@ fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRes
         let next = Pending { kind: PendingKind::Attempt, due_at, version: pending.version + 1, ..pending };
         return Ok(OutcomeApplied::Next(next));
     }
-    tally.add(pending.business_id, call_flow_id, outcome.ended_at, status, attempt.duration_ms);
+    tally.add(pending.business_id, pending.call_flow_id, outcome.ended_at, status, attempt.duration_ms);
     Ok(OutcomeApplied::Ended)
 }
 
@@ -125,7 +125,7 @@ fn record_late(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRe
         if changed > 0 {
             tally.add(
                 pending.business_id,
-                found.call_flow_id,
+                found.pending.call_flow_id,
                 outcome.ended_at,
                 DeliveryStatus::Delivered,
                 attempt.duration_ms,

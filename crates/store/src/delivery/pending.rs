@@ -25,7 +25,8 @@ const RELEASE: &str = "UPDATE queues SET released = 1";
 /// One step from lane to lane through the index, so that a million rows of one lane cost as much as one.
 const NEXT_LANE: &str =
     "SELECT min(destination_id) FROM deliveries WHERE next_attempt_at IS NOT NULL AND destination_id > ?1";
-const COLUMNS: &str = "id, destination_id, business_id, queue, status, next_attempt_at, version";
+const COLUMNS: &str =
+    "id, destination_id, business_id, queue, status, next_attempt_at, version, call_id, call_flow_id";
 const SELECT_BODY: &str = "SELECT body FROM payloads WHERE id = ?1";
 
 #[async_trait]
@@ -154,6 +155,8 @@ fn read(row: &dyn Row) -> StoreResult<Pending> {
         id: row.id(0)?,
         lane: row.id(1)?,
         business_id: row.id(2)?,
+        call_id: row.opt_id(7)?,
+        call_flow_id: row.id(8)?,
         queue: QueueId(row.number(3)?),
         kind: PendingKind::of(status),
         due_at: row.time(5)?,
@@ -215,7 +218,7 @@ fn make_due(tx: &mut Tx<'_>, pending: &Pending) -> StoreResult<Prepared> {
     if found.pending != *pending || found.status != DeliveryStatus::WaitingForAi {
         return Ok(Prepared::Changed(found.pending));
     }
-    let call = match found.call_id.map(|id| call::find(tx, pending.business_id, id)) {
+    let call = match found.pending.call_id.map(|id| call::find(tx, pending.business_id, id)) {
         Some(Ok(call)) => call,
         // Without its call it has nothing to say, and would wait for ever.
         None | Some(Err(StoreError::NotFound(_))) => {

@@ -2,8 +2,7 @@
 
 use super::change_of;
 use super::row::{self, PendingRow};
-use crate::engine::Row;
-use crate::error::{StoreError, StoreResult};
+use crate::error::StoreResult;
 use crate::queue::{Committed, DeliveryChange, Job, Pending, PendingKind};
 use crate::tx::{Tx, queue_of};
 use domain::call::Call;
@@ -18,7 +17,7 @@ use std::sync::Arc;
 const INSERT: &str = "INSERT INTO deliveries (business_id, id, call_id, call_flow_id, destination_id, queue, kind, event, status, version,
         url, payload_id, attempt_count, attempt_in_series, next_attempt_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'call', ?7, ?8, 1, ?9, ?10, 0, 0, ?11)";
-const INSERT_PAYLOAD: &str = "INSERT INTO payloads (body) VALUES (?1) RETURNING id";
+const INSERT_PAYLOAD: &str = "INSERT INTO payloads (body) VALUES (?1)";
 const MAKE_DUE: &str =
     "UPDATE deliveries SET status = 'scheduled', version = version + 1, payload_id = ?4, next_attempt_at = ?5
     WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND status = 'waiting_for_ai'";
@@ -45,6 +44,8 @@ pub(crate) fn for_call(
         id: DeliveryId::new(now, tx.random()),
         lane: destination.id,
         business_id: call.business_id,
+        call_id: Some(call.id),
+        call_flow_id: destination.call_flow_id,
         queue: queue_of(destination.id),
         kind,
         due_at,
@@ -159,7 +160,5 @@ pub(crate) fn freeze(tx: &Tx<'_>, call: &Call, mode: FiringMode) -> FrozenBody {
 
 /// Keeps a body; answers its id.
 pub(crate) fn insert_payload(tx: &mut Tx<'_>, body: &FrozenBody) -> StoreResult<i64> {
-    let read = |row: &dyn Row| row.int(0);
-    let id = tx.sql().row(INSERT_PAYLOAD, &[body.as_bytes().into()], read)?;
-    id.ok_or_else(|| StoreError::Corrupt("an insert answered no id".to_owned()))
+    tx.sql().insert(INSERT_PAYLOAD, &[body.as_bytes().into()])
 }

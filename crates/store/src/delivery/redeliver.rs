@@ -60,7 +60,7 @@ impl Store {
             let counted = count(tx, business_id, &filter)?;
             // What is made from now on is not meant, and must not make the work endless.
             let made_until = filter.until_ms.unwrap_or(i64::MAX).min(tx.now().as_millis().saturating_add(1));
-            let filter = DeliveryFilter { until_ms: Some(made_until), ..filter };
+            let filter = DeliveryFilter { until_ms: Some(made_until), ..filter.clone() };
             job::start(tx, business_id, &Job::Redeliver { filter })?;
             Ok(counted)
         })
@@ -137,7 +137,7 @@ fn body_of(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<Option<i64>> {
     if found.payload_id.is_some() {
         return Ok(found.payload_id);
     }
-    let Some(call_id) = found.call_id else { return Ok(None) };
+    let Some(call_id) = found.pending.call_id else { return Ok(None) };
     let call = call::find(tx, found.pending.business_id, call_id)?;
     let body = plan::freeze(tx, &call, FiringMode::WaitForAi);
     plan::insert_payload(tx, &body).map(Some)

@@ -9,7 +9,7 @@ use domain::Timestamp;
 use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus};
 use domain::destination::Destination;
 use domain::event::Event;
-use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId};
+use domain::id::{BusinessId, DeliveryId};
 use std::sync::Arc;
 
 /// The columns that [`read`] takes, of a table named `d`.
@@ -53,8 +53,6 @@ pub(crate) struct PendingRow {
     pub pending: Pending,
     pub status: DeliveryStatus,
     pub kind: DeliveryKind,
-    pub call_id: Option<CallId>,
-    pub call_flow_id: CallFlowId,
     pub attempt_count: u32,
     pub attempt_in_series: u32,
     pub payload_id: Option<i64>,
@@ -90,6 +88,8 @@ pub(crate) fn read_pending(row: &dyn Row) -> StoreResult<PendingRow> {
             id: row.id(0)?,
             lane: row.id(1)?,
             business_id: row.id(2)?,
+            call_id: row.opt_id(8)?,
+            call_flow_id: row.id(9)?,
             queue: QueueId(row.number(3)?),
             kind: PendingKind::of(status),
             due_at: row.opt_time(4)?.unwrap_or_default(),
@@ -97,8 +97,6 @@ pub(crate) fn read_pending(row: &dyn Row) -> StoreResult<PendingRow> {
         },
         status,
         kind: row.word(7, DeliveryKind::from_word)?,
-        call_id: row.opt_id(8)?,
-        call_flow_id: row.id(9)?,
         attempt_count: row.number(10)?,
         attempt_in_series: row.number(11)?,
         payload_id: row.opt_int(12)?,

@@ -60,7 +60,7 @@ impl Store {
     ) -> StoreResult<Answer<()>> {
         self.write_once(business_id, once, move |tx| {
             // A call that was erased while its test was under way leaves no trace in it either.
-            let mut run = run;
+            let mut run = run.clone();
             if let Some(call_id) = run.call_id {
                 match call::find(tx, business_id, call_id) {
                     Ok(_) => tx.show(call_id),
@@ -94,6 +94,8 @@ impl Store {
                 id: run.delivery_id,
                 lane: run.destination_id,
                 business_id: run.business_id,
+                call_id: run.call_id,
+                call_flow_id: run.call_flow_id,
                 queue,
                 kind: PendingKind::Attempt,
                 due_at: run.ended_at,

@@ -16,6 +16,11 @@ pub trait Sql {
     /// Runs a statement that answers no rows; returns how many it changed.
     fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<u64>;
 
+    /// Runs a statement that inserts one row; returns the id that the database gave it.
+    ///
+    /// Not `RETURNING`, for which SQLite makes a table of its own each time: that costs as much as the insert.
+    fn insert(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<i64>;
+
     /// Runs a statement and hands each row to `each`, which may not use the transaction and says whether to go on.
     fn each_row(
         &mut self,
@@ -23,6 +28,9 @@ pub trait Sql {
         params: &[Value<'_>],
         each: &mut dyn FnMut(&dyn Row) -> StoreResult<ControlFlow<()>>,
     ) -> StoreResult<()>;
+
+    /// How many rows were changed over this door so far: whether an operation has written anything.
+    fn changes(&self) -> u64;
 }
 
 impl dyn Sql + '_ {

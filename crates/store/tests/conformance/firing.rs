@@ -139,7 +139,7 @@ async fn switching_ai_off_ends_the_waiting() {
     h.planned(&flow).await;
     let mut settings = store::call_flow::CallFlowSettings::from(&flow);
     settings.ai_enabled = false;
-    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings)).await.unwrap();
+    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings.clone())).await.unwrap();
     let planned = h.take_planned();
     assert_eq!(planned.len(), 1);
     assert_eq!(planned[0].0.kind, PendingKind::Attempt);

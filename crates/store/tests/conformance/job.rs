@@ -33,7 +33,7 @@ async fn a_switched_off_webhook_cancels_a_long_lane_in_steps_that_survive_a_rest
     plan_many(&h, &flow).await;
     let mut settings = CallFlowSettings::from(&flow);
     settings.post_call_webhook.enabled = false;
-    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings)).await.unwrap();
+    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings.clone())).await.unwrap();
     assert_eq!(count(&h, DeliveryStatus::Cancelled).await, 500, "one transaction changes no more");
     let h = h.restart().await;
     while h.store.run_job_step().await.unwrap() {}
@@ -60,7 +60,7 @@ async fn many_redeliveries_go_on_in_the_background() {
 async fn switch(h: &Harness, flow: &domain::call_flow::CallFlow, change: impl FnOnce(&mut CallFlowSettings)) {
     let mut settings = CallFlowSettings::from(flow);
     change(&mut settings);
-    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings)).await.unwrap();
+    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings.clone())).await.unwrap();
 }
 
 #[tokio::test]

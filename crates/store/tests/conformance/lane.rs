@@ -52,7 +52,7 @@ async fn a_changed_url_applies_to_the_attempts_not_yet_made() {
     let mut settings = CallFlowSettings::from(&flow);
     settings.post_call_webhook.url =
         domain::destination::DestinationUrl::parse("https://new.example.com/").ok();
-    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings)).await.unwrap();
+    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings.clone())).await.unwrap();
     let Prepared::Send(job) = h.store.prepare(vec![pending]).await.unwrap().remove(0) else { panic!() };
     assert_eq!(job.destination.settings.url.as_ref().unwrap().as_str(), "https://new.example.com/");
 }

@@ -11,6 +11,7 @@ mod idempotency;
 mod job;
 mod lane;
 mod outcome;
+mod pace;
 mod redelivery;
 mod secret;
 mod source;

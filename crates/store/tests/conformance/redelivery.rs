@@ -53,7 +53,7 @@ async fn a_switched_off_webhook_cannot_be_sent_to_again() {
     let id = ended(&h, &flow, Verdict::Failed).await;
     let mut settings = CallFlowSettings::from(&flow);
     settings.post_call_webhook.enabled = false;
-    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings)).await.unwrap();
+    h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings.clone())).await.unwrap();
     assert!(matches!(h.store.redeliver(h.business, None, id).await, Err(StoreError::Conflict(_))));
     let filter = DeliveryFilter { call_flow_id: Some(flow.id), ..DeliveryFilter::default() };
     let counted = h.store.count_redeliverable(h.business, filter).await.unwrap();

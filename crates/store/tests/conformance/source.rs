@@ -17,7 +17,7 @@ async fn twilio(h: &Harness) -> Source {
 async fn step(h: &Harness, source: &Source, expected: Option<&'static str>, step: LegStep) {
     let change = Box::new(move |state: Option<&str>, _| {
         assert_eq!(state, expected);
-        Ok(step)
+        Ok(step.clone())
     });
     h.store.step_source_call(h.business, source.id, "CA1".into(), change).await.unwrap();
 }

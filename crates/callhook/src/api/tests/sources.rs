@@ -135,8 +135,9 @@ async fn calls_that_cannot_be_ended_do_not_hold_up_the_others() {
     let found = store.source_by_token(Secret::new(token)).await.unwrap();
     let now = server.app.now();
     for number in 0..150 {
-        let stuck = LegStep { state: "nonsense".into(), due_at: Some(now), effect: LegEffect::Nothing };
-        let change = Box::new(move |_: Option<&str>, _| Ok(stuck));
+        let change = Box::new(move |_: Option<&str>, _| {
+            Ok(LegStep { state: "nonsense".into(), due_at: Some(now), effect: LegEffect::Nothing })
+        });
         store.step_source_call(found.business_id, found.id, format!("stuck {number}"), change).await.unwrap();
     }
     callback(&server, url(&made, "status"), AUTH_TOKEN, &COMPLETED).await.expect(204);

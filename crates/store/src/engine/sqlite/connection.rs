@@ -2,6 +2,7 @@
 
 use crate::engine::{Row, Sql, Value};
 use crate::error::{StoreError, StoreResult};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use std::borrow::Cow;
@@ -52,6 +53,7 @@ impl SqliteConnection {
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(translate)?;
         connection.pragma_update(None, "mmap_size", 0).map_err(translate)?;
         connection.pragma_update(None, "cache_size", -32_768).map_err(translate)?;
+        keep_plans(&connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         for (name, expected) in
             [("journal_mode", "wal"), ("synchronous", "2"), ("secure_delete", "1"), ("foreign_keys", "1")]
@@ -76,6 +78,7 @@ impl SqliteConnection {
         connection.pragma_update(None, "query_only", true).map_err(translate)?;
         connection.pragma_update(None, "mmap_size", 0).map_err(translate)?;
         connection.pragma_update(None, "cache_size", -4_096).map_err(translate)?;
+        keep_plans(&connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok(Self(connection))
     }
@@ -118,6 +121,11 @@ impl Sql for SqliteConnection {
         Ok(changed as u64)
     }
 
+    fn insert(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<i64> {
+        let mut statement = self.0.prepare_cached(sql).map_err(translate)?;
+        statement.insert(rusqlite::params_from_iter(params)).map_err(translate)
+    }
+
     fn each_row(
         &mut self,
         sql: &str,
@@ -132,6 +140,10 @@ impl Sql for SqliteConnection {
             }
         }
         Ok(())
+    }
+
+    fn changes(&self) -> u64 {
+        self.0.total_changes()
     }
 }
 
@@ -160,6 +172,12 @@ impl Row for SqliteRow<'_> {
             ValueRef::Real(_) => Err(StoreError::Corrupt(format!("column {column} is a fraction"))),
         }
     }
+}
+
+/// A statement is planned once. Else SQLite plans one that could use a partial index anew whenever a parameter is bound, which costs
+/// more than running it; the price is that a partial index is used only where its condition stands in the statement's text.
+fn keep_plans(connection: &Connection) -> StoreResult<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop).map_err(translate)
 }
 
 /// What an error of SQLite means to the caller of an operation.

@@ -59,7 +59,7 @@ impl SqliteEngine {
     pub async fn write<T: Send + 'static>(
         &self,
         demand: Demand,
-        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.writer.write(demand, operation).await
     }

@@ -3,7 +3,7 @@
 use super::caught;
 use super::connection::SqliteConnection;
 use crate::error::{StoreError, StoreResult};
-use crate::tx::{Tx, TxShared};
+use crate::tx::{Savepoints, Tx, TxShared};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -59,7 +59,7 @@ fn in_snapshot<T>(
 ) -> StoreResult<T> {
     connection.run_prepared("BEGIN")?;
     connection.set_deadline(timeout.map(|timeout| Instant::now() + timeout))?;
-    let result = caught(|| operation(&mut Tx::new(connection, shared)));
+    let result = caught(|| operation(&mut Tx::new(connection, shared, Savepoints::Left)));
     connection.set_deadline(None)?;
     // An engine that met an error of its own may have ended the transaction.
     if !connection.is_idle() {

@@ -73,17 +73,17 @@ async fn occupy_readers(store: &Arc<Store>) -> Vec<mpsc::Sender<()>> {
     let mut ends = Vec::new();
     for _ in 0..READERS {
         let (end, ended) = mpsc::channel::<()>();
-        let (begin, running) = tokio::sync::oneshot::channel();
+        let (begin, mut running) = tokio::sync::mpsc::channel(1);
         let store = Arc::clone(store);
         tokio::spawn(async move {
             let wait = move |_: &mut Tx<'_>| {
-                begin.send(()).unwrap();
+                begin.try_send(()).unwrap();
                 let _ = ended.recv();
                 Ok(())
             };
             store.read(wait).await
         });
-        running.await.unwrap();
+        running.recv().await.unwrap();
         ends.push(end);
     }
     ends
@@ -154,15 +154,15 @@ async fn where_the_queue_is_full_clients_are_refused_and_the_delivery_engine_wai
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open_sqlite(folder.path(), config()).await.unwrap());
     let (end, ended) = mpsc::channel::<()>();
-    let (begin, running) = tokio::sync::oneshot::channel();
+    let (begin, mut running) = tokio::sync::mpsc::channel(1);
     let holder = Arc::clone(&store);
     let hold = move |_: &mut Tx<'_>| {
-        begin.send(()).unwrap();
+        begin.try_send(()).unwrap();
         let _ = ended.recv();
         Ok(())
     };
     tokio::spawn(async move { holder.write(hold).await });
-    running.await.unwrap();
+    running.recv().await.unwrap();
     let writes: Vec<_> = (0..WRITER_QUEUE_MAX)
         .map(|_| {
             let store = Arc::clone(&store);

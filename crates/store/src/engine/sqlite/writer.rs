@@ -1,13 +1,15 @@
 //! Group commit: one thread takes operations from a bounded queue and commits all that are waiting as one transaction.
 //!
-//! Each operation has a savepoint of its own, so that one that fails fails alone. A group grows by what arrives while the
-//! group before it is being synced: no lingering. Nobody is answered, and nobody hears of a commit, before it is on disk.
+//! An operation that fails fails alone: where it had written already, the group is taken back and run once more, with a savepoint
+//! for each operation. A group grows by what arrives while the group before it is being synced: no lingering. Nobody is
+//! answered, and nobody hears of a commit, before it is on disk.
 
 use super::caught;
 use super::connection::SqliteConnection;
+use crate::engine::Sql as _;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
-use crate::tx::{Told, Tx, TxShared};
+use crate::tx::{Savepoints, Told, Tx, TxShared};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 trait Operation: Send {
     /// How many rows it may change, as a measure of its time.
     fn rows(&self) -> usize;
-    /// Runs it; `false` where its changes are to be undone.
+    /// Runs it; `false` where it failed, and its changes are to be undone.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
     /// Answers its caller.
     fn finish(self: Box<Self>, committed: &Result<(), GroupFailure>);
@@ -55,10 +57,10 @@ impl Writer {
     pub async fn write<T: Send + 'static>(
         &self,
         demand: Demand,
-        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         let (answer, answered) = oneshot::channel();
-        let pending = Pending { rows: demand.rows, operation: Some(operation), result: None, answer };
+        let pending = Pending { rows: demand.rows, operation, result: None, answer };
         let queue = self.queue.as_ref().ok_or_else(ended)?;
         if demand.waits {
             // Who waits is served before a later caller: the queue gives its room in order.
@@ -86,14 +88,14 @@ impl Drop for Writer {
 
 struct Pending<F, T> {
     rows: usize,
-    operation: Option<F>,
+    operation: F,
     result: Option<StoreResult<T>>,
     answer: oneshot::Sender<StoreResult<T>>,
 }
 
 impl<F, T> Operation for Pending<F, T>
 where
-    F: FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send,
+    F: Fn(&mut Tx<'_>) -> StoreResult<T> + Send,
     T: Send,
 {
     fn rows(&self) -> usize {
@@ -101,8 +103,7 @@ where
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
-        let Some(operation) = self.operation.take() else { return false };
-        let result = caught(|| operation(tx));
+        let result = caught(|| (self.operation)(tx));
         let fine = result.is_ok();
         self.result = Some(result);
         fine
@@ -168,24 +169,69 @@ fn commit(
     shared: &TxShared,
 ) -> StoreResult<Told> {
     connection.run_prepared("BEGIN IMMEDIATE")?;
-    let mut told = Told::default();
-    for operation in group.iter_mut() {
-        connection.run_prepared("SAVEPOINT operation")?;
-        let mut tx = Tx::new(connection, shared);
-        let fine = operation.run(&mut tx);
-        let news = tx.into_told();
-        if connection.is_idle() {
-            return Err(StoreError::Unavailable("the database took the whole group back".to_owned()));
+    let told = match together(connection, group, shared)? {
+        Some(told) => told,
+        None => {
+            connection.run_prepared("ROLLBACK")?;
+            connection.run_prepared("BEGIN IMMEDIATE")?;
+            one_by_one(connection, group, shared)?
         }
-        if fine {
-            told.append(news);
-        } else {
-            connection.run_prepared("ROLLBACK TO operation")?;
+    };
+    connection.run_prepared("COMMIT")?;
+    Ok(told)
+}
+
+/// Runs a group without a way back for one of it; `None` where one would have needed it.
+fn together(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Operation>],
+    shared: &TxShared,
+) -> StoreResult<Option<Told>> {
+    let mut told = Told::default();
+    for operation in group {
+        let changes = connection.changes();
+        let (fine, news) = run_one(connection, operation, shared, Savepoints::Left)?;
+        match news {
+            Some(news) if fine => told.append(news),
+            Some(_) if connection.changes() == changes => {}
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(told))
+}
+
+/// Runs a group whose operations are undone alone.
+fn one_by_one(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Operation>],
+    shared: &TxShared,
+) -> StoreResult<Told> {
+    let mut told = Told::default();
+    for operation in group {
+        connection.run_prepared("SAVEPOINT operation")?;
+        let (fine, news) = run_one(connection, operation, shared, Savepoints::Set)?;
+        match news {
+            Some(news) if fine => told.append(news),
+            _ => connection.run_prepared("ROLLBACK TO operation")?,
         }
         connection.run_prepared("RELEASE operation")?;
     }
-    connection.run_prepared("COMMIT")?;
     Ok(told)
+}
+
+fn run_one(
+    connection: &mut SqliteConnection,
+    operation: &mut Box<dyn Operation>,
+    shared: &TxShared,
+    savepoints: Savepoints,
+) -> StoreResult<(bool, Option<Told>)> {
+    let mut tx = Tx::new(connection, shared, savepoints);
+    let fine = operation.run(&mut tx);
+    let news = tx.into_told();
+    if connection.is_idle() {
+        return Err(StoreError::Unavailable("the database took the whole group back".to_owned()));
+    }
+    Ok((fine, news))
 }
 
 /// A process that goes on after a failed sync would acknowledge what may not be there.
@@ -208,7 +254,7 @@ mod tests {
     fn check(rows_each: usize, queued: usize, expected: &[usize]) {
         let (sender, mut queue) = mpsc::channel::<Box<dyn Operation>>(WRITER_QUEUE_MAX);
         for _ in 0..queued {
-            let operation = Some(|_: &mut Tx<'_>| Ok(()));
+            let operation = |_: &mut Tx<'_>| Ok(());
             let pending = Pending { rows: rows_each, operation, result: None, answer: oneshot::channel().0 };
             sender.try_send(Box::new(pending)).map_err(|_| "full").unwrap();
         }

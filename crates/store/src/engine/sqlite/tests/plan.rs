@@ -7,7 +7,7 @@ use crate::engine::sqlite::connection::SqliteConnection;
 use crate::engine::sqlite::migrations;
 use crate::engine::{Row, Sql, Value};
 use crate::error::StoreResult;
-use crate::tx::Tx;
+use crate::tx::{Savepoints, Tx};
 use domain::Timestamp;
 use domain::delivery::DeliveryStatus;
 use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId, DestinationId};
@@ -42,6 +42,11 @@ impl Sql for Explaining {
         self.connection.execute(sql, params)
     }
 
+    fn insert(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<i64> {
+        self.explain(sql, params)?;
+        self.connection.insert(sql, params)
+    }
+
     fn each_row(
         &mut self,
         sql: &str,
@@ -50,6 +55,10 @@ impl Sql for Explaining {
     ) -> StoreResult<()> {
         self.explain(sql, params)?;
         self.connection.each_row(sql, params, each)
+    }
+
+    fn changes(&self) -> u64 {
+        self.connection.changes()
     }
 }
 
@@ -61,7 +70,7 @@ fn plans<T>(operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T>) -> String {
     migrations::run(&mut writer).unwrap();
     let mut explaining = Explaining { connection: writer, plans: String::new() };
     // What is not there is not found; its statements were explained all the same.
-    let _ = operation(&mut Tx::new(&mut explaining, &shared()));
+    let _ = operation(&mut Tx::new(&mut explaining, &shared(), Savepoints::Left));
     explaining.plans
 }
 
