@@ -3,11 +3,14 @@
 use crate::engine::{Row, Sql, Value};
 use crate::error::{StoreError, StoreResult};
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,9 +22,6 @@ const STATEMENTS_MAX: usize = 256;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a page: two rows of a call and its body fit.
 const PAGE_BYTES: u32 = 8_192;
-/// Pages of WAL after which a commit checkpoints: 32 MB, so that checkpoints are rare and restarts quick.
-const CHECKPOINT_PAGES: u32 = 4_000;
-
 /// Steps of SQLite's machine between two looks at the clock: below a millisecond.
 const DEADLINE_STEPS: i32 = 10_000;
 
@@ -50,7 +50,8 @@ impl SqliteConnection {
         ] {
             connection.pragma_update(None, name, value).map_err(translate)?;
         }
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(translate)?;
+        // See `checkpoint`: a commit never waits for one.
+        connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(translate)?;
         connection.pragma_update(None, "mmap_size", 0).map_err(translate)?;
         connection.pragma_update(None, "cache_size", -32_768).map_err(translate)?;
         keep_plans(&connection)?;
@@ -108,7 +109,21 @@ impl SqliteConnection {
         self.0.is_autocommit()
     }
 
-    /// Moves what the WAL holds into the database file and syncs it.
+    /// Keeps the number of pages that the WAL holds after each commit of this connection.
+    pub fn count_wal_pages(&mut self, pages: Arc<AtomicU32>) -> StoreResult<()> {
+        let count = move |_: &mut Wal, counted| {
+            pages.store(u32::try_from(counted).unwrap_or(u32::MAX), Ordering::Relaxed);
+            Ok(())
+        };
+        self.0.wal_hook(Some(count)).map_err(translate)
+    }
+
+    /// Moves what the WAL holds into the database file and syncs it, as far as that goes without waiting for anybody.
+    pub fn checkpoint_some(&self) -> StoreResult<()> {
+        self.0.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(translate)
+    }
+
+    /// Moves all that the WAL holds into the database file, syncs it and empties the WAL.
     pub fn checkpoint(&self) -> StoreResult<()> {
         self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(translate)
     }

@@ -4,6 +4,7 @@
 //! `secure_delete` (an erased call leaves no trace in free pages), `auto_vacuum=INCREMENTAL`, no memory mapping. The version is
 //! at least 3.51.3: earlier ones can corrupt a WAL with several connections.
 
+mod checkpoint;
 mod connection;
 mod migrations;
 mod readers;
@@ -51,7 +52,7 @@ impl SqliteEngine {
         connection.checkpoint()?;
         let readers = Readers::open(&path, Arc::clone(&shared), READERS, Some(READ_TIMEOUT))?;
         let engine_readers = Readers::open(&path, Arc::clone(&shared), ENGINE_READERS, None)?;
-        let writer = Writer::start(connection, shared)?;
+        let writer = Writer::start(&path, connection, shared)?;
         Ok(Self { writer, readers, engine_readers, path, _lock: lock })
     }
 

@@ -5,11 +5,13 @@
 //! answered, and nobody hears of a commit, before it is on disk.
 
 use super::caught;
+use super::checkpoint::Checkpoints;
 use super::connection::SqliteConnection;
 use crate::engine::Sql as _;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
 use crate::tx::{Savepoints, Told, Tx, TxShared};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
@@ -45,11 +47,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(connection: SqliteConnection, shared: Arc<TxShared>) -> StoreResult<Self> {
+    pub fn start(path: &Path, mut connection: SqliteConnection, shared: Arc<TxShared>) -> StoreResult<Self> {
+        let checkpoints = Checkpoints::start(path, &mut connection)?;
         let (sender, receiver) = mpsc::channel(WRITER_QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(connection, receiver, &shared))
+            .spawn(move || run(connection, checkpoints, receiver, &shared))
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
         Ok(Self { queue: Some(sender), thread: Some(thread) })
     }
@@ -121,7 +124,12 @@ where
     }
 }
 
-fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<dyn Operation>>, shared: &TxShared) {
+fn run(
+    mut connection: SqliteConnection,
+    mut checkpoints: Checkpoints,
+    mut queue: mpsc::Receiver<Box<dyn Operation>>,
+    shared: &TxShared,
+) {
     let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX);
     while take_group(&mut queue, &mut group) {
         let (committed, told) = match commit(&mut connection, &mut group, shared) {
@@ -143,7 +151,9 @@ fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<dyn Opera
         for operation in group.drain(..) {
             operation.finish(&committed);
         }
+        checkpoints.after_commit(&connection);
     }
+    drop(checkpoints);
     if let Err(error) = connection.checkpoint() {
         tracing::warn!(%error, "The last checkpoint failed; the next start does it");
     }
@@ -169,13 +179,12 @@ fn commit(
     shared: &TxShared,
 ) -> StoreResult<Told> {
     connection.run_prepared("BEGIN IMMEDIATE")?;
-    let told = match together(connection, group, shared)? {
-        Some(told) => told,
-        None => {
-            connection.run_prepared("ROLLBACK")?;
-            connection.run_prepared("BEGIN IMMEDIATE")?;
-            one_by_one(connection, group, shared)?
-        }
+    let told = if let Some(told) = together(connection, group, shared)? {
+        told
+    } else {
+        connection.run_prepared("ROLLBACK")?;
+        connection.run_prepared("BEGIN IMMEDIATE")?;
+        one_by_one(connection, group, shared)?
     };
     connection.run_prepared("COMMIT")?;
     Ok(told)
@@ -235,7 +244,7 @@ fn run_one(
 }
 
 /// A process that goes on after a failed sync would acknowledge what may not be there.
-fn end_if_unknown(error: &StoreError) {
+pub fn end_if_unknown(error: &StoreError) {
     if matches!(error, StoreError::Unknown(_)) {
         tracing::error!(%error, "The disk failed to sync: callhook ends, so that nothing is acknowledged that may be lost");
         std::process::abort();
