@@ -1,0 +1,136 @@
+//! The whole way of a call: at full load against the bare pipeline, and paced for its latency.
+
+use super::Bench;
+use crate::Outcome;
+use crate::figures::{Rounds, Times};
+use crate::load::{Acknowledged, Load};
+use crate::program::Program;
+use crate::receiver::{Behaviour, Receiver};
+use crate::report::Aim;
+use std::time::{Duration, Instant};
+
+/// Connections of the closed loop.
+const CONNECTIONS: usize = 64;
+/// Calls per second of the paced load.
+const PACE: u32 = 2_000;
+/// Connections that carry it.
+const PACED_CONNECTIONS: usize = 32;
+/// Load before a measurement, so that connections are open and caches warm.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Outcomes are gathered this long at the most, before they are written.
+const OUTCOMES_WITHIN: Duration = Duration::from_millis(300);
+/// More calls than any machine reports in the time: 100,000 a second.
+const CALLS_PER_SECOND_MAX: usize = 100_000;
+
+/// The figures of one side, a round a value.
+#[derive(Default)]
+struct Side {
+    throughput: Rounds,
+    acknowledged_p50: Rounds,
+    acknowledged_p99: Rounds,
+    arrival_p50: Rounds,
+    arrival_p99: Rounds,
+    cpu_us: Rounds,
+}
+
+pub async fn run(bench: &mut Bench) -> Outcome<()> {
+    let (mut bare, mut callhook) = (Side::default(), Side::default());
+    let (mut bare_paced, mut paced) = (Side::default(), Side::default());
+    for _ in 0..bench.run.rounds {
+        measure(bench, None, &mut bare, true).await?;
+        measure(bench, None, &mut callhook, false).await?;
+        measure(bench, Some(PACE), &mut bare_paced, true).await?;
+        measure(bench, Some(PACE), &mut paced, false).await?;
+    }
+    let report = &mut bench.report;
+    report.compare(
+        "pipeline, 64 connections: delivered/s",
+        bare.throughput,
+        callhook.throughput,
+        Aim::RatioAtLeast(0.6),
+    );
+    report.compare("pipeline: CPU µs per delivery", bare.cpu_us, callhook.cpu_us, Aim::RatioAtMost(1.6));
+    report.compare(
+        "pipeline: acknowledged, p50 ms",
+        bare.acknowledged_p50,
+        callhook.acknowledged_p50,
+        Aim::None,
+    );
+    report.compare(
+        "pipeline: acknowledged, p99 ms",
+        bare.acknowledged_p99,
+        callhook.acknowledged_p99,
+        Aim::None,
+    );
+    report.compare(
+        "2,000/s: acknowledged, p50 ms",
+        bare_paced.acknowledged_p50,
+        paced.acknowledged_p50,
+        Aim::AtMost(1.0),
+    );
+    report.compare(
+        "2,000/s: acknowledged, p99 ms",
+        bare_paced.acknowledged_p99,
+        paced.acknowledged_p99,
+        Aim::AtMost(5.0),
+    );
+    report.compare(
+        "2,000/s: acknowledged → first byte, p50 ms",
+        bare_paced.arrival_p50,
+        paced.arrival_p50,
+        Aim::AtMost(0.5),
+    );
+    report.compare(
+        "2,000/s: acknowledged → first byte, p99 ms",
+        bare_paced.arrival_p99,
+        paced.arrival_p99,
+        Aim::AtMost(5.0),
+    );
+    report.compare("2,000/s: CPU µs per delivery", bare_paced.cpu_us, paced.cpu_us, Aim::None);
+    Ok(())
+}
+
+async fn measure(bench: &Bench, rate: Option<u32>, side: &mut Side, bare: bool) -> Outcome<()> {
+    let clock = Instant::now();
+    let seconds = usize::try_from((bench.length() + WARM_UP).as_secs()).unwrap();
+    let receiver = Receiver::start(Behaviour::Accept, seconds * CALLS_PER_SECOND_MAX, clock).await?;
+    let folder = bench.folder("pipeline");
+    let program = match bare {
+        true => Program::bare(Some(&receiver)).await?,
+        false => bench.callhook(&folder, &[]).await?,
+    };
+    let call_flow_id = if bare { None } else { Some(program.flow_to(&receiver.url()).await?) };
+    let connections = if rate.is_some() { PACED_CONNECTIONS } else { CONNECTIONS };
+    let load =
+        Load { address: program.address, call_flow_id, connections, length: WARM_UP, rate, first: 1, clock };
+    let warm = load.clone().run().await?.len();
+    receiver.wait_for(warm as u64).await?;
+
+    let first = load.first + warm + connections;
+    let (started, cpu) = (clock.elapsed(), program.cpu());
+    let acknowledged = Load { first, length: bench.length(), ..load }.run().await?;
+    receiver.wait_for((warm + acknowledged.len()) as u64).await?;
+    tokio::time::sleep(OUTCOMES_WITHIN).await;
+    let cpu = program.cpu() - cpu;
+    side.note(&acknowledged, &receiver, started, cpu);
+    program.stop().await
+}
+
+impl Side {
+    fn note(&mut self, acknowledged: &[Acknowledged], receiver: &Receiver, started: Duration, cpu: Duration) {
+        let arrived: Vec<_> = acknowledged.iter().filter_map(|call| receiver.first(call.number)).collect();
+        let last = arrived.iter().max().copied().unwrap_or_default();
+        let count = u32::try_from(acknowledged.len()).unwrap();
+        self.throughput.push(f64::from(count) / (last - started).as_secs_f64());
+        self.cpu_us.push(cpu.as_secs_f64() * 1e6 / f64::from(count));
+        let waited = Times::of(acknowledged.iter().map(Acknowledged::waited).collect());
+        self.acknowledged_p50.push(waited.percentile_ms(0.5));
+        self.acknowledged_p99.push(waited.percentile_ms(0.99));
+        // A call may arrive before its acknowledgement was read: then it did not wait.
+        let after =
+            |call: &Acknowledged| Some(receiver.first(call.number)?.saturating_sub(call.acknowledged));
+        let arrivals = Times::of(acknowledged.iter().filter_map(after).collect());
+        self.arrival_p50.push(arrivals.percentile_ms(0.5));
+        self.arrival_p99.push(arrivals.percentile_ms(0.99));
+    }
+}
