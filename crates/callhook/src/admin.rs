@@ -6,6 +6,7 @@
 use crate::config::{Config, ConfigError};
 use crate::system::System;
 use domain::api_key::{KeyText, Role};
+use domain::business::{Retention, RetentionDays};
 use domain::limits::NAME_CHARS_MAX;
 use domain::{Invalid, World, text};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,15 @@ pub enum Request {
         name: String,
         /// Its name from now on.
         new_name: String,
+    },
+    /// Change how long a business keeps what has ended. What is left out stays; 0 days keep it for good.
+    SetRetention {
+        /// Its name.
+        name: String,
+        /// Days for payloads and attempts.
+        payload_days: Option<u16>,
+        /// Days for calls.
+        call_days: Option<u16>,
     },
     /// Make a key.
     CreateKey {
@@ -90,6 +100,10 @@ pub struct BusinessLine {
     pub name: String,
     /// How its numbers without `+` are read.
     pub default_country: String,
+    /// Days for which it keeps payloads and attempts; none: for good.
+    pub payload_days: Option<u16>,
+    /// Days for which it keeps calls; none: for good.
+    pub call_days: Option<u16>,
 }
 
 /// A key on a line.
@@ -163,6 +177,17 @@ pub async fn perform(store: &Store, world: &dyn World, request: Request) -> Resu
             let new_name = line("the new name", &new_name)?;
             Ok(Answer::Businesses(vec![store.rename_business(name, new_name).await?.into()]))
         }
+        Request::SetRetention { name, payload_days, call_days } => {
+            let id = business_named(store, name).await?.id;
+            let business = store.set_retention(id, move |business| {
+                let Retention { payload, call } = business.retention;
+                Ok(Retention {
+                    payload: days("--payload-days", payload_days, payload)?,
+                    call: days("--call-days", call_days, call)?,
+                })
+            });
+            Ok(Answer::Businesses(vec![business.await?.into()]))
+        }
         Request::CreateKey { business, name, role } => {
             let role: Role = role.parse().map_err(|refused: Invalid| refused.within("--role"))?;
             let name = line("--name", &name)?;
@@ -206,6 +231,19 @@ pub async fn first_key(store: &Store, world: &dyn World) -> Result<Option<KeyTex
 
 fn line(what: &str, given: &str) -> Result<String, Invalid> {
     text::line(given, NAME_CHARS_MAX).map_err(|refused| refused.within(what))
+}
+
+/// What was asked for, or what there is.
+fn days(
+    what: &str,
+    asked: Option<u16>,
+    current: Option<RetentionDays>,
+) -> Result<Option<RetentionDays>, Invalid> {
+    match asked {
+        None => Ok(current),
+        Some(0) => Ok(None),
+        Some(days) => RetentionDays::new(days.into()).map(Some).map_err(|refused| refused.within(what)),
+    }
 }
 
 async fn business_named(store: &Store, name: String) -> Result<domain::business::Business, AdminError> {
@@ -288,6 +326,8 @@ impl From<domain::business::Business> for BusinessLine {
             id: business.id.to_string(),
             name: business.name,
             default_country: business.default_country.to_string(),
+            payload_days: business.retention.payload.map(RetentionDays::get),
+            call_days: business.retention.call.map(RetentionDays::get),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod list;
 pub mod number;
 pub mod queue;
+pub mod retention;
 pub mod seal;
 pub mod source;
 pub mod statistics;

@@ -8,6 +8,7 @@ mod checkpoint;
 mod connection;
 mod migrations;
 mod readers;
+pub mod reclaim;
 #[cfg(test)]
 mod tests;
 mod writer;
