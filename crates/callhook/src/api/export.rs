@@ -83,8 +83,8 @@ pub async fn export(
         let rows = csv_bytes(|writer| {
             page.rows.iter().try_for_each(|call| write_call(writer, call, &reader.app.public_url))
         });
-        let next = match page.rows.last().filter(|_| page.more) {
-            Some(last) => Some(reader.read(Some(last.id)).await?),
+        let next = match page.next(|call| *call.id.as_bytes()) {
+            Some(id) => Some(reader.read(Some(CallId::from_bytes(id))).await?),
             None => None,
         };
         let chunk = [head.unwrap_or_default(), rows].concat();

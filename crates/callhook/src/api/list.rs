@@ -77,7 +77,7 @@ impl ListQuery {
 
 /// The cursor of the page after this one; `None` at the end.
 pub fn next_cursor<T>(page: &Page<T>, id: impl Fn(&T) -> [u8; 16]) -> Option<String> {
-    page.rows.last().filter(|_| page.more).map(|last| URL_SAFE_NO_PAD.encode(id(last)))
+    page.next(id).map(|id| URL_SAFE_NO_PAD.encode(id))
 }
 
 fn read<T: DeserializeOwned>(query: &str) -> Result<T, Invalid> {

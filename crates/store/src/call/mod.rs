@@ -10,7 +10,7 @@ use crate::Store;
 use crate::delivery::{self, plan};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::PAGE_BYTES_MAX;
-use crate::list::{Conditions, Page, like};
+use crate::list::{Page, Search, Table, like};
 use crate::tx::Tx;
 use domain::analysis::{AiCategory, Analysis};
 use domain::attribution::Attribution;
@@ -166,26 +166,33 @@ impl Store {
 }
 
 impl CallFilter {
-    fn conditions(self, business_id: BusinessId) -> Conditions {
-        let mut conditions = Conditions::default();
-        conditions
-            .add("business_id = ?", business_id)
-            .add_some("call_flow_id = ?", self.call_flow_id)
-            .add_some("number_id = ?", self.number_id)
-            .add_some("started_at >= ?", self.start_date)
-            .add_some("started_at < ?", self.end_date)
-            .add_some("updated_at >= ?", self.updated_since)
-            .add_some("status = ?", self.status.map(CallStatus::as_str))
-            .add_some("direction = ?", self.direction.map(Direction::as_str))
-            .add_some("source = ?", self.source)
-            .add_some("duration_seconds >= ?", self.min_duration)
-            .add_some("duration_seconds <= ?", self.max_duration)
-            .add_some("ai_score >= ?", self.min_ai_score)
-            .add_some("ai_score <= ?", self.max_ai_score)
-            .add_some("ai_category = ?", self.ai_category.map(AiCategory::as_str))
-            .add_some("qualified_ai = ?", self.qualified)
-            .add_some(SEARCHED, self.search.as_deref().map(like));
-        conditions
+    /// What leads to fewer rows stands first.
+    fn search(self, business_id: BusinessId) -> Search {
+        let unanswered = self.status.filter(|status| *status != CallStatus::Completed);
+        let completed = self.status.filter(|status| *status == CallStatus::Completed);
+        let outbound = self.direction.filter(|direction| *direction == Direction::Outbound);
+        let inbound = self.direction.filter(|direction| *direction == Direction::Inbound);
+        let mut search = Search::default();
+        search
+            .within("business_id = ?", Some(business_id))
+            .led("number_id = ?", self.number_id, Some("number_id IS NOT NULL"))
+            .led("direction = ?", outbound.map(Direction::as_str), Some("direction = 'outbound'"))
+            .led("status = ?", unanswered.map(CallStatus::as_str), Some("status <> 'completed'"))
+            .led("ai_category = ?", self.ai_category.map(AiCategory::as_str), Some("ai_category IS NOT NULL"))
+            .led("qualified_ai = ?", self.qualified, Some("qualified_ai IS NOT NULL"))
+            .led("call_flow_id = ?", self.call_flow_id, None)
+            .led("source = ?", self.source, Some("source IS NOT NULL"))
+            .asked("status = ?", completed.map(CallStatus::as_str))
+            .asked("direction = ?", inbound.map(Direction::as_str))
+            .asked("started_at >= ?", self.start_date)
+            .asked("started_at < ?", self.end_date)
+            .asked("updated_at >= ?", self.updated_since)
+            .asked("duration_seconds >= ?", self.min_duration)
+            .asked("duration_seconds <= ?", self.max_duration)
+            .asked("ai_score >= ?", self.min_ai_score)
+            .asked("ai_score <= ?", self.max_ai_score)
+            .asked(SEARCHED, self.search.as_deref().map(like));
+        search
     }
 }
 
@@ -212,28 +219,16 @@ pub(crate) fn list(
     before: Option<CallId>,
     limit: usize,
 ) -> StoreResult<Page<Call>> {
-    let mut conditions = filter.conditions(business_id);
-    conditions.add_some("id < ?", before);
-    let sql = format!(
-        "SELECT {} FROM calls {} ORDER BY id DESC LIMIT {}",
-        row::COLUMNS,
-        conditions.sql(),
-        limit.saturating_add(1)
-    );
-    let keyring = tx.keyring();
-    let (mut page, mut bytes) = (Page { rows: Vec::new(), more: false }, 0);
-    tx.sql().each_row(&sql, conditions.params(), &mut |found| {
-        // The first row is always part of the page, so that its cursor gets on.
-        if page.rows.len() >= limit || bytes > PAGE_BYTES_MAX {
-            page.more = true;
-            return Ok(ControlFlow::Break(()));
-        }
+    let mut search = filter.search(business_id);
+    search.within("id < ?", before);
+    let table = Table { name: "calls", columns: row::COLUMNS, id: "id" };
+    let (keyring, mut bytes) = (tx.keyring(), 0);
+    search.page(tx, &table, limit, |found| {
         let call = row::read(found, keyring)?;
         bytes += text_bytes(&call);
-        page.rows.push(call);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(page)
+        let more = if bytes > PAGE_BYTES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        Ok((call, more))
+    })
 }
 
 /// What a call's long texts take; the others are bounded to a few KB.

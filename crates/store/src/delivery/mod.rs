@@ -15,16 +15,17 @@ pub use test_run::TestRun;
 use crate::Store;
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
-use crate::list::{Conditions, Page};
+use crate::list::{Conditions, Page, Search, Table};
 use crate::queue::{Committed, DeliveryChange};
 use crate::tx::Tx;
 use domain::Timestamp;
-use domain::delivery::{Attempt, Delivery, DeliveryStatus};
+use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus};
 use domain::event::Event;
 use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId};
 use domain::payload::FrozenBody;
 use row::PendingRow;
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 
 /// Which deliveries are listed or sent again. All conditions hold together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,29 +111,33 @@ impl DeliveryFilter {
     }
 
     pub(crate) fn conditions(&self, business_id: BusinessId) -> Conditions {
+        self.search(business_id).into_conditions()
+    }
+
+    /// What leads to fewer rows stands first.
+    fn search(&self, business_id: BusinessId) -> Search {
         // Ids hold the time at which they were made, so the range of times is a range of the primary key.
         let floor = |millis: i64| DeliveryId::floor(Timestamp::from_millis(millis));
-        let mut conditions = Conditions::default();
-        conditions
-            .add("d.business_id = ?", business_id)
-            .add_some("d.call_flow_id = ?", self.call_flow_id)
-            .add_some("d.call_id = ?", self.call_id)
-            .add_some("d.status = ?", self.status.map(DeliveryStatus::as_str))
-            .add_some("d.event = ?", self.event.map(Event::as_str))
-            .add_some("d.id >= ?", self.since_ms.map(floor))
-            .add_some("d.id < ?", self.until_ms.map(floor))
-            .add_some("d.last_error = ?", self.error.clone());
-        // The planner takes a partial index only where the index's own condition is part of the query.
-        if self.status.is_some_and(|status| status != DeliveryStatus::Delivered) {
-            conditions.add_plain("d.status <> 'delivered'");
-        }
-        if let Some(test) = self.test {
-            conditions.add_plain(if test { "d.kind = 'test'" } else { "d.kind <> 'test'" });
-        }
-        if self.error.is_some() {
-            conditions.add_plain("d.last_error IS NOT NULL");
-        }
-        conditions
+        let undelivered = self.status.filter(|status| *status != DeliveryStatus::Delivered);
+        let delivered = self.status.filter(|status| *status == DeliveryStatus::Delivered);
+        let rare_event = self.event.filter(|event| *event != Event::Completed);
+        let common_event = self.event.filter(|event| *event == Event::Completed);
+        let (tests, calls) = (DeliveryKind::Test.as_str(), DeliveryKind::Call.as_str());
+        let mut search = Search::default();
+        search
+            .within("d.business_id = ?", Some(business_id))
+            .within("d.id >= ?", self.since_ms.map(floor))
+            .within("d.id < ?", self.until_ms.map(floor))
+            .led("d.call_id = ?", self.call_id, None)
+            .led("d.kind = ?", (self.test == Some(true)).then_some(tests), Some("d.kind = 'test'"))
+            .led("d.last_error = ?", self.error.clone(), Some("d.last_error IS NOT NULL"))
+            .led("d.status = ?", undelivered.map(DeliveryStatus::as_str), Some("d.status <> 'delivered'"))
+            .led("d.event = ?", rare_event.map(Event::as_str), Some("d.event <> 'call.completed'"))
+            .led("d.call_flow_id = ?", self.call_flow_id, None)
+            .asked("d.status = ?", delivered.map(DeliveryStatus::as_str))
+            .asked("d.event = ?", common_event.map(Event::as_str))
+            .asked("d.kind = ?", (self.test == Some(false)).then_some(calls));
+        search
     }
 }
 
@@ -144,15 +149,10 @@ pub(crate) fn list(
     before: Option<DeliveryId>,
     limit: usize,
 ) -> StoreResult<Page<Delivery>> {
-    let mut conditions = filter.conditions(business_id);
-    conditions.add_some("d.id < ?", before);
-    let sql = format!(
-        "SELECT {} FROM deliveries d {} ORDER BY d.id DESC LIMIT {}",
-        row::COLUMNS,
-        conditions.sql(),
-        limit.saturating_add(1)
-    );
-    Ok(Page::cut(tx.sql().rows(&sql, conditions.params(), row::read)?, limit))
+    let mut search = filter.search(business_id);
+    search.within("d.id < ?", before);
+    let table = Table { name: "deliveries d", columns: row::COLUMNS, id: "d.id" };
+    search.page(tx, &table, limit, |found| Ok((row::read(found)?, ControlFlow::Continue(()))))
 }
 
 /// A delivery with its body and attempts, as it stands in this transaction.

@@ -4,6 +4,7 @@ use crate::harness::{Harness, NOW, new, number};
 use domain::Invalid;
 use domain::attribution::Attribution;
 use domain::call::{CallStatus, EndedCall};
+use domain::id::CallId;
 use domain::phone_number::Country;
 use std::time::Duration;
 use store::StoreError;
@@ -210,4 +211,24 @@ async fn a_correction_changes_the_call_but_not_what_was_frozen() {
     let detail = h.store.delivery(h.business, pending.id).await.unwrap();
     let body = String::from_utf8(detail.body.unwrap().as_bytes().to_vec()).unwrap();
     assert!(body.contains("\"value_cents\":null"), "{body}");
+}
+
+#[tokio::test]
+async fn a_filter_that_matches_little_ends_its_page_and_goes_on_from_there() {
+    let h = Harness::start().await;
+    let flow = h.flow(|flow| flow.post_call_webhook.enabled = false).await;
+    let long = h.report(EndedCall { duration_seconds: 80_000, ..h.call(flow.id) }).await.unwrap().call.id;
+    // More than a page looks at.
+    for _ in 0..41 {
+        h.world.advance(Duration::from_millis(1));
+        let calls = (0..500).map(|_| Ok(h.call(flow.id))).collect();
+        new(h.store.record_calls(h.reporter(), None, calls).await);
+    }
+    let filter = CallFilter { min_duration: Some(70_000), ..CallFilter::default() };
+    let first = h.store.list_calls(h.business, filter.clone(), None, 50).await.unwrap();
+    assert_eq!((first.rows.len(), first.more), (0, true));
+    let before = first.next(|call| *call.id.as_bytes()).map(CallId::from_bytes);
+    let second = h.store.list_calls(h.business, filter, before, 50).await.unwrap();
+    assert_eq!(second.rows.iter().map(|call| call.id).collect::<Vec<_>>(), [long]);
+    assert_eq!(second.next(|call| *call.id.as_bytes()), None);
 }

@@ -5,10 +5,11 @@ use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
 
 /// Every step in order; its place, from 1, is the `user_version` after it. Steps are added, never changed.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../migrations/sqlite/0002_cheaper_checks.sql"),
     include_str!("../../../migrations/sqlite/0003_retention.sql"),
+    include_str!("../../../migrations/sqlite/0004_list_filters.sql"),
 ];
 
 /// Runs the steps that this database has not seen.

@@ -9,14 +9,18 @@ use crate::engine::{Row, Sql, Value};
 use crate::error::StoreResult;
 use crate::tx::{Savepoints, Tx};
 use domain::Timestamp;
+use domain::analysis::AiCategory;
+use domain::call::{CallStatus, Direction};
 use domain::delivery::DeliveryStatus;
-use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId, DestinationId};
+use domain::event::Event;
+use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId, DestinationId, NumberId};
 use std::ops::ControlFlow;
 
 const BUSINESS: BusinessId = BusinessId::from_bytes([1; 16]);
 const CALL: CallId = CallId::from_bytes([2; 16]);
 const FLOW: CallFlowId = CallFlowId::from_bytes([3; 16]);
 const DELIVERY: DeliveryId = DeliveryId::from_bytes([4; 16]);
+const NUMBER: NumberId = NumberId::from_bytes([6; 16]);
 const LANE: DestinationId = DestinationId::from_bytes([5; 16]);
 
 /// A connection that notes how SQLite means to run each statement, and runs it.
@@ -114,6 +118,11 @@ fn each_filter_of_deliveries_has_its_index() {
         &DeliveryFilter { call_flow_id: Some(FLOW), ..filter() },
         "deliveries_by_call_flow (business_id=? AND call_flow_id=?)",
     );
+    check_list(
+        &DeliveryFilter { event: Some(Event::Failed), ..filter() },
+        "deliveries_by_event (business_id=? AND event=?)",
+    );
+    check_list(&DeliveryFilter { event: Some(Event::Completed), ..filter() }, PRIMARY_KEY);
     check_list(&DeliveryFilter { test: Some(true), ..filter() }, "deliveries_tests (business_id=?)");
     check_list(&DeliveryFilter { test: Some(false), ..filter() }, PRIMARY_KEY);
     check_list(
@@ -128,6 +137,46 @@ fn each_filter_of_deliveries_has_its_index() {
         &DeliveryFilter { since_ms: Some(1), until_ms: Some(2), ..filter() },
         "USING PRIMARY KEY (business_id=? AND id>? AND id<?)",
     );
+}
+
+#[test]
+fn each_filter_of_calls_has_its_index_or_walks_the_latest() {
+    #[track_caller]
+    fn check_calls(filter: CallFilter, expected: &str) {
+        let plans = plans(|tx| call::list(tx, BUSINESS, filter, None, 50));
+        assert!(plans.contains(expected), "expected {expected}, but it is\n{plans}");
+        assert!(!plans.contains("TEMP B-TREE"), "a page is not sorted:\n{plans}");
+    }
+    const LATEST: &str = "calls_by_id (business_id=?";
+    let none = CallFilter::default;
+    check_calls(none(), LATEST);
+    check_calls(
+        CallFilter { number_id: Some(NUMBER), ..none() },
+        "calls_by_number (business_id=? AND number_id=?",
+    );
+    check_calls(
+        CallFilter { source: Some("google".into()), ..none() },
+        "calls_by_source (business_id=? AND source=?",
+    );
+    check_calls(
+        CallFilter { status: Some(CallStatus::Failed), ..none() },
+        "calls_not_completed (business_id=? AND status=?",
+    );
+    check_calls(CallFilter { status: Some(CallStatus::Completed), ..none() }, LATEST);
+    check_calls(
+        CallFilter { direction: Some(Direction::Outbound), ..none() },
+        "calls_outbound (business_id=?",
+    );
+    check_calls(
+        CallFilter { ai_category: Some(AiCategory::Spam), ..none() },
+        "calls_by_ai_category (business_id=? AND ai_category=?",
+    );
+    check_calls(
+        CallFilter { qualified: Some(true), ..none() },
+        "calls_by_qualified (business_id=? AND qualified_ai=?",
+    );
+    check_calls(CallFilter { search: Some("roof".into()), ..none() }, LATEST);
+    check_calls(CallFilter { min_duration: Some(60), max_ai_score: Some(9), ..none() }, LATEST);
 }
 
 #[test]
