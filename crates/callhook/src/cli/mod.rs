@@ -1,5 +1,6 @@
 //! The command line: what it takes, and one file for each command.
 
+mod backup;
 mod business;
 mod demo;
 mod key;
@@ -30,6 +31,12 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(key::Keys),
+    /// Copy the store to a file, beside a running server as well as without one
+    Backup(backup::Backup),
+    /// Put a backup in place of a lost store; sending then waits for `callhook resume`
+    Restore(backup::Restore),
+    /// Let a restored store send
+    Resume(backup::Resume),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
     /// Print completions for a shell
@@ -122,6 +129,7 @@ failures!(
     crate::admin::AdminError,
     crate::server::ServerError,
     store::StoreError,
+    store::backup::BackupError,
     std::io::Error
 );
 
@@ -134,6 +142,9 @@ impl Cli {
             Command::Demo(demo) => demo.run(),
             Command::Businesses(businesses) => businesses.run(),
             Command::Keys(keys) => keys.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
+            Command::Resume(resume) => resume.run(),
             Command::Openapi => print(&crate::api::openapi().to_pretty_json().unwrap_or_default()),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "callhook", &mut std::io::stdout());

@@ -7,6 +7,9 @@ use crate::error::{StoreError, StoreResult};
 /// Every step in order; its place, from 1, is the `user_version` after it. Steps are added, never changed.
 const STEPS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_initial.sql")];
 
+/// The version of the tables after every step.
+pub const VERSION: usize = STEPS.len();
+
 /// Runs the steps that this database has not seen.
 pub fn run(connection: &mut SqliteConnection) -> StoreResult<()> {
     let sql: &mut dyn Sql = connection;
