@@ -1,7 +1,9 @@
-"""What an operator does: back up, restore, let sending go on."""
+"""What an operator does: back up, restore, let sending go on, ask after health, and find out what is wrong."""
 
+import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -199,3 +201,116 @@ def test_a_restore_takes_no_place_that_is_taken(backup, tmp_path):
     without = run("restore", str(backup), "--data-dir", str(tmp_path / "data"))
     assert without.returncode == 0 and "secret.key" in without.stdout
     assert "secret.key is missing" in one_sentence(run("serve", "--data-dir", str(tmp_path / "data")))
+
+
+def test_ready_says_whether_calls_are_taken(backup, tmp_path):
+    data = ("--data-dir", str(tmp_path / "data"))
+    assert "no server" in one_sentence(run("ready", *data))
+    assert run("restore", str(backup), *data, env=WITH_KEY).returncode == 0
+    with Callhook(folder=tmp_path) as callhook:
+        assert run("ready", *data).stdout == "ready, and sends nothing until `callhook resume`\n"
+        assert run("resume", *data).returncode == 0
+        assert run("ready", *data).stdout == "ready\n"
+        callhook.kill()
+        assert "no server" in one_sentence(run("ready", *data))
+
+
+def doctor(folder: Path, *flags: str, env: dict | None = None) -> tuple[dict[str, tuple], bool]:
+    """Level and text by check, and whether the exit code says that there is no fault."""
+    result = run("doctor", "--json", "--data-dir", str(folder), *flags, env=WITH_KEY | (env or {}))
+    checks = json.loads(result.stdout)["checks"]
+    found = {finding["check"]: (finding["level"], finding["text"]) for finding in checks}
+    assert len(found) == len(checks), "one line a check"
+    faults = [text for level, text in found.values() if level == "fault"]
+    assert (result.returncode == 0) == (not faults)
+    return found, not faults
+
+
+def check(found: dict[str, tuple], name: str, level: str, part: str):
+    assert found[name][0] == level and part in found[name][1], found[name]
+
+
+def test_the_doctor_finds_a_sound_server_sound(receiver):
+    with Callhook() as callhook:
+        flow = callhook.flow(receiver.base + "/secret-path?token=1")
+        found, is_sound = doctor(callhook.folder / "data", "--call-flow", flow["id"], "--allow-network=127.0.0.0/8")
+        assert is_sound, found
+        for name in ("settings", "data folder", "disk space", "store", "secret key", "clock", "server", "call flow"):
+            check(found, name, "ok", "")
+        check(found, "public address", "warning", "leads to a callhook. It is this machine's own")
+        assert [(request.method, request.path) for request in receiver.requests] == [("GET", "/")], "no call is sent"
+        lines = run("doctor", "--data-dir", str(callhook.folder / "data"), env=WITH_KEY).stdout.splitlines()
+        assert lines[0].split() == ["ok", "settings", "they", "can", "be", "used"]
+        assert callhook.stop() == 0
+        found, is_sound = doctor(callhook.folder / "data")
+        assert is_sound
+        check(found, "server", "warning", "none runs")
+        check(found, "store", "ok", "0 calls")
+
+
+def test_the_doctor_says_what_is_wrong_with_an_endpoint(receiver):
+    allow = "--allow-network=127.0.0.0/8"
+    with Callhook() as callhook, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        data = callhook.folder / "data"
+        cases = [
+            (callhook.flow(receiver.base), [], "fault", "--allow-network 127.0.0.0/8"),
+            (callhook.flow(f"http://127.0.0.1:{silent.getsockname()[1]}/"), [allow], "fault", "connection refused"),
+            (callhook.flow(receiver.base.replace("http:", "https:")), [allow], "fault", "does not speak https"),
+            (callhook.flow("https://no-such-host.invalid/hook"), [], "fault", "no-such-host.invalid"),
+            (callhook.flow(), [], "warning", "no webhook"),
+            (callhook.flow(receiver.base, enabled=False), [], "warning", "switched off"),
+            ({"id": "019d3f01-7d2c-7f11-b3a4-0e9b5a6c8d13"}, [], "fault", "there is no call flow"),
+        ]
+        for flow, flags, level, part in cases:
+            found, _ = doctor(data, "--call-flow", flow["id"], *flags)
+            check(found, "call flow", level, part)
+        assert "--call-flow" in one_sentence(run("doctor", "--call-flow", "7", "--data-dir", str(data)))
+
+
+def test_the_doctor_says_what_is_wrong_with_settings_folder_store_key_clock_and_address(backup, tmp_path, receiver):
+    found, _ = doctor(tmp_path / "data")
+    check(found, "data folder", "warning", "not there yet")
+    found, _ = doctor(tmp_path / "data", "--retry-delays=1500ms")
+    check(found, "settings", "fault", "--retry-delays")
+    assert run("restore", str(backup), "--data-dir", str(tmp_path / "data"), env=WITH_KEY).returncode == 0
+    found, _ = doctor(tmp_path / "data")
+    check(found, "sending", "warning", "callhook resume")
+    found, _ = doctor(tmp_path / "data", env={"CALLHOOK_SECRET_KEY": "x" * 40})
+    check(found, "secret key", "fault", "does not open the store")
+    key_file = tmp_path / "data" / "secret.key"
+    key_file.write_text(SECRET_KEY)
+    key_file.chmod(0o644)
+    found, _ = doctor(tmp_path / "data")
+    check(found, "secret key", "warning", "chmod 600")
+    key_file.write_text("short")
+    without_key = run("doctor", "--json", "--data-dir", str(tmp_path / "data"))
+    assert "secret.key holds no key" in without_key.stdout and without_key.returncode == 1
+    key_file.unlink()
+    assert "so it was not tried" in run("doctor", "--json", "--data-dir", str(tmp_path / "data")).stdout
+    (tmp_path / "data").chmod(0o755)
+    found, _ = doctor(tmp_path / "data")
+    check(found, "data folder", "warning", "chmod o=")
+    file = tmp_path / "data" / "callhook.db"
+    with sqlite3.connect(file) as store:
+        store.execute("UPDATE calls SET reported_at = reported_at + 3600000")
+    found, _ = doctor(tmp_path / "data")
+    check(found, "clock", "fault", "behind the newest call")
+    with Callhook(f"--public-url={receiver.base}", folder=tmp_path) as callhook:
+        found, _ = doctor(tmp_path / "data")
+        check(found, "public address", "fault", "something else than callhook")
+        callhook.kill()
+    damage(file)
+    found, _ = doctor(tmp_path / "data")
+    check(found, "store", "fault", "restore an earlier backup")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
+def test_the_doctor_says_that_the_disk_is_nearly_full_and_lies_in_memory(tmp_path):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", tmp_path], check=True)
+    try:
+        found, _ = doctor(tmp_path)
+        check(found, "disk space", "fault", "make room")
+        check(found, "data folder", "warning", "in memory")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)

@@ -14,7 +14,7 @@ use url::Url;
 /// Characters of a secret key at the least.
 const SECRET_KEY_CHARS_MIN: usize = 32;
 /// The file of a secret key that was made in the data folder.
-const SECRET_KEY_FILE: &str = "secret.key";
+pub const SECRET_KEY_FILE: &str = "secret.key";
 
 /// Settings as they were given; what was not given is `None`.
 #[derive(Args, Clone, Debug, Default, Deserialize)]

@@ -95,7 +95,7 @@ impl Resume {
 }
 
 /// The keys that are set, for trying them; none is made.
-fn keyring(config: &Config) -> Result<Option<Keyring>, Failure> {
+pub(super) fn keyring(config: &Config) -> Result<Option<Keyring>, Failure> {
     let key = config.known_secret_key()?;
     Ok(key.map(|key| Keyring::new(&key, &config.previous_secret_keys)))
 }
@@ -108,7 +108,7 @@ fn contents(held: &Holdings) -> String {
 }
 
 /// Does what may take long; Ctrl-C breaks it off, and it leaves nothing behind.
-fn interruptible<T: Send + 'static>(
+pub(super) fn interruptible<T: Send + 'static>(
     work: impl FnOnce(&BreakOff) -> Result<T, BackupError> + Send + 'static,
 ) -> Result<T, Failure> {
     block_on(async {

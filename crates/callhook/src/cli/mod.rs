@@ -3,7 +3,9 @@
 mod backup;
 mod business;
 mod demo;
+mod doctor;
 mod key;
+mod ready;
 mod serve;
 
 use crate::config::{Config, Hidden, Settings};
@@ -37,6 +39,10 @@ enum Command {
     Restore(backup::Restore),
     /// Let a restored store send
     Resume(backup::Resume),
+    /// Say whether the server on the folder takes calls: the exit code is 0 if it does
+    Ready(ready::Ready),
+    /// Look at settings, folder, store, clock, addresses and endpoints: what is wrong and what to do
+    Doctor(Box<doctor::Doctor>),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
     /// Print completions for a shell
@@ -145,6 +151,8 @@ impl Cli {
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Resume(resume) => resume.run(),
+            Command::Ready(ready) => ready.run(),
+            Command::Doctor(doctor) => doctor.run(),
             Command::Openapi => print(&crate::api::openapi().to_pretty_json().unwrap_or_default()),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "callhook", &mut std::io::stdout());
