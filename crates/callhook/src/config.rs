@@ -295,7 +295,8 @@ fn first_pair<A, B>(first: (Option<A>, Option<B>), second: (Option<A>, Option<B>
     if first.0.is_some() || first.1.is_some() { first } else { second }
 }
 
-fn secret(text: Option<Hidden>, file: Option<&Path>) -> Result<Option<Secret>, ConfigError> {
+/// A secret that was given as text or in a file.
+pub fn secret(text: Option<Hidden>, file: Option<&Path>) -> Result<Option<Secret>, ConfigError> {
     match (text, file) {
         (Some(text), _) => Ok(Some(text.0)),
         (None, Some(path)) => {

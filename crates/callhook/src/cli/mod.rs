@@ -7,6 +7,7 @@ mod doctor;
 mod key;
 mod ready;
 mod serve;
+mod tail;
 
 use crate::config::{Config, Hidden, Settings};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -43,6 +44,8 @@ enum Command {
     Ready(ready::Ready),
     /// Look at settings, folder, store, clock, addresses and endpoints: what is wrong and what to do
     Doctor(Box<doctor::Doctor>),
+    /// Show deliveries as they change
+    Tail(tail::Tail),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
     /// Print completions for a shell
@@ -153,6 +156,7 @@ impl Cli {
             Command::Resume(resume) => resume.run(),
             Command::Ready(ready) => ready.run(),
             Command::Doctor(doctor) => doctor.run(),
+            Command::Tail(tail) => tail.run(),
             Command::Openapi => print(&crate::api::openapi().to_pretty_json().unwrap_or_default()),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "callhook", &mut std::io::stdout());
