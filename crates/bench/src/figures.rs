@@ -3,18 +3,24 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Times in order.
+/// Times in order, in milliseconds. What came before its time has a negative one.
 #[derive(Clone, Debug, Default)]
-pub struct Times(Vec<Duration>);
+pub struct Times(Vec<f64>);
 
 impl Times {
     /// Of these, in any order.
-    pub fn of(mut times: Vec<Duration>) -> Self {
-        times.sort_unstable();
+    pub fn of(times: impl IntoIterator<Item = Duration>) -> Self {
+        Self::of_ms(times.into_iter().map(|time| time.as_secs_f64() * 1_000.0))
+    }
+
+    /// Of these milliseconds, in any order.
+    pub fn of_ms(times: impl IntoIterator<Item = f64>) -> Self {
+        let mut times: Vec<_> = times.into_iter().collect();
+        times.sort_unstable_by(f64::total_cmp);
         Self(times)
     }
 
-    /// The time that this share (0 to 1) of all does not exceed, in milliseconds; not a number where there is none.
+    /// The time that this share (0 to 1) of all does not exceed; not a number where there is none.
     pub fn percentile_ms(&self, share: f64) -> f64 {
         let Some(last) = self.0.len().checked_sub(1) else { return f64::NAN };
         #[expect(
@@ -24,12 +30,12 @@ impl Times {
             reason = "an index into some million times"
         )]
         let rank = ((self.0.len() as f64 * share).ceil() as usize).clamp(1, last + 1) - 1;
-        self.0[rank].as_secs_f64() * 1_000.0
+        self.0[rank]
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
+    /// The shortest; not a number where there is none.
+    pub fn least_ms(&self) -> f64 {
+        self.percentile_ms(0.0)
     }
 }
 
@@ -58,6 +64,13 @@ impl Rounds {
     /// This against the other, round by round.
     pub fn ratio(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(mine, theirs)| mine / theirs).collect())
+    }
+}
+
+impl From<f64> for Rounds {
+    /// The figure of a single round.
+    fn from(figure: f64) -> Self {
+        Self(vec![figure])
     }
 }
 
@@ -107,10 +120,11 @@ mod tests {
     #[test]
     #[expect(clippy::float_cmp, reason = "whole numbers of milliseconds")]
     fn percentiles_are_times_that_were_measured() {
-        let times = Times::of((1..=100).rev().map(Duration::from_millis).collect());
+        let times = Times::of((1..=100).rev().map(Duration::from_millis));
         for (share, expected) in [(0.0, 1.0), (0.5, 50.0), (0.99, 99.0), (1.0, 100.0)] {
             assert_eq!(times.percentile_ms(share), expected, "{share}");
         }
+        assert_eq!(Times::of_ms([2.0, -1.0]).least_ms(), -1.0);
         assert!(Times::default().percentile_ms(0.5).is_nan());
     }
 

@@ -39,16 +39,16 @@ pub struct Acknowledged {
     pub number: usize,
     /// When it was to be reported: earlier than it was where the connection still waited for another answer.
     pub planned: Duration,
-    /// When its end was by the machine's clock, as it was reported.
-    pub ended_at: Timestamp,
+    /// When it was sent: its end, as it was reported, is no later.
+    pub sent: Duration,
     /// When the acknowledgement was read.
-    pub acknowledged: Duration,
+    pub answered: Duration,
 }
 
 impl Acknowledged {
     /// From the planned report to the acknowledgement.
     pub fn waited(&self) -> Duration {
-        self.acknowledged.saturating_sub(self.planned)
+        self.answered.saturating_sub(self.planned)
     }
 }
 
@@ -89,15 +89,15 @@ async fn report(load: Load, started: Duration, next: Arc<AtomicUsize>) -> Outcom
         if planned >= started + load.length {
             return Ok(acknowledged);
         }
-        let ended_at = now();
-        let (status, answer) = connection.send(Method::POST, "/calls", body.of(number, ended_at)).await?;
+        let (report, sent) = (body.of(number, now()), load.clock.elapsed());
+        let (status, answer) = connection.send(Method::POST, "/calls", report).await?;
         if !status.is_success() {
             return Err(Failure::new(format!(
                 "a call was refused: {status} {}",
                 String::from_utf8_lossy(&answer)
             )));
         }
-        acknowledged.push(Acknowledged { number, planned, ended_at, acknowledged: load.clock.elapsed() });
+        acknowledged.push(Acknowledged { number, planned, sent, answered: load.clock.elapsed() });
     }
 }
 

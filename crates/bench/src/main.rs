@@ -18,11 +18,16 @@ mod program;
 mod receiver;
 mod report;
 mod scenarios;
+mod variety;
 
 use clap::Parser;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// The same as callhook's, so that the bare pipeline does not lose by it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What a benchmark cannot go on from, in one sentence.
 #[derive(Debug, thiserror::Error)]

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
 /// Time in which a program has to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Time that a graceful stop may take.
-const STOP_WITHIN: Duration = Duration::from_secs(60);
+const STOP_WITHIN: Duration = Duration::from_mins(1);
 
 /// A running program.
 pub struct Program {

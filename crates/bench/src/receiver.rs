@@ -20,7 +20,7 @@ pub const MARK: &str = "\"utm_term\":\"n";
 /// Digits of a call's number.
 pub const MARK_DIGITS: usize = 9;
 /// Longer than any attempt waits.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_mins(1);
 
 /// What the receiver does with a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,12 @@ pub struct Receiver {
 impl Receiver {
     /// Takes calls of numbers below `calls`.
     pub async fn start(behaviour: Behaviour, calls: usize, clock: Instant) -> Outcome<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_at("127.0.0.1", behaviour, calls, clock).await
+    }
+
+    /// The same at another address of this machine: a host of its own to callhook.
+    pub async fn start_at(host: &str, behaviour: Behaviour, calls: usize, clock: Instant) -> Outcome<Self> {
+        let listener = TcpListener::bind((host, 0)).await?;
         let address = listener.local_addr()?;
         let slots = || (0..calls).map(|_| AtomicU64::new(0)).collect();
         let arrivals = Arc::new(Arrivals { first: slots(), second: slots(), count: AtomicU64::new(0) });

@@ -32,13 +32,13 @@ pub enum Aim {
 
 impl Report {
     /// A figure that stands alone. It is printed at once as well: a long run shows where it is.
-    pub fn add(&mut self, figure: &str, measured: Rounds, aim: Aim) {
-        self.push(figure, None, measured, aim);
+    pub fn add(&mut self, figure: &str, measured: impl Into<Rounds>, aim: Aim) {
+        self.push(figure, None, measured.into(), aim);
     }
 
     /// A figure beside the one that it is compared with.
-    pub fn compare(&mut self, figure: &str, bare: Rounds, measured: Rounds, aim: Aim) {
-        self.push(figure, Some(bare), measured, aim);
+    pub fn compare(&mut self, figure: &str, other: impl Into<Rounds>, measured: impl Into<Rounds>, aim: Aim) {
+        self.push(figure, Some(other.into()), measured.into(), aim);
     }
 
     fn push(&mut self, figure: &str, bare: Option<Rounds>, callhook: Rounds, aim: Aim) {

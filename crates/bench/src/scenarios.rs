@@ -1,7 +1,11 @@
 //! What is measured, a file a subject.
 
+mod filled;
+mod healthy;
 mod ingest;
+mod memory;
 mod pipeline;
+mod timing;
 
 use crate::program::Program;
 use crate::report::Report;
@@ -17,10 +21,28 @@ pub enum Name {
     Pipeline,
     /// Calls without a destination: throughput, acknowledgement, batches
     Ingest,
+    /// Retries and AI fallbacks: how late, and none early
+    Timing,
+    /// A million deliveries to dead endpoints: start, memory, and a healthy endpoint beside them
+    Backlog,
+    /// An endpoint that hangs with fifty thousand deliveries, and a healthy one beside it
+    Hanging,
+    /// Memory for each attempt in flight
+    Memory,
+    /// A million deliveries on record: lists, and the cost of one more delivery
+    Filled,
 }
 
 impl Name {
-    const ALL: [Self; 2] = [Self::Pipeline, Self::Ingest];
+    const ALL: [Self; 7] = [
+        Self::Pipeline,
+        Self::Ingest,
+        Self::Timing,
+        Self::Backlog,
+        Self::Hanging,
+        Self::Memory,
+        Self::Filled,
+    ];
 }
 
 /// What a scenario works with.
@@ -33,7 +55,7 @@ pub struct Bench {
 /// Runs what was asked for and prints the table.
 pub async fn run(mut run: Run) -> Outcome<()> {
     if run.smoke {
-        (run.rounds, run.seconds, run.rows) = (1, 1, 2_000);
+        (run.rounds, run.seconds, run.rows) = (1, 1, 5_000);
     }
     let names = if run.scenarios.is_empty() { Name::ALL.to_vec() } else { run.scenarios.clone() };
     let scratch = match &run.scratch {
@@ -50,6 +72,11 @@ pub async fn run(mut run: Run) -> Outcome<()> {
         match name {
             Name::Pipeline => pipeline::run(&mut bench).await?,
             Name::Ingest => ingest::run(&mut bench).await?,
+            Name::Timing => timing::run(&mut bench).await?,
+            Name::Backlog => healthy::backlog(&mut bench).await?,
+            Name::Hanging => healthy::hanging(&mut bench).await?,
+            Name::Memory => memory::run(&mut bench).await?,
+            Name::Filled => filled::run(&mut bench).await?,
         }
     }
     println!("{}", bench.report.table());

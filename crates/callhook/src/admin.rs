@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::system::System;
 use domain::api_key::{KeyText, Role};
+use domain::business::{Retention, RetentionDays};
 use domain::limits::NAME_CHARS_MAX;
 use domain::{Invalid, World, text};
 use std::path::{Path, PathBuf};
@@ -90,6 +91,17 @@ pub async fn perform(store: &Store, world: &dyn World, request: Request) -> Resu
             let new_name = line("the new name", &new_name)?;
             Ok(Answer::Businesses(vec![store.rename_business(name, new_name).await?.into()]))
         }
+        Request::SetRetention { name, payload_days, call_days } => {
+            let id = business_named(store, name).await?.id;
+            let business = store.set_retention(id, move |business| {
+                let Retention { payload, call } = business.retention;
+                Ok(Retention {
+                    payload: days("--payload-days", payload_days, payload)?,
+                    call: days("--call-days", call_days, call)?,
+                })
+            });
+            Ok(Answer::Businesses(vec![business.await?.into()]))
+        }
         Request::CreateKey { business, name, role } => {
             let role: Role = role.parse().map_err(|refused: Invalid| refused.within("--role"))?;
             let name = line("--name", &name)?;
@@ -141,6 +153,19 @@ pub async fn first_key(store: &Store, world: &dyn World) -> Result<Option<KeyTex
 
 fn line(what: &str, given: &str) -> Result<String, Invalid> {
     text::line(given, NAME_CHARS_MAX).map_err(|refused| refused.within(what))
+}
+
+/// What was asked for, or what there is.
+fn days(
+    what: &str,
+    asked: Option<u16>,
+    current: Option<RetentionDays>,
+) -> Result<Option<RetentionDays>, Invalid> {
+    match asked {
+        None => Ok(current),
+        Some(0) => Ok(None),
+        Some(days) => RetentionDays::new(days.into()).map(Some).map_err(|refused| refused.within(what)),
+    }
 }
 
 async fn business_named(store: &Store, name: String) -> Result<domain::business::Business, AdminError> {

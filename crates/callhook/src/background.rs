@@ -1,7 +1,7 @@
 //! What goes on beside requests and deliveries: jobs in steps, calls whose legs are waited for, upkeep, commands.
 
 use crate::admin;
-use crate::app::{App, source};
+use crate::app::{self, App, source};
 use delivery::dispatcher::Dispatcher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,8 @@ const LEGS_EVERY: Duration = Duration::from_millis(250);
 const WATCH_EVERY: Duration = Duration::from_secs(10);
 /// How often what is past its time is removed.
 const UPKEEP_EVERY: Duration = Duration::from_mins(10);
+/// How often what businesses keep no longer is looked for; retention counts in days.
+const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
 /// The running tasks.
 pub struct Background(JoinSet<()>);
@@ -28,6 +30,7 @@ pub fn start(app: &Arc<App>, dispatcher: &Arc<Dispatcher>, commands: Option<Unix
     tasks.spawn(jobs(Arc::clone(app)));
     tasks.spawn(legs(Arc::clone(app)));
     tasks.spawn(upkeep(Arc::clone(app)));
+    tasks.spawn(retention(Arc::clone(app)));
     if let Some(listener) = commands {
         tasks.spawn(admin::answer_commands(listener, Arc::clone(app)));
     }
@@ -91,6 +94,15 @@ async fn upkeep(app: Arc<App>) {
         while heard(app.store.run_upkeep_step().await, "A step of upkeep failed and is tried again") {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+async fn retention(app: Arc<App>) {
+    let mut interval = tokio::time::interval(RETENTION_EVERY);
+    loop {
+        interval.tick().await;
+        let done = app::retention::run(&app).await.map(|()| false);
+        heard(done, "A pass of retention broke off and is made again");
     }
 }
 

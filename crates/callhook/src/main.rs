@@ -3,6 +3,10 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 
+/// A call is made of hundreds of small pieces, made on one thread and freed on another: what the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     callhook::cli::Cli::parse().run()
 }

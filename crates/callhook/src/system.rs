@@ -3,6 +3,7 @@
 use delivery::dispatcher::Clock;
 use delivery::schedule::Now;
 use domain::{Timestamp, World};
+use rand::Rng as _;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The machine's two clocks: the wall's, and one that never goes back.
@@ -35,12 +36,11 @@ impl World for System {
         Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 
+    /// From the thread's own generator (`ChaCha`, seeded and seeded anew by the operating system): a call takes several ids and
+    /// tokens, and a system call for each would be felt. A machine without randomness ends the program: it could only make
+    /// guessable keys.
     #[expect(clippy::disallowed_methods, reason = "this is the place that may read randomness")]
-    #[expect(
-        clippy::expect_used,
-        reason = "a machine without randomness cannot make keys: going on would make guessable ones"
-    )]
     fn fill_random(&self, bytes: &mut [u8]) {
-        getrandom::fill(bytes).expect("the operating system gives no randomness");
+        rand::rng().fill_bytes(bytes);
     }
 }

@@ -1,8 +1,11 @@
 //! The tenant that owns everything else.
 
+use crate::Invalid;
 use crate::id::BusinessId;
+use crate::limits::RETENTION_DAYS_MAX;
 use crate::phone_number::Country;
 use crate::time::Timestamp;
+use std::time::Duration;
 
 /// A tenant: an agency, one of its clients, a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +16,66 @@ pub struct Business {
     pub name: String,
     /// How numbers without `+` are read.
     pub default_country: Country,
+    /// How long it keeps what has ended.
+    pub retention: Retention,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// How long a business keeps what has ended. What is still on its way is kept however old it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Bodies and attempts of deliveries; the deliveries themselves stay listed.
+    pub payload: Option<RetentionDays>,
+    /// Calls, with all that belongs to them.
+    pub call: Option<RetentionDays>,
+}
+
+/// A number of days, counted from a call's report or a delivery's making.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RetentionDays(u16);
+
+impl RetentionDays {
+    /// 1 to 3,650 days.
+    pub fn new(days: i64) -> Result<Self, Invalid> {
+        let refused =
+            || Invalid::value(format!("must be a whole number of days from 1 to {RETENTION_DAYS_MAX}"));
+        u16::try_from(days)
+            .ok()
+            .filter(|days| (1..=RETENTION_DAYS_MAX).contains(days))
+            .map(Self)
+            .ok_or_else(refused)
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// What is older than this, at `now`, is past its time.
+    #[must_use]
+    pub fn before(self, now: Timestamp) -> Timestamp {
+        now.before(Duration::from_hours(u64::from(self.0) * 24))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_lie_between_one_and_ten_years() {
+        for (days, expected) in
+            [(0, false), (1, true), (3_650, true), (3_651, false), (-1, false), (65_537, false)]
+        {
+            assert_eq!(RetentionDays::new(days).is_ok(), expected, "{days}");
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_its_days_is_past_its_time() {
+        let now = Timestamp::from_millis(10 * 86_400_000 + 5);
+        assert_eq!(RetentionDays(3).before(now), Timestamp::from_millis(7 * 86_400_000 + 5));
+    }
 }

@@ -36,7 +36,7 @@ pub const DURATION_SECONDS_MAX: u32 = 7 * 86_400;
 /// Largest amount of money, in cents: a billion of the currency.
 pub const CENTS_MAX: i64 = 100_000_000_000;
 
-/// Active keys of a business (issue: "at most 10 active keys per business").
+/// Active keys of a business: one for each program that uses it, with room for a rotation.
 pub const ACTIVE_KEYS_MAX: usize = 10;
 /// Calls in one batch.
 pub const BATCH_CALLS_MAX: usize = 500;
@@ -45,6 +45,10 @@ pub const BATCH_CALLS_MAX: usize = 500;
 pub const SECRET_ROTATION: Duration = Duration::from_hours(24);
 /// How long an `Idempotency-Key` gives the first response again.
 pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_hours(24);
+/// The longest retention that can be set, ten years: what is longer is kept for good.
+pub const RETENTION_DAYS_MAX: u16 = 3_650;
+/// How long a tombstone keeps a late repeat of an erased call's report away: phone systems repeat for days, people's imports for months.
+pub const TOMBSTONE_RETENTION: Duration = Duration::from_hours(400 * 24);
 /// How long an expected recording may still come; after it, its link says that there is none.
 pub const RECORDING_WAIT: Duration = Duration::from_hours(24);
 /// How long the legs of a call are remembered after their last callback: phone systems repeat for at most days.

@@ -19,6 +19,7 @@ pub mod list;
 pub mod number;
 pub mod pause;
 pub mod queue;
+pub mod retention;
 pub mod seal;
 pub mod source;
 pub mod statistics;

@@ -10,6 +10,8 @@ pub const ENGINE_READERS: usize = 2;
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages of WAL after which it is copied into the database file: 32 MB, so that checkpoints are rare and restarts quick.
 pub const CHECKPOINT_PAGES: u32 = 4_000;
+/// How long the log is left alone after it was emptied for an erasure: others wait while that is done.
+pub const WIPE_PAUSE: Duration = Duration::from_secs(1);
 /// Operations that wait for the writer. Beyond it a caller is told to come again: memory stays flat.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
 /// Operations of one group commit: some 20 ms of work.
@@ -18,6 +20,14 @@ pub const GROUP_OPERATIONS_MAX: usize = 512;
 pub const GROUP_ROWS_MAX: usize = 2_000;
 /// Rows that one operation changes at the most; more is done by a job in steps.
 pub const ROWS_CHANGED_MAX: usize = 500;
+/// Calls that one step of retention removes: each has some ten rows in all.
+pub const PURGE_CALLS: u64 = 40;
+/// Deliveries that one step of retention looks at: a few milliseconds of reading.
+pub const PURGE_SCAN_ROWS: u64 = 5_000;
+/// Free pages that the file keeps for what is written next: 8 MB, so that it does not shrink and grow in turn.
+pub const FREE_PAGES_KEPT: u64 = 1_024;
+/// Free pages that one step gives back to the file system: 2 MB.
+pub const FREE_PAGES_STEP: u64 = 256;
 /// How long a job whose step failed for its data waits at the least, and at the most: others have their turn.
 pub const JOB_PAUSE_MIN: Duration = Duration::from_mins(1);
 /// See [`JOB_PAUSE_MIN`].

@@ -12,7 +12,8 @@ use domain::statistics::{LatencyHistogram, NO_LATENCY, latency_bucket};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-const MINUTE_MS: i64 = 60_000;
+/// The length of the finest bucket.
+pub(crate) const MINUTE_MS: i64 = 60_000;
 const ADD: &str = "INSERT INTO delivery_statistics (business_id, minute, call_flow_id, status, latency_bucket, count)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (business_id, minute, call_flow_id, status, latency_bucket) DO UPDATE SET count = count + excluded.count";

@@ -61,6 +61,8 @@ pub struct Told {
     commits: Vec<Committed>,
     changes: Vec<DeliveryChange>,
     keys_changed: bool,
+    /// See [`Tx::tell_erased`].
+    pub erased: bool,
 }
 
 impl<'a> Tx<'a> {
@@ -130,6 +132,11 @@ impl<'a> Tx<'a> {
         self.told.keys_changed = true;
     }
 
+    /// Something was erased: no trace of it may stay in what the engine has written of it before.
+    pub fn tell_erased(&mut self) {
+        self.told.erased = true;
+    }
+
     /// The operation's response shows this call.
     pub fn show(&mut self, call_id: CallId) {
         self.shown.push(call_id);
@@ -187,6 +194,7 @@ impl Told {
         self.commits.append(&mut other.commits);
         self.changes.append(&mut other.changes);
         self.keys_changed |= other.keys_changed;
+        self.erased |= other.erased;
     }
 
     /// Tells it.

@@ -64,7 +64,7 @@ async fn measure(
     let acknowledged = Load { length: bench.length(), ..load }.run().await?;
     let count = u32::try_from(acknowledged.len()).unwrap();
     rate.push(f64::from(count) / started.elapsed().as_secs_f64());
-    p99.push(Times::of(acknowledged.iter().map(Acknowledged::waited).collect()).percentile_ms(0.99));
+    p99.push(Times::of(acknowledged.iter().map(Acknowledged::waited)).percentile_ms(0.99));
     Ok(())
 }
 

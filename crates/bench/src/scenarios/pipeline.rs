@@ -95,10 +95,8 @@ async fn measure(bench: &Bench, rate: Option<u32>, side: &mut Side, bare: bool) 
     let seconds = usize::try_from((bench.length() + WARM_UP).as_secs()).unwrap();
     let receiver = Receiver::start(Behaviour::Accept, seconds * CALLS_PER_SECOND_MAX, clock).await?;
     let folder = bench.folder("pipeline");
-    let program = match bare {
-        true => Program::bare(Some(&receiver)).await?,
-        false => bench.callhook(&folder, &[]).await?,
-    };
+    let program =
+        if bare { Program::bare(Some(&receiver)).await? } else { bench.callhook(&folder, &[]).await? };
     let call_flow_id = if bare { None } else { Some(program.flow_to(&receiver.url()).await?) };
     let connections = if rate.is_some() { PACED_CONNECTIONS } else { CONNECTIONS };
     let load =
@@ -111,7 +109,7 @@ async fn measure(bench: &Bench, rate: Option<u32>, side: &mut Side, bare: bool) 
     let acknowledged = Load { first, length: bench.length(), ..load }.run().await?;
     receiver.wait_for((warm + acknowledged.len()) as u64).await?;
     tokio::time::sleep(OUTCOMES_WITHIN).await;
-    let cpu = program.cpu() - cpu;
+    let cpu = program.cpu().saturating_sub(cpu);
     side.note(&acknowledged, &receiver, started, cpu);
     program.stop().await
 }
@@ -121,15 +119,14 @@ impl Side {
         let arrived: Vec<_> = acknowledged.iter().filter_map(|call| receiver.first(call.number)).collect();
         let last = arrived.iter().max().copied().unwrap_or_default();
         let count = u32::try_from(acknowledged.len()).unwrap();
-        self.throughput.push(f64::from(count) / (last - started).as_secs_f64());
+        self.throughput.push(f64::from(count) / last.saturating_sub(started).as_secs_f64());
         self.cpu_us.push(cpu.as_secs_f64() * 1e6 / f64::from(count));
-        let waited = Times::of(acknowledged.iter().map(Acknowledged::waited).collect());
+        let waited = Times::of(acknowledged.iter().map(Acknowledged::waited));
         self.acknowledged_p50.push(waited.percentile_ms(0.5));
         self.acknowledged_p99.push(waited.percentile_ms(0.99));
         // A call may arrive before its acknowledgement was read: then it did not wait.
-        let after =
-            |call: &Acknowledged| Some(receiver.first(call.number)?.saturating_sub(call.acknowledged));
-        let arrivals = Times::of(acknowledged.iter().filter_map(after).collect());
+        let after = |call: &Acknowledged| Some(receiver.first(call.number)?.saturating_sub(call.answered));
+        let arrivals = Times::of(acknowledged.iter().filter_map(after));
         self.arrival_p50.push(arrivals.percentile_ms(0.5));
         self.arrival_p99.push(arrivals.percentile_ms(0.99));
     }

@@ -1,5 +1,6 @@
 //! What a command asks of a running server, and what it answers: one JSON object each.
 
+use domain::business::RetentionDays;
 use serde::{Deserialize, Serialize};
 
 /// What is asked.
@@ -20,6 +21,15 @@ pub enum Request {
         name: String,
         /// Its name from now on.
         new_name: String,
+    },
+    /// Change how long a business keeps what has ended. What is left out stays; 0 days keep it for good.
+    SetRetention {
+        /// Its name.
+        name: String,
+        /// Days for payloads and attempts.
+        payload_days: Option<u16>,
+        /// Days for calls.
+        call_days: Option<u16>,
     },
     /// Make a key.
     CreateKey {
@@ -77,6 +87,10 @@ pub struct BusinessLine {
     pub name: String,
     /// How its numbers without `+` are read.
     pub default_country: String,
+    /// Days for which it keeps payloads and attempts; none: for good.
+    pub payload_days: Option<u16>,
+    /// Days for which it keeps calls; none: for good.
+    pub call_days: Option<u16>,
 }
 
 /// A key on a line.
@@ -122,6 +136,8 @@ impl From<domain::business::Business> for BusinessLine {
             id: business.id.to_string(),
             name: business.name,
             default_country: business.default_country.to_string(),
+            payload_days: business.retention.payload.map(RetentionDays::get),
+            call_days: business.retention.call.map(RetentionDays::get),
         }
     }
 }

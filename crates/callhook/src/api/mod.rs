@@ -10,6 +10,7 @@ pub mod analysis;
 pub mod api_key;
 pub mod auth;
 pub mod body;
+pub mod business;
 pub mod call;
 pub mod call_flow;
 pub mod delivery;
@@ -108,6 +109,7 @@ fn configuration() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(call_flow::payload_sample))
         .routes(routes!(number::list, number::create))
         .routes(routes!(number::read, number::patch, number::delete))
+        .routes(routes!(business::read, business::patch))
         .routes(routes!(api_key::list, api_key::create))
         .routes(routes!(api_key::revoke))
         .routes(routes!(source::list, source::create))

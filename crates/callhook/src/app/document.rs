@@ -30,6 +30,14 @@ pub fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refused> {
 }
 
 fn read_mended<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refused> {
+    match serde_json::from_slice(json) {
+        Ok(Object(document)) => Ok(document),
+        Err(_) => read_traced(json),
+    }
+}
+
+/// The same, keeping track of the path to what is wrong: not worth its time for what is right.
+fn read_traced<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refused> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let document: Object<T> = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

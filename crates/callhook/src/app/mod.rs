@@ -5,12 +5,14 @@
 
 pub mod analysis;
 pub mod api_key;
+pub mod business;
 pub mod call;
 pub mod call_flow;
 pub mod document;
 pub mod number;
 pub mod outbound;
 pub mod recording;
+pub mod retention;
 pub mod source;
 pub mod test_gate;
 pub mod test_webhook;

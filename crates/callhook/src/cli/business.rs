@@ -1,7 +1,7 @@
 //! `callhook businesses`.
 
 use super::{Failure, Folder, block_on, print};
-use crate::admin::{self, Answer, Request};
+use crate::admin::{self, Answer, BusinessLine, Request};
 use clap::Subcommand;
 
 /// Commands about businesses.
@@ -31,6 +31,19 @@ pub enum Businesses {
         #[command(flatten)]
         folder: Folder,
     },
+    /// Say how long a business keeps what has ended
+    Retain {
+        /// Its name
+        name: String,
+        /// Days for payloads and attempts of deliveries; 0: for good
+        #[arg(long, value_name = "DAYS", required_unless_present = "call_days")]
+        payload_days: Option<u16>,
+        /// Days for calls, with all that belongs to them; 0: for good
+        #[arg(long, value_name = "DAYS")]
+        call_days: Option<u16>,
+        #[command(flatten)]
+        folder: Folder,
+    },
 }
 
 impl Businesses {
@@ -42,6 +55,9 @@ impl Businesses {
             }
             Self::List { folder } => (folder, Request::ListBusinesses),
             Self::Rename { name, new_name, folder } => (folder, Request::RenameBusiness { name, new_name }),
+            Self::Retain { name, payload_days, call_days, folder } => {
+                (folder, Request::SetRetention { name, payload_days, call_days })
+            }
         };
         let config = folder.config()?;
         let answer = block_on(async { Ok(admin::ask(&config, request).await?) })?;
@@ -49,8 +65,22 @@ impl Businesses {
             return Err(Failure::new("the server gave another answer"));
         };
         for business in businesses {
-            print(&format!("{}  {}  {}", business.id, business.default_country, business.name))?;
+            print(&line(&business))?;
         }
         Ok(())
     }
+}
+
+fn line(business: &BusinessLine) -> String {
+    let kept = |what: &str, days: Option<u16>| {
+        days.map_or_else(String::new, |days| format!("  ({what} kept {days} days)"))
+    };
+    format!(
+        "{}  {}  {}{}{}",
+        business.id,
+        business.default_country,
+        business.name,
+        kept("payloads", business.payload_days),
+        kept("calls", business.call_days)
+    )
 }

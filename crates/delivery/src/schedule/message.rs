@@ -15,6 +15,17 @@ pub struct Now {
     pub elapsed: Duration,
 }
 
+impl Now {
+    /// When a time of the wall clock is reached by the clock that never goes back. Times of the wall clock are cut off to the
+    /// millisecond: one more is waited, so that nothing is early by what was cut off.
+    pub(super) fn elapsed_at(&self, due_at: Timestamp) -> Duration {
+        match due_at.since(self.wall) {
+            Duration::ZERO => self.elapsed,
+            wait => self.elapsed + wait + Duration::from_millis(1),
+        }
+    }
+}
+
 /// Names a row in work. It stops to fit as soon as the row changes under the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket {
@@ -101,4 +112,19 @@ pub struct Start {
     pub epoch: u64,
     /// Whether a process before this one may have made the same attempt.
     pub repeated: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_cut_off_of_a_time_makes_nothing_early() {
+        let now = Now { wall: Timestamp::from_millis(11), elapsed: Duration::from_secs(5) };
+        // An attempt ended at 10.9 ms, on record as 10, and is repeated after 2 s: at 2,010.9.
+        let elapsed = now.elapsed_at(Timestamp::from_millis(2_010));
+        assert_eq!(elapsed - now.elapsed, Duration::from_millis(2_000));
+        assert_eq!(now.elapsed_at(Timestamp::from_millis(11)), now.elapsed);
+        assert_eq!(now.elapsed_at(Timestamp::from_millis(3)), now.elapsed);
+    }
 }

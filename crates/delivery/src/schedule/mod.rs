@@ -226,7 +226,7 @@ impl Schedule {
         for commit in commits {
             match commit {
                 Committed::Planned(pending, job) => {
-                    let due = at.elapsed + pending.due_at.since(at.wall);
+                    let due = at.elapsed_at(pending.due_at);
                     self.planned(pending, due, job.map(|job| (job, at.elapsed)));
                 }
                 Committed::Left(id, _) => self.row_left(id),
@@ -255,7 +255,7 @@ impl Schedule {
 
     /// When a row that is read now is due by the monotonic clock.
     fn due_from_wall(&self, due_at: Timestamp) -> Duration {
-        self.now.elapsed + due_at.since(self.now.wall)
+        self.now.elapsed_at(due_at)
     }
 
     fn lease(&self, pending: &Pending) -> Option<&Lease> {

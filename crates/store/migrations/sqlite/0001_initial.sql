@@ -1,5 +1,4 @@
 -- Ids are 16-byte UUIDv7, times are milliseconds UTC, booleans 0 or 1, sealed columns hold ciphertext.
--- Words are checked by OR: for an IN of more than two, SQLite makes a table at each insert, which costs more than the insert.
 -- Tables that grow with calls carry CHECKs instead of foreign keys: their rows are written a hundred at a time, and
 -- outlive what they name (a deleted flow's calls stay).
 
@@ -20,7 +19,7 @@ CREATE TABLE api_keys (
     id          BLOB NOT NULL,
     hash        BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
     name        TEXT NOT NULL,
-    role        TEXT NOT NULL CHECK (role = 'viewer' OR role = 'member' OR role = 'admin'),
+    role        TEXT NOT NULL CHECK (role IN ('viewer', 'member', 'admin')),
     hint        TEXT NOT NULL,
     created_at  INTEGER NOT NULL,
     revoked_at  INTEGER,
@@ -91,7 +90,7 @@ CREATE TABLE calls (
     caller_number        TEXT NOT NULL,
     destination_number   TEXT,
     direction            TEXT NOT NULL CHECK (direction IN ('inbound', 'outbound')),
-    status               TEXT NOT NULL CHECK (status = 'completed' OR status = 'no-answer' OR status = 'voicemail' OR status = 'busy' OR status = 'failed'),
+    status               TEXT NOT NULL CHECK (status IN ('completed', 'no-answer', 'voicemail', 'busy', 'failed')),
     duration_seconds     INTEGER NOT NULL CHECK (duration_seconds >= 0),
     started_at           INTEGER NOT NULL,
     ended_at             INTEGER NOT NULL,
@@ -101,7 +100,7 @@ CREATE TABLE calls (
     transcription        TEXT,
     summary              TEXT,
     ai_score             INTEGER CHECK (ai_score BETWEEN 0 AND 100),
-    ai_category          TEXT CHECK (ai_category = 'lead' OR ai_category = 'existing_customer' OR ai_category = 'spam' OR ai_category = 'wrong_number' OR ai_category = 'voicemail'),
+    ai_category          TEXT CHECK (ai_category IN ('lead', 'existing_customer', 'spam', 'wrong_number', 'voicemail')),
     qualified_ai         INTEGER CHECK (qualified_ai IN (0, 1)),
     qualification_reason TEXT,
     robo_score           INTEGER CHECK (robo_score BETWEEN 0 AND 100),
@@ -147,8 +146,8 @@ CREATE TABLE deliveries (
     destination_id    BLOB NOT NULL,
     queue             INTEGER NOT NULL,
     kind              TEXT NOT NULL CHECK (kind IN ('call', 'test')),
-    event             TEXT NOT NULL CHECK (event = 'call.completed' OR event = 'call.missed' OR event = 'call.voicemail' OR event = 'call.failed'),
-    status            TEXT NOT NULL CHECK (status = 'waiting_for_ai' OR status = 'scheduled' OR status = 'delivered' OR status = 'failed' OR status = 'cancelled' OR status = 'skipped'),
+    event             TEXT NOT NULL CHECK (event IN ('call.completed', 'call.missed', 'call.voicemail', 'call.failed')),
+    status            TEXT NOT NULL CHECK (status IN ('waiting_for_ai', 'scheduled', 'delivered', 'failed', 'cancelled', 'skipped')),
     version           INTEGER NOT NULL CHECK (version > 0),
     url               TEXT NOT NULL,
     payload_id        INTEGER,

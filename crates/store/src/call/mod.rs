@@ -7,7 +7,7 @@ pub use record::{Recorded, Reporter};
 pub(crate) use record::{id_by_source, record};
 
 use crate::Store;
-use crate::delivery::{erase, plan};
+use crate::delivery::{self, plan};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::PAGE_BYTES_MAX;
 use crate::list::{Conditions, Page, like};
@@ -159,15 +159,7 @@ impl Store {
     pub async fn erase_call(&self, business_id: BusinessId, id: CallId) -> StoreResult<()> {
         self.write(move |tx| {
             let call = find(tx, business_id, id)?;
-            if let Some(source_call_id) = &call.source_call_id {
-                let hash = tx.keyring().tombstone(&call.reported_by, source_call_id);
-                let now = tx.now();
-                tx.sql().execute(INSERT_TOMBSTONE, &[business_id.into(), (&hash).into(), now.into()])?;
-            }
-            erase::deliveries_of_call(tx, business_id, id)?;
-            crate::source::forget_call(tx, &call)?;
-            crate::idempotency::erase_call(tx, business_id, id)?;
-            tx.sql().execute(DELETE, &[business_id.into(), id.into()]).map(drop)
+            erase(tx, &call)
         })
         .await
     }
@@ -195,6 +187,21 @@ impl CallFilter {
             .add_some(SEARCHED, self.search.as_deref().map(like));
         conditions
     }
+}
+
+/// Erases a call inside a transaction.
+pub(crate) fn erase(tx: &mut Tx<'_>, call: &Call) -> StoreResult<()> {
+    let (business_id, id) = (call.business_id, call.id);
+    if let Some(source_call_id) = &call.source_call_id {
+        let hash = tx.keyring().tombstone(&call.reported_by, source_call_id);
+        let now = tx.now();
+        tx.sql().execute(INSERT_TOMBSTONE, &[business_id.into(), (&hash).into(), now.into()])?;
+    }
+    delivery::erase::deliveries_of_call(tx, business_id, id)?;
+    crate::source::forget_call(tx, call)?;
+    crate::idempotency::erase_call(tx, business_id, id)?;
+    tx.tell_erased();
+    tx.sql().execute(DELETE, &[business_id.into(), id.into()]).map(drop)
 }
 
 /// One page of the calls that match; it ends at `limit` rows, or where its texts come to [`PAGE_BYTES_MAX`].

@@ -4,7 +4,7 @@ use super::row;
 use crate::error::StoreResult;
 use crate::queue::Committed;
 use crate::tx::Tx;
-use domain::id::{BusinessId, CallId};
+use domain::id::{BusinessId, CallId, DeliveryId};
 
 const DELETE_ATTEMPTS: &str = "DELETE FROM attempts WHERE business_id = ?1 AND delivery_id = ?2";
 const DELETE: &str = "DELETE FROM deliveries WHERE business_id = ?1 AND id = ?2";
@@ -18,15 +18,27 @@ pub(crate) fn deliveries_of_call(
 ) -> StoreResult<()> {
     let sql = row::select_pending("q.business_id = ?1 AND q.call_id = ?2");
     for found in tx.sql().rows(&sql, &[business_id.into(), call_id.into()], row::read_pending)? {
-        let id = found.pending.id;
-        tx.sql().execute(DELETE_ATTEMPTS, &[business_id.into(), id.into()])?;
-        tx.sql().execute(DELETE, &[business_id.into(), id.into()])?;
-        if let Some(payload_id) = found.payload_id {
-            payload(tx, payload_id)?;
-        }
-        tx.tell(Committed::Left(id, found.pending.lane));
+        delivery(tx, business_id, found.pending.id, found.payload_id)?;
+        tx.tell(Committed::Left(found.pending.id, found.pending.lane));
     }
     Ok(())
+}
+
+/// Removes a delivery with its attempts and its body.
+pub(crate) fn delivery(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    id: DeliveryId,
+    payload_id: Option<i64>,
+) -> StoreResult<()> {
+    attempts(tx, business_id, id)?;
+    tx.sql().execute(DELETE, &[business_id.into(), id.into()])?;
+    payload_id.map_or(Ok(()), |payload_id| payload(tx, payload_id))
+}
+
+/// Removes a delivery's attempts.
+pub(crate) fn attempts(tx: &mut Tx<'_>, business_id: BusinessId, id: DeliveryId) -> StoreResult<()> {
+    tx.sql().execute(DELETE_ATTEMPTS, &[business_id.into(), id.into()]).map(drop)
 }
 
 /// Removes a body.

@@ -27,7 +27,7 @@ const REDELIVER: &str = "UPDATE deliveries SET status = 'scheduled', version = v
         next_attempt_at = ?5, delivered_at = NULL, reason = NULL
     WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND next_attempt_at IS NULL";
 /// The same conditions as [`send_again`] has, so that an estimate is what then happens.
-const REDELIVERABLE: &str = "d.kind = 'call' AND d.next_attempt_at IS NULL AND (d.payload_id IS NOT NULL OR d.call_id IS NOT NULL)
+const REDELIVERABLE: &str = "d.kind = 'call' AND d.next_attempt_at IS NULL AND (d.payload_id IS NOT NULL OR (d.call_id IS NOT NULL AND d.attempt_count = 0))
     AND EXISTS (SELECT 1 FROM destinations x WHERE x.business_id = d.business_id AND x.call_flow_id = d.call_flow_id
         AND x.id = d.destination_id AND x.enabled = 1)";
 
@@ -132,12 +132,13 @@ fn send_again(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<bool> {
     Ok(true)
 }
 
-/// The frozen body; one that was cancelled while it waited for AI has none yet and is frozen now.
+/// The frozen body; one that was cancelled while it waited for AI has none yet and is frozen now. One that was sent and is past its
+/// retention is not made up from what the call says today: the receiver would get another body under the same id.
 fn body_of(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<Option<i64>> {
     if found.payload_id.is_some() {
         return Ok(found.payload_id);
     }
-    let Some(call_id) = found.pending.call_id else { return Ok(None) };
+    let Some(call_id) = found.pending.call_id.filter(|_| found.attempt_count == 0) else { return Ok(None) };
     let call = call::find(tx, found.pending.business_id, call_id)?;
     let body = plan::freeze(tx, &call, FiringMode::WaitForAi);
     plan::insert_payload(tx, &body).map(Some)
@@ -149,7 +150,7 @@ fn refusal(found: &PendingRow) -> String {
     } else if found.status.is_pending() {
         format!("the delivery is {}: only one that has ended can be sent again", found.status.as_str())
     } else if found.is_enabled() {
-        "the delivery has nothing to send any more".to_owned()
+        "the delivery's payload was removed after its retention: there is nothing to send any more".to_owned()
     } else {
         "the webhook is switched off or its call flow was deleted: switch it on first".to_owned()
     }

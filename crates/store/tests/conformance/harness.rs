@@ -41,6 +41,12 @@ impl TestWorld {
     }
 }
 
+impl TestWorld {
+    pub fn now_before(&self, by: Duration) -> Timestamp {
+        self.now().before(by)
+    }
+}
+
 impl World for TestWorld {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.now.load(Ordering::SeqCst))

@@ -14,6 +14,7 @@ mod lane;
 mod outcome;
 mod pace;
 mod redelivery;
+mod retention;
 mod secret;
 mod source;
 mod unreadable;

@@ -42,8 +42,8 @@ async fn the_writers_time_per_delivery_is_printed() {
         let outcomes = harness.take_planned().into_iter();
         let outcomes = outcomes.map(|(pending, _)| harness.outcome(pending, 1, Verdict::Delivered)).collect();
         harness.store.record_outcomes(Arc::new(outcomes)).await.unwrap();
-        reporting += between - before;
-        recording += writer_time() - between;
+        reporting += between.saturating_sub(before);
+        recording += writer_time().saturating_sub(between);
     }
     let deliveries = GROUPS * CALLS;
     println!(

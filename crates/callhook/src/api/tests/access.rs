@@ -39,6 +39,8 @@ fn operations() -> Vec<Operation> {
         operation("GET", "/numbers/{number}", none.clone(), Viewer, 200),
         operation("PATCH", "/numbers/{number}", json!({"friendly_name": "x"}), Member, 200),
         operation("DELETE", "/numbers/{number}", none.clone(), Member, 204),
+        operation("GET", "/business", none.clone(), Viewer, 200),
+        operation("PATCH", "/business", json!({"retention": {"call_days": 365}}), Admin, 200),
         operation("GET", "/api-keys", none.clone(), Admin, 200),
         operation("POST", "/api-keys", json!({"name": "x", "role": "viewer"}), Admin, 201),
         operation("DELETE", "/api-keys/{key}", none.clone(), Admin, 204),

@@ -155,3 +155,28 @@ async fn numbers_are_normalised_and_unique() {
     let nobody = json!({"call_flow_id": "018f3c1e-0000-7000-8000-000000000000"});
     server.send(Caller::Member, "PATCH", &path, &nobody).await.refused(422, Some("call_flow_id"));
 }
+
+#[tokio::test]
+async fn retention_is_set_by_days_and_null_keeps_for_good() {
+    let server = Server::start().await;
+    let business = server.get(Caller::Viewer, "/business").await.expect(200).json();
+    let business = &business["data"]["business"];
+    assert_eq!(business["retention"], json!({"payload_days": null, "call_days": null}));
+    let set = |body: Value| {
+        let server = &server;
+        async move { server.send(Caller::Admin, "PATCH", "/business", &body).await }
+    };
+    let got = set(json!({"retention": {"payload_days": 30}})).await.expect(200).json();
+    assert_eq!(got["data"]["business"]["retention"], json!({"payload_days": 30, "call_days": null}));
+    let got = set(json!({"retention": {"call_days": 365}})).await.expect(200).json();
+    assert_eq!(got["data"]["business"]["retention"], json!({"payload_days": 30, "call_days": 365}));
+    // The whole thing as it was read may be sent back.
+    set(got["data"]["business"].clone()).await.expect(200);
+    for days in [json!(0), json!(3_651), json!(-1)] {
+        set(json!({"retention": {"payload_days": days}})).await.refused(422, Some("retention.payload_days"));
+    }
+    set(json!({"retention": {"call_days": "9"}})).await.refused(422, Some("retention.call_days"));
+    set(json!({"name": "Other"})).await.refused(422, Some("name"));
+    let got = set(json!({"retention": null})).await.expect(200).json();
+    assert_eq!(got["data"]["business"]["retention"], json!({"payload_days": null, "call_days": null}));
+}

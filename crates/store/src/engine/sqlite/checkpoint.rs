@@ -3,75 +3,84 @@
 //! When the WAL has grown long, a thread with a connection of its own copies it while the writer goes on. What was committed
 //! meanwhile is little; the writer copies that itself, between two groups, so that the WAL begins anew instead of growing on. A
 //! reader that still looks at an old state holds that up for as long as it may read; then the WAL grows, and is copied again.
+//!
+//! The WAL also holds what pages were before. After an erasure the thread therefore empties it, for which it waits for readers and
+//! makes the writer wait, once for all erasures of a second.
 
 use super::connection::SqliteConnection;
 use super::writer::end_if_unknown;
 use crate::error::{StoreError, StoreResult};
-use crate::limits::CHECKPOINT_PAGES;
+use crate::limits::{CHECKPOINT_PAGES, WIPE_PAUSE};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
+use tokio::time::Instant;
 
 /// The writer's side.
 pub struct Checkpoints {
-    pages: Arc<AtomicU32>,
-    copied: Arc<AtomicBool>,
-    copy: Option<SyncSender<()>>,
+    shared: Arc<Shared>,
+    wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    is_copying: bool,
     next_at_pages: u32,
+}
+
+/// What the writer and the copying thread tell each other.
+#[derive(Default)]
+struct Shared {
+    /// Pages that the WAL held after the last commit.
+    pages: Arc<AtomicU32>,
+    /// The writer wants a copy made. It does not ask again before it has seen the last one done.
+    wanted: AtomicBool,
+    /// A copy was made; the rest is the writer's.
+    copied: AtomicBool,
+    /// Something was erased since the WAL was empty.
+    erased: AtomicBool,
 }
 
 impl Checkpoints {
     /// Starts the copying thread and counts the pages of what `writer` commits.
     pub fn start(path: &Path, writer: &mut SqliteConnection) -> StoreResult<Self> {
-        let pages = Arc::new(AtomicU32::new(0));
-        let copied = Arc::new(AtomicBool::new(false));
-        writer.count_wal_pages(Arc::clone(&pages))?;
+        let shared = Arc::new(Shared::default());
+        writer.count_wal_pages(Arc::clone(&shared.pages))?;
         let connection = SqliteConnection::open(path)?;
-        let (copy, asked) = mpsc::sync_channel(1);
-        let done = Arc::clone(&copied);
+        // One wake-up that waits stands for all that come before it is taken.
+        let (wake, woken) = mpsc::sync_channel(1);
+        let told = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
-            .spawn(move || {
-                while asked.recv().is_ok() {
-                    checkpoint(&connection);
-                    done.store(true, Ordering::Release);
-                }
-            })
+            .spawn(move || run(&connection, &told, &woken))
             .map_err(|error| StoreError::Unavailable(format!("cannot start the checkpoints: {error}")))?;
-        Ok(Self {
-            pages,
-            copied,
-            copy: Some(copy),
-            thread: Some(thread),
-            is_copying: false,
-            next_at_pages: CHECKPOINT_PAGES,
-        })
+        Ok(Self { shared, wake: Some(wake), thread: Some(thread), next_at_pages: CHECKPOINT_PAGES })
     }
 
     /// To be called after each commit of the writer.
-    pub fn after_commit(&mut self, writer: &SqliteConnection) {
-        let pages = self.pages.load(Ordering::Relaxed);
-        if self.copied.swap(false, Ordering::Acquire) {
-            checkpoint(writer);
-            self.is_copying = false;
+    pub fn after_commit(&mut self, writer: &SqliteConnection, erased: bool) {
+        let pages = self.shared.pages.load(Ordering::Relaxed);
+        if self.shared.copied.swap(false, Ordering::Acquire) {
+            copy(writer);
+            self.shared.wanted.store(false, Ordering::Relaxed);
             self.next_at_pages = pages.saturating_add(CHECKPOINT_PAGES);
         } else if pages < CHECKPOINT_PAGES {
             self.next_at_pages = CHECKPOINT_PAGES;
         }
-        if pages >= self.next_at_pages && !self.is_copying {
-            // The channel holds one: it cannot be full while nothing is copied.
-            self.is_copying = self.copy.as_ref().is_some_and(|copy| copy.try_send(()).is_ok());
+        let wants_copy = pages >= self.next_at_pages && !self.shared.wanted.swap(true, Ordering::Release);
+        if erased {
+            self.shared.erased.store(true, Ordering::Release);
+        }
+        if (wants_copy || erased)
+            && let Some(wake) = &self.wake
+        {
+            // Full: it is woken already.
+            let _ = wake.try_send(());
         }
     }
 }
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        self.copy = None;
+        self.wake = None;
         if let Some(thread) = self.thread.take() {
             // A panicking thread has said so already.
             let _ = thread.join();
@@ -79,9 +88,47 @@ impl Drop for Checkpoints {
     }
 }
 
-fn checkpoint(connection: &SqliteConnection) {
-    if let Err(error) = connection.checkpoint_some() {
-        end_if_unknown(&error);
-        tracing::warn!(%error, "A checkpoint failed: the store's log grows until one succeeds");
+fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>) {
+    let mut next_wipe = Instant::now();
+    loop {
+        let is_erased = shared.erased.load(Ordering::Acquire);
+        let woke = match next_wipe.checked_duration_since(Instant::now()) {
+            Some(pause) if is_erased => woken.recv_timeout(pause),
+            None if is_erased => Ok(()),
+            _ => woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        if woke == Err(RecvTimeoutError::Disconnected) {
+            // The writer's last checkpoint empties the WAL.
+            return;
+        }
+        if shared.wanted.load(Ordering::Acquire) && !shared.copied.load(Ordering::Acquire) {
+            copy(connection);
+            shared.copied.store(true, Ordering::Release);
+        }
+        if next_wipe <= Instant::now() && shared.erased.swap(false, Ordering::Acquire) {
+            if !wipe(connection) {
+                shared.erased.store(true, Ordering::Release);
+            }
+            next_wipe = Instant::now() + WIPE_PAUSE;
+        }
     }
+}
+
+fn copy(connection: &SqliteConnection) {
+    succeeded(connection.checkpoint_some());
+}
+
+/// Empties the WAL; `false` where somebody still needs it.
+fn wipe(connection: &SqliteConnection) -> bool {
+    copy(connection);
+    succeeded(connection.checkpoint()).unwrap_or(false)
+}
+
+fn succeeded<T>(result: StoreResult<T>) -> Option<T> {
+    result
+        .inspect_err(|error| {
+            end_if_unknown(error);
+            tracing::warn!(%error, "A checkpoint failed: the store's log grows until one succeeds");
+        })
+        .ok()
 }

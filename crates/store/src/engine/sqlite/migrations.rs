@@ -5,7 +5,11 @@ use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
 
 /// Every step in order; its place, from 1, is the `user_version` after it. Steps are added, never changed.
-const STEPS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_initial.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("../../../migrations/sqlite/0001_initial.sql"),
+    include_str!("../../../migrations/sqlite/0002_cheaper_checks.sql"),
+    include_str!("../../../migrations/sqlite/0003_retention.sql"),
+];
 
 /// The version of the tables after every step.
 pub const VERSION: usize = STEPS.len();

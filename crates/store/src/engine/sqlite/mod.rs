@@ -10,6 +10,7 @@ pub mod copy;
 pub mod examination;
 mod migrations;
 mod readers;
+pub mod reclaim;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -14,6 +14,7 @@ use crate::tx::{Savepoints, Told, Tx, TxShared};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 /// An operation on its way: run inside the group, then told how the commit went.
@@ -48,11 +49,14 @@ pub struct Writer {
 
 impl Writer {
     pub fn start(path: &Path, mut connection: SqliteConnection, shared: Arc<TxShared>) -> StoreResult<Self> {
+        let runtime = Handle::try_current().map_err(|error| {
+            StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
+        })?;
         let checkpoints = Checkpoints::start(path, &mut connection)?;
         let (sender, receiver) = mpsc::channel(WRITER_QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(connection, checkpoints, receiver, &shared))
+            .spawn(move || run(connection, checkpoints, receiver, &shared, &runtime))
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
         Ok(Self { queue: Some(sender), thread: Some(thread) })
     }
@@ -129,8 +133,9 @@ fn run(
     mut checkpoints: Checkpoints,
     mut queue: mpsc::Receiver<Box<dyn Operation>>,
     shared: &TxShared,
+    runtime: &Handle,
 ) {
-    let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX);
+    let mut group = Vec::new();
     while take_group(&mut queue, &mut group) {
         let (committed, told) = match commit(&mut connection, &mut group, shared) {
             Ok(told) => (Ok(()), Some(told)),
@@ -145,18 +150,27 @@ fn run(
                 (Err(GroupFailure::NotWritten(error.to_string())), None)
             }
         };
+        let mut erased = false;
         if let Some(told) = told {
+            erased = told.erased;
             told.tell(shared);
         }
-        for operation in group.drain(..) {
-            operation.finish(&committed);
-        }
-        checkpoints.after_commit(&connection);
+        answer(runtime, std::mem::take(&mut group), committed);
+        checkpoints.after_commit(&connection, erased);
     }
     drop(checkpoints);
     if let Err(error) = connection.checkpoint() {
         tracing::warn!(%error, "The last checkpoint failed; the next start does it");
     }
+}
+
+/// Answers a group's callers from one task of theirs: one wake-up crosses threads instead of one for each, and the writer goes on.
+fn answer(runtime: &Handle, group: Vec<Box<dyn Operation>>, committed: Result<(), GroupFailure>) {
+    runtime.spawn(async move {
+        for operation in group {
+            operation.finish(&committed);
+        }
+    });
 }
 
 /// Waits for an operation and takes what else is there, as much as one commit may hold; `false` at the end.

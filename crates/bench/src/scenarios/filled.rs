@@ -1,0 +1,262 @@
+//! A store of a million deliveries: what its lists take, and what a delivery costs beside one in a small store.
+
+use super::Bench;
+use crate::client::Connection;
+use crate::figures::Times;
+use crate::load::{Load, send_batch};
+use crate::program::Program;
+use crate::receiver::{Behaviour, Receiver};
+use crate::report::Aim;
+use crate::variety::{self, RARE_CALLER, RARE_SOURCE};
+use crate::{Failure, Outcome};
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Deliveries of the small store.
+const FEW: u64 = 10_000;
+/// Call flows over which the deliveries are spread.
+const FLOWS: usize = 20;
+/// One delivery of so many goes to a flow whose endpoint refuses it.
+const FAILING_OF: u64 = 50;
+/// Calls of one batch.
+const BATCH_CALLS: u64 = 500;
+/// Calls that an AI has analysed: few, so that they are hard to find.
+const ANALYSED: usize = 60;
+/// Requests of each list.
+const REQUESTS: usize = 40;
+/// Longer than an attempt may take.
+const STILL: Duration = Duration::from_secs(30);
+
+pub async fn run(bench: &mut Bench) -> Outcome<()> {
+    let folder = bench.folder("filled");
+    let program = bench.callhook(&folder, &[]).await?;
+    let clock = Instant::now();
+    let rows = usize::try_from(bench.run.rows).unwrap();
+    let receiver = Receiver::start(Behaviour::Accept, rows * 4, clock).await?;
+    let failing = Receiver::start(Behaviour::FailFirst, rows, clock).await?;
+    let store = Filled::prepare(&program, &receiver, &failing).await?;
+    store.fill(&program, 0..FEW.min(bench.run.rows)).await?;
+    let small = cost(bench, &program, &store.flows[0], &receiver, clock).await?;
+    store.fill(&program, FEW.min(bench.run.rows)..bench.run.rows).await?;
+    let large = cost(bench, &program, &store.flows[0], &receiver, clock).await?;
+    bench.report.compare(
+        "CPU µs per delivery, 10 thousand rows and all",
+        small,
+        large,
+        Aim::RatioAtMost(1.3),
+    );
+    bench.report.add("memory with all rows, MB", program.rss_mb(), Aim::None);
+
+    let call = analyse(&program).await?;
+    lists(bench, &program, "webhook-deliveries", &store.delivery_filters(&call)).await?;
+    lists(bench, &program, "calls", &store.call_filters()).await?;
+    lists(bench, &program, "webhook-deliveries/stats", &[("since", store.since())]).await?;
+    program.stop().await?;
+    let program = Program::callhook(&bench.run.callhook, &folder, &[]).await?;
+    let ready = program.ready_after.as_secs_f64();
+    bench.report.add("a filled store: ready after a restart, s", ready, Aim::AtMost(2.0));
+    program.stop().await
+}
+
+/// What lies in the store.
+struct Filled {
+    flows: Vec<String>,
+    failing: String,
+    number: String,
+    began: u64,
+}
+
+impl Filled {
+    async fn prepare(program: &Program, receiver: &Receiver, failing: &Receiver) -> Outcome<Self> {
+        let mut flows = Vec::new();
+        for _ in 0..FLOWS {
+            flows.push(program.flow_to(&receiver.url()).await?);
+        }
+        let once = json!({"enabled": true, "url": failing.url(), "retry_delays_seconds": []});
+        let failing = program.flow(Some(once)).await?;
+        let number = json!({"phone_number": variety::RARE_NUMBER, "call_flow_id": flows[0]});
+        let mut connection = Connection::open(program.address).await?;
+        let number = connection.data(Method::POST, "/numbers", &number).await?;
+        let number = number["number"]["id"].as_str().unwrap_or_default().to_owned();
+        let began = u64::try_from(crate::load::now().as_millis()).unwrap();
+        Ok(Self { flows, failing, number, began })
+    }
+
+    async fn fill(&self, program: &Program, numbers: std::ops::Range<u64>) -> Outcome<()> {
+        let mut connection = Connection::open(program.address).await?;
+        let (mut first, total) = (numbers.start, numbers.end);
+        while first < total {
+            let last = total.min(first + BATCH_CALLS);
+            let calls: Vec<_> =
+                (first..last).map(|number| variety::call(number, self.flow(number))).collect();
+            let body = Bytes::from(json!({"calls": calls}).to_string());
+            match send_batch(&mut connection, body).await {
+                Ok(()) => first = last,
+                Err(failure) => return Err(failure),
+            }
+        }
+        settle(&mut connection).await
+    }
+
+    fn flow(&self, number: u64) -> &str {
+        if number % FAILING_OF == 1 {
+            return &self.failing;
+        }
+        &self.flows[usize::try_from(number).unwrap() % FLOWS]
+    }
+
+    /// Every filter alone, common and rare values of each; last status, flow and time together.
+    fn delivery_filters(&self, call: &str) -> Vec<(&'static str, String)> {
+        let middle = rfc3339(u64::midpoint(self.began, now_ms()));
+        let flow = &self.flows[1];
+        vec![
+            ("none", String::new()),
+            ("status", "status=delivered".to_owned()),
+            ("status, rare", "status=failed".to_owned()),
+            ("status, none such", "status=cancelled".to_owned()),
+            ("call_flow_id", format!("call_flow_id={flow}")),
+            ("call_id", format!("call_id={call}")),
+            ("event", "event=call.completed".to_owned()),
+            ("event, rare", "event=call.failed".to_owned()),
+            ("test", "test=true".to_owned()),
+            ("since", format!("since={middle}")),
+            ("until", format!("until={middle}")),
+            ("error", "error=http_503".to_owned()),
+            ("error, none such", "error=timeout".to_owned()),
+            ("status, flow, time", format!("status=delivered&call_flow_id={flow}&until={middle}")),
+            (
+                "status, flow, time, rare",
+                format!("status=failed&call_flow_id={}&until={middle}", self.failing),
+            ),
+        ]
+    }
+
+    fn call_filters(&self) -> Vec<(&'static str, String)> {
+        let middle = rfc3339(u64::midpoint(self.began, now_ms()));
+        vec![
+            ("none", String::new()),
+            ("start_date", format!("start_date={middle}")),
+            ("end_date", format!("end_date={middle}")),
+            ("updated_since", format!("updated_since={middle}")),
+            ("status", "status=completed".to_owned()),
+            ("status, rare", "status=failed".to_owned()),
+            ("direction, rare", "direction=outbound".to_owned()),
+            ("source", "source=google".to_owned()),
+            ("source, rare", format!("source={RARE_SOURCE}")),
+            ("call_flow_id", format!("call_flow_id={}", self.flows[1])),
+            ("number_id, rare", format!("number_id={}", self.number)),
+            ("min_duration, rare", "min_duration=86000".to_owned()),
+            ("max_duration, rare", "max_duration=0".to_owned()),
+            ("min_ai_score, rare", "min_ai_score=90".to_owned()),
+            ("max_ai_score, rare", "max_ai_score=10".to_owned()),
+            ("ai_category, rare", "ai_category=spam".to_owned()),
+            ("qualified, rare", "qualified=true".to_owned()),
+            ("search, rare", format!("search={}", RARE_CALLER.trim_start_matches('+'))),
+        ]
+    }
+
+    fn since(&self) -> String {
+        format!("since={}", rfc3339(self.began))
+    }
+}
+
+/// Waits until nothing is scheduled any more.
+async fn settle(connection: &mut Connection) -> Outcome<()> {
+    let (mut before, mut still) = (u64::MAX, Instant::now());
+    loop {
+        let found = connection.data(Method::GET, "/webhook-deliveries/stats", &Value::Null).await?;
+        let left = found["stats"]["by_status"]["scheduled"].as_u64();
+        let left =
+            left.ok_or_else(|| Failure::new(format!("statistics without what is scheduled: {found}")))?;
+        if left == 0 {
+            return Ok(());
+        }
+        if left < before {
+            (before, still) = (left, Instant::now());
+        } else if still.elapsed() > STILL {
+            return Err(Failure::new(format!(
+                "{left} deliveries are left and none ended in the last {STILL:?}"
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// CPU time for each delivery at full load, in microseconds.
+async fn cost(
+    bench: &Bench,
+    program: &Program,
+    flow: &str,
+    receiver: &Receiver,
+    clock: Instant,
+) -> Outcome<f64> {
+    let first = usize::try_from(bench.run.rows).unwrap() + usize::try_from(receiver.count()).unwrap();
+    let before = (program.cpu(), receiver.count());
+    let load = Load {
+        address: program.address,
+        call_flow_id: Some(flow.to_owned()),
+        connections: 64,
+        length: bench.length(),
+        rate: None,
+        first,
+        clock,
+    };
+    let calls = load.run().await?.len() as u64;
+    receiver.wait_for(before.1 + calls).await?;
+    let cpu = program.cpu().saturating_sub(before.0);
+    Ok(cpu.as_secs_f64() * 1e6 / f64::from(u32::try_from(calls).unwrap()))
+}
+
+/// Some of the latest calls get results of AI; answers the id of one.
+async fn analyse(program: &Program) -> Outcome<String> {
+    let mut connection = Connection::open(program.address).await?;
+    let found = connection.data(Method::GET, "/calls?status=completed&limit=500", &Value::Null).await?;
+    let calls = found["calls"].as_array().cloned().unwrap_or_default();
+    for (index, call) in calls.iter().take(ANALYSED).enumerate() {
+        let id = call["id"].as_str().unwrap_or_default();
+        let score = [5, 50, 95][index % 3];
+        let category = ["spam", "existing_customer", "lead"][index % 3];
+        let results = json!({"ai_score": score, "ai_category": category, "qualified_ai": score > 90});
+        connection.data(Method::PUT, &format!("/calls/{id}/analysis"), &results).await?;
+    }
+    calls
+        .first()
+        .and_then(|call| Some(call["id"].as_str()?.to_owned()))
+        .ok_or_else(|| Failure::new("no calls"))
+}
+
+/// Asks for each list many times, and notes the slowest of them.
+async fn lists(bench: &mut Bench, program: &Program, path: &str, filters: &[(&str, String)]) -> Outcome<()> {
+    let mut connection = Connection::open(program.address).await?;
+    let mut worst = (f64::NEG_INFINITY, "");
+    for (name, filter) in filters {
+        let mut took = Vec::new();
+        for _ in 0..REQUESTS {
+            let started = Instant::now();
+            let path = format!("/{path}?{filter}");
+            let (status, answer) = connection.send(Method::GET, &path, Bytes::new()).await?;
+            if !status.is_success() {
+                return Err(Failure::new(format!("{path}: {status} {}", String::from_utf8_lossy(&answer))));
+            }
+            took.push(started.elapsed());
+        }
+        let p95 = Times::of(took).percentile_ms(0.95);
+        eprintln!("    /{path} by {name}: p95 {p95:.1} ms");
+        if p95 > worst.0 {
+            worst = (p95, name);
+        }
+    }
+    let figure = format!("/{path}, slowest filter ({}): p95 ms", worst.1);
+    bench.report.add(&figure, worst.0, Aim::AtMost(50.0));
+    Ok(())
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(crate::load::now().as_millis()).unwrap()
+}
+
+fn rfc3339(millis: u64) -> String {
+    domain::Timestamp::from_millis(i64::try_from(millis).unwrap()).to_rfc3339_millis()
+}

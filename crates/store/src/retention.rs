@@ -1,0 +1,159 @@
+//! What a business keeps no longer is removed, in small steps.
+//!
+//! A step reads which rows are past their time and removes those that have ended, in a transaction of its own. A step that is run
+//! again finds nothing to do. What is still pending is left, and found by a later pass once it has ended.
+
+use crate::delivery::erase;
+use crate::engine::Row;
+use crate::error::StoreResult;
+use crate::limits::{PURGE_CALLS, PURGE_SCAN_ROWS, ROWS_CHANGED_MAX};
+use crate::tx::Tx;
+use crate::{Store, call};
+use domain::Timestamp;
+use domain::id::{BusinessId, CallId, DeliveryId};
+
+const SELECT_DELIVERIES: &str =
+    "SELECT id, payload_id IS NOT NULL AND next_attempt_at IS NULL, attempt_count FROM deliveries
+    WHERE business_id = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?4";
+const SELECT_PAYLOAD: &str = "SELECT payload_id FROM deliveries
+    WHERE business_id = ?1 AND id = ?2 AND payload_id IS NOT NULL AND next_attempt_at IS NULL";
+const FORGET_PAYLOAD: &str = "UPDATE deliveries SET payload_id = NULL WHERE business_id = ?1 AND id = ?2";
+const SELECT_CALLS: &str =
+    "SELECT id FROM calls WHERE business_id = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?4";
+const HAS_PENDING: &str =
+    "SELECT 1 FROM deliveries WHERE business_id = ?1 AND call_id = ?2 AND next_attempt_at IS NOT NULL";
+const SELECT_SAMPLES: &str =
+    "SELECT id, payload_id FROM deliveries WHERE business_id = ?1 AND id < ?2 AND kind = 'test'
+    AND call_id IS NULL AND next_attempt_at IS NULL ORDER BY id LIMIT ?3";
+const DELETE_STATISTICS: &str =
+    "DELETE FROM delivery_statistics WHERE (business_id, minute, call_flow_id, status, latency_bucket) IN
+    (SELECT business_id, minute, call_flow_id, status, latency_bucket FROM delivery_statistics
+        WHERE business_id = ?1 AND minute < ?2 ORDER BY minute LIMIT ?3)";
+
+impl Store {
+    /// Removes bodies and attempts of deliveries that were made before, from `after` on. Answers where to go on; `None` at the end.
+    pub async fn purge_payloads(
+        &self,
+        business_id: BusinessId,
+        before: Timestamp,
+        after: Option<DeliveryId>,
+    ) -> StoreResult<Option<DeliveryId>> {
+        let page = self.read_engine(move |tx| deliveries_past(tx, business_id, before, after)).await?;
+        if !page.ended.is_empty() {
+            let ended = page.ended;
+            let purge =
+                move |tx: &mut Tx<'_>| ended.iter().try_for_each(|id| purge_payload(tx, business_id, *id));
+            self.write_engine(ROWS_CHANGED_MAX, purge).await?;
+        }
+        Ok(page.next)
+    }
+
+    /// Removes calls that were reported before, from `after` on, with all that belongs to them. Answers where to go on; `None` at
+    /// the end.
+    pub async fn purge_calls(
+        &self,
+        business_id: BusinessId,
+        before: Timestamp,
+        after: Option<CallId>,
+    ) -> StoreResult<Option<CallId>> {
+        let params = [
+            business_id.into(),
+            after.unwrap_or(CallId::from_bytes([0; 16])).into(),
+            CallId::floor(before).into(),
+            PURGE_CALLS.into(),
+        ];
+        let ids = self.read_engine(move |tx| tx.sql().rows(SELECT_CALLS, &params, |row| row.id(0))).await?;
+        let next = ids.last().copied().filter(|_| ids.len() as u64 == PURGE_CALLS);
+        if !ids.is_empty() {
+            let purge = move |tx: &mut Tx<'_>| ids.iter().try_for_each(|id| purge_call(tx, business_id, *id));
+            self.write_engine(ROWS_CHANGED_MAX, purge).await?;
+        }
+        Ok(next)
+    }
+
+    /// Removes what belongs to no call: tests that were made with sample data before, and counts of what ended before. Answers
+    /// whether there may be more.
+    pub async fn purge_beside_calls(&self, business_id: BusinessId, before: Timestamp) -> StoreResult<bool> {
+        self.write_engine(ROWS_CHANGED_MAX, move |tx| {
+            let params = [business_id.into(), DeliveryId::floor(before).into(), PURGE_CALLS.into()];
+            let read = |row: &dyn Row| Ok((row.id(0)?, row.opt_int(1)?));
+            let samples = tx.sql().rows(SELECT_SAMPLES, &params, read)?;
+            for (id, payload_id) in &samples {
+                erase::delivery(tx, business_id, *id, *payload_id)?;
+                tx.tell_erased();
+            }
+            let minute = before.as_millis() / crate::statistics::MINUTE_MS;
+            let rows = ROWS_CHANGED_MAX as u64;
+            let counts =
+                tx.sql().execute(DELETE_STATISTICS, &[business_id.into(), minute.into(), rows.into()])?;
+            Ok(samples.len() as u64 == PURGE_CALLS || counts == rows)
+        })
+        .await
+    }
+}
+
+/// Deliveries that are past their time.
+struct Past {
+    /// Those that have ended and still have a body.
+    ended: Vec<DeliveryId>,
+    /// Where to go on.
+    next: Option<DeliveryId>,
+}
+
+/// As many as one transaction may purge, of as many rows as are looked at in one go.
+fn deliveries_past(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    before: Timestamp,
+    after: Option<DeliveryId>,
+) -> StoreResult<Past> {
+    let params = [
+        business_id.into(),
+        after.unwrap_or(DeliveryId::from_bytes([0; 16])).into(),
+        DeliveryId::floor(before).into(),
+        PURGE_SCAN_ROWS.into(),
+    ];
+    let read = |row: &dyn Row| Ok((row.id(0)?, row.bool(1)?, row.number::<usize>(2)?));
+    let found: Vec<(DeliveryId, bool, usize)> = tx.sql().rows(SELECT_DELIVERIES, &params, read)?;
+    let (mut past, mut rows) = (Past { ended: Vec::new(), next: None }, 0);
+    for (id, has_ended, attempts) in &found {
+        if rows >= ROWS_CHANGED_MAX {
+            return Ok(past);
+        }
+        past.next = Some(*id);
+        if *has_ended {
+            past.ended.push(*id);
+            // The delivery, its body, its attempts.
+            rows += 2 + attempts;
+        }
+    }
+    if (found.len() as u64) < PURGE_SCAN_ROWS {
+        past.next = None;
+    }
+    Ok(past)
+}
+
+/// It may have been sent again since it was looked at: then it is left.
+fn purge_payload(tx: &mut Tx<'_>, business_id: BusinessId, id: DeliveryId) -> StoreResult<()> {
+    let key = [business_id.into(), id.into()];
+    let Some(payload_id) = tx.sql().row(SELECT_PAYLOAD, &key, |row| row.int(0))? else { return Ok(()) };
+    erase::attempts(tx, business_id, id)?;
+    erase::payload(tx, payload_id)?;
+    tx.sql().execute(FORGET_PAYLOAD, &key)?;
+    tx.tell_erased();
+    Ok(())
+}
+
+fn purge_call(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResult<()> {
+    if tx.sql().exists(HAS_PENDING, &[business_id.into(), id.into()])? {
+        return Ok(());
+    }
+    let purged = tx.alone(|tx| {
+        let call = call::find(tx, business_id, id)?;
+        call::erase(tx, &call)
+    })?;
+    if let Err(error) = purged {
+        tracing::error!(%error, call_id = %id, "A call that is past its time cannot be removed");
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! What is past its time goes, in steps; what is still on its way stays, however old it is.
+
+use crate::harness::Harness;
+use domain::Timestamp;
+use domain::business::{Retention, RetentionDays};
+use domain::delivery::DeliveryStatus;
+use domain::id::CallId;
+use domain::retry::Verdict;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use store::StoreError;
+use store::call::CallFilter;
+use store::delivery::DeliveryFilter;
+use store::queue::{Pending, QueueStore};
+
+const DAY: Duration = Duration::from_hours(24);
+/// Stands in the caller's words, and nowhere else.
+const MARK: &str = "marked-for-removal";
+
+/// A call with a source id and a transcript, and its delivery.
+async fn reported(h: &Harness, flow: &domain::call_flow::CallFlow, source: &str) -> (CallId, Pending) {
+    let mut call = h.call(flow.id);
+    call.source_call_id = Some(source.into());
+    call.transcription = Some(format!("{MARK} {source}"));
+    let id = h.report(call).await.unwrap().call.id;
+    (id, h.take_planned().remove(0).0)
+}
+
+async fn end(h: &Harness, pending: Pending) {
+    h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
+}
+
+async fn purge_payloads(h: &Harness, before: Timestamp) {
+    let mut after = None;
+    while let Some(next) = h.store.purge_payloads(h.business, before, after).await.unwrap() {
+        after = Some(next);
+    }
+}
+
+async fn purge_calls(h: &Harness, before: Timestamp) {
+    let mut after = None;
+    while let Some(next) = h.store.purge_calls(h.business, before, after).await.unwrap() {
+        after = Some(next);
+    }
+}
+
+fn files(h: &Harness) -> Vec<PathBuf> {
+    std::fs::read_dir(h.folder.path()).unwrap().map(|file| file.unwrap().path()).collect()
+}
+
+/// How often the mark stands in the store's files.
+fn marks(h: &Harness) -> usize {
+    let count = |path: PathBuf| {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        bytes.windows(MARK.len()).filter(|window| *window == MARK.as_bytes()).count()
+    };
+    files(h).into_iter().map(count).sum()
+}
+
+#[tokio::test]
+async fn days_are_set_and_read_back() {
+    let h = Harness::start().await;
+    assert_eq!(h.store.business(h.business).await.unwrap().retention, Retention::default());
+    let wanted = Retention { payload: RetentionDays::new(30).ok(), call: RetentionDays::new(365).ok() };
+    let set = h.store.set_retention(h.business, move |_| Ok(wanted)).await.unwrap();
+    assert_eq!((set.retention, set.name.as_str()), (wanted, "Acme"));
+    assert_eq!(h.store.list_businesses().await.unwrap()[0].retention, wanted);
+}
+
+#[tokio::test]
+async fn payloads_and_attempts_go_and_the_delivery_stays_listed() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (_, old) = reported(&h, &flow, "old").await;
+    end(&h, old).await;
+    h.world.advance(DAY);
+    let (_, young) = reported(&h, &flow, "young").await;
+    end(&h, young).await;
+    purge_payloads(&h, h.world.now_before(Duration::from_hours(1))).await;
+    let purged = h.store.delivery(h.business, old.id).await.unwrap();
+    assert_eq!((purged.body, purged.attempts.len()), (None, 0));
+    assert_eq!((purged.delivery.status, purged.delivery.attempt_count), (DeliveryStatus::Delivered, 1));
+    let kept = h.store.delivery(h.business, young.id).await.unwrap();
+    assert!(kept.body.is_some() && kept.attempts.len() == 1);
+    // What was sent cannot be made up anew: the receiver would get another body under the same id.
+    let refused = h.store.redeliver(h.business, None, old.id).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Conflict(reason) if reason.contains("retention")), "{refused}");
+    let counted = h.store.count_redeliverable(h.business, DeliveryFilter::default()).await.unwrap();
+    assert_eq!((counted.redelivered, counted.skipped), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_still_on_its_way_stays_and_goes_once_it_has_ended() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (id, pending) = reported(&h, &flow, "slow").await;
+    h.world.advance(DAY * 3);
+    let before = h.world.now_before(DAY);
+    purge_payloads(&h, before).await;
+    purge_calls(&h, before).await;
+    assert!(h.store.delivery(h.business, pending.id).await.unwrap().body.is_some());
+    assert!(h.store.call(h.business, id).await.is_ok());
+    end(&h, pending).await;
+    purge_payloads(&h, before).await;
+    assert!(h.store.delivery(h.business, pending.id).await.unwrap().body.is_none());
+    purge_calls(&h, before).await;
+    assert!(matches!(h.store.call(h.business, id).await, Err(StoreError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn calls_go_with_all_that_belongs_to_them_and_a_late_repeat_is_refused() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let mut ids = Vec::new();
+    // More than one step takes.
+    for number in 0..100 {
+        let (id, pending) = reported(&h, &flow, &format!("old {number}")).await;
+        end(&h, pending).await;
+        ids.push(id);
+    }
+    let other = h.store.create_business("Other".into(), domain::phone_number::Country::US).await.unwrap().id;
+    h.world.advance(DAY * 2);
+    let (young, pending) = reported(&h, &flow, "young").await;
+    end(&h, pending).await;
+    let before = h.world.now_before(DAY);
+    h.store.purge_calls(other, before, None).await.unwrap();
+    let listed = || h.store.list_calls(h.business, CallFilter::default(), None, 500);
+    assert_eq!(listed().await.unwrap().rows.len(), 101, "another business's days are not these calls'");
+    purge_calls(&h, before).await;
+    assert_eq!(listed().await.unwrap().rows.iter().map(|call| call.id).collect::<Vec<_>>(), [young]);
+    let deliveries = h.store.list_deliveries(h.business, DeliveryFilter::default(), None, 500).await.unwrap();
+    assert_eq!(deliveries.rows.len(), 1);
+    let mut again = h.call(flow.id);
+    again.source_call_id = Some("old 7".into());
+    assert!(matches!(h.report(again).await, Err(StoreError::Conflict(_))));
+}
+
+#[tokio::test]
+async fn counts_go_with_the_calls() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (_, pending) = reported(&h, &flow, "old").await;
+    end(&h, pending).await;
+    let began = h.world.now_before(Duration::from_mins(1));
+    let ended = || h.store.delivery_statistics(h.business, began, None, 60);
+    assert_eq!(ended().await.unwrap().ended.get("delivered"), Some(&1));
+    h.world.advance(DAY * 2);
+    while h.store.purge_beside_calls(h.business, h.world.now_before(DAY)).await.unwrap() {}
+    assert_eq!(ended().await.unwrap().ended.get("delivered"), None);
+}
+
+#[tokio::test]
+async fn an_erased_call_leaves_no_trace_in_any_file_while_the_store_is_open() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (id, pending) = reported(&h, &flow, "once").await;
+    end(&h, pending).await;
+    assert!(marks(&h) > 0, "the mark can be found where it is");
+    h.store.erase_call(h.business, id).await.unwrap();
+    // The log is emptied on a thread of its own, beside commits: nothing tells when.
+    for _ in 0..500 {
+        if marks(&h) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} traces are left in {:?}", marks(&h), files(&h));
+}
+
+#[tokio::test]
+async fn the_file_shrinks_when_much_was_removed() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    for number in 0..40 {
+        let mut call = h.call(flow.id);
+        call.source_call_id = Some(format!("{number}"));
+        call.transcription = Some("long ".repeat(100_000));
+        h.report(call).await.unwrap();
+        end(&h, h.take_planned().remove(0).0).await;
+    }
+    let size = |h: &Harness| std::fs::metadata(h.folder.path().join("callhook.db")).unwrap().len();
+    let h = h.restart().await;
+    let before = size(&h);
+    h.world.advance(DAY * 2);
+    purge_calls(&h, h.world.now_before(DAY)).await;
+    while h.store.run_reclaim_step().await.unwrap() {}
+    let h = h.restart().await;
+    assert!(size(&h) < before / 2, "{} of {before} bytes", size(&h));
+    let flow = h.flow(|_| {}).await;
+    reported(&h, &flow, "after").await;
+}
