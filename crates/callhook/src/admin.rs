@@ -1,17 +1,22 @@
-//! What the operator does on the command line: businesses and keys.
+//! What the operator does on the command line to a store that may have a server: businesses, keys, letting sending go on.
 //!
 //! One process owns a data folder. Where a server runs, it does the work: the command asks it through a socket in the folder that
 //! only the folder's owner can open. Where none runs, the command opens the store itself.
 
+mod message;
+
+pub use message::{Answer, BusinessLine, Condition, KeyLine, Request, Resumed};
+
+use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::system::System;
 use domain::api_key::{KeyText, Role};
 use domain::business::{Retention, RetentionDays};
 use domain::limits::NAME_CHARS_MAX;
 use domain::{Invalid, World, text};
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use store::pause::Outstanding;
 use store::queue::{CommitListener, Committed, DeliveryChange};
 use store::seal::Keyring;
 use store::tx::Rules;
@@ -23,103 +28,6 @@ use tokio::net::{UnixListener, UnixStream};
 const LINE_BYTES_MAX: u64 = 1_048_576;
 /// The socket in the data folder.
 const SOCKET_NAME: &str = "callhook.sock";
-
-/// What is asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Request {
-    /// Make a business.
-    CreateBusiness {
-        /// Its name.
-        name: String,
-        /// How its numbers without `+` are read.
-        default_country: String,
-    },
-    /// All businesses.
-    ListBusinesses,
-    /// Rename a business.
-    RenameBusiness {
-        /// Its name now.
-        name: String,
-        /// Its name from now on.
-        new_name: String,
-    },
-    /// Change how long a business keeps what has ended. What is left out stays; 0 days keep it for good.
-    SetRetention {
-        /// Its name.
-        name: String,
-        /// Days for payloads and attempts.
-        payload_days: Option<u16>,
-        /// Days for calls.
-        call_days: Option<u16>,
-    },
-    /// Make a key.
-    CreateKey {
-        /// The business's name.
-        business: String,
-        /// What the key is called.
-        name: String,
-        /// What it allows.
-        role: String,
-    },
-    /// A business's keys.
-    ListKeys {
-        /// The business's name.
-        business: String,
-    },
-    /// Revoke a key.
-    RevokeKey {
-        /// The business's name.
-        business: String,
-        /// The key's id.
-        id: String,
-    },
-}
-
-/// What is answered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Answer {
-    /// The businesses that were made, renamed or listed.
-    Businesses(Vec<BusinessLine>),
-    /// A key in clear, this once.
-    Key {
-        /// The whole key.
-        text: String,
-    },
-    /// A business's keys.
-    Keys(Vec<KeyLine>),
-    /// It is done.
-    Done,
-}
-
-/// A business on a line.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct BusinessLine {
-    /// The payload's `business_id`.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// How its numbers without `+` are read.
-    pub default_country: String,
-    /// Days for which it keeps payloads and attempts; none: for good.
-    pub payload_days: Option<u16>,
-    /// Days for which it keeps calls; none: for good.
-    pub call_days: Option<u16>,
-}
-
-/// A key on a line.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct KeyLine {
-    /// Names it for its revocation.
-    pub id: String,
-    /// What it is called.
-    pub name: String,
-    /// What it allows.
-    pub role: String,
-    /// Its first characters.
-    pub hint: String,
-    /// Whether it was revoked.
-    pub revoked: bool,
-}
 
 /// Why it could not be done, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -139,8 +47,8 @@ admin_errors!(StoreError, Invalid, ConfigError, std::io::Error, serde_json::Erro
 
 /// Does it: through the server that runs on the folder, or else in this process.
 pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError> {
-    if let Ok(stream) = UnixStream::connect(socket_path(&config.data_dir)).await {
-        return ask_server(stream, &request).await;
+    if let Some(answer) = ask_running(&config.data_dir, &request).await {
+        return answer;
     }
     if !config.data_dir.join(store::engine::sqlite::FILE_NAME).exists() {
         return Err(AdminError(format!(
@@ -158,6 +66,12 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
     };
     let store = Store::open_sqlite(&config.data_dir, store).await?;
     perform(&store, &*world, request).await
+}
+
+/// Asks the server that runs on the folder; `None`: none does.
+pub async fn ask_running(data_dir: &Path, request: &Request) -> Option<Result<Answer, AdminError>> {
+    let stream = UnixStream::connect(socket_path(data_dir)).await.ok()?;
+    Some(ask_server(stream, request).await)
 }
 
 /// Carries out a request on an open store.
@@ -207,7 +121,15 @@ pub async fn perform(store: &Store, world: &dyn World, request: Request) -> Resu
             store.revoke_api_key(business.id, id).await?;
             Ok(Answer::Done)
         }
+        Request::Resume => resume(store).await,
+        Request::Condition => Err(AdminError("no server runs on this folder".to_owned())),
     }
+}
+
+async fn resume(store: &Store) -> Result<Answer, AdminError> {
+    let Outstanding { due, waiting } = store.outstanding().await?;
+    let was_paused = store.resume_sending().await?;
+    Ok(Answer::Resumed(Resumed { was_paused, due, waiting }))
 }
 
 /// Makes sure of the business `default` with this admin key.
@@ -279,7 +201,7 @@ pub fn listen(data_dir: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Answers commands until the future is dropped.
-pub async fn answer_commands(listener: UnixListener, store: Arc<Store>, world: Arc<dyn World>) {
+pub async fn answer_commands(listener: UnixListener, app: Arc<App>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -289,22 +211,39 @@ pub async fn answer_commands(listener: UnixListener, store: Arc<Store>, world: A
                 continue;
             }
         };
-        let (store, world) = (Arc::clone(&store), Arc::clone(&world));
+        let app = Arc::clone(&app);
         tokio::spawn(async move {
-            if let Err(error) = answer_command(stream, &store, &*world).await {
+            if let Err(error) = answer_command(stream, &app).await {
                 tracing::warn!(%error, "A command broke off");
             }
         });
     }
 }
 
-async fn answer_command(stream: UnixStream, store: &Store, world: &dyn World) -> Result<(), AdminError> {
+async fn answer_command(stream: UnixStream, app: &App) -> Result<(), AdminError> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
-    let answer = perform(store, world, serde_json::from_str(&line)?).await.map_err(|error| error.to_string());
+    let answer = perform_here(app, serde_json::from_str(&line)?).await.map_err(|error| error.to_string());
     write.write_all(serde_json::to_string(&answer)?.as_bytes()).await?;
     Ok(write.shutdown().await?)
+}
+
+/// Carries out what concerns the running server, and not its store alone.
+async fn perform_here(app: &App, request: Request) -> Result<Answer, AdminError> {
+    if matches!(request, Request::Condition) {
+        app.store.check().await?;
+        return Ok(Answer::Condition(Condition {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            public_url: app.public_url.clone(),
+            sending_paused: *app.sending_paused.borrow(),
+        }));
+    }
+    let answer = perform(&app.store, &*app.world, request).await?;
+    if matches!(answer, Answer::Resumed(_)) {
+        app.sending_paused.send_replace(false);
+    }
+    Ok(answer)
 }
 
 async fn ask_server(stream: UnixStream, request: &Request) -> Result<Answer, AdminError> {
@@ -312,34 +251,16 @@ async fn ask_server(stream: UnixStream, request: &Request) -> Result<Answer, Adm
     write.write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes()).await?;
     let mut text = String::new();
     read.take(LINE_BYTES_MAX).read_to_string(&mut text).await?;
-    let answer: Result<Answer, String> = serde_json::from_str(&text)?;
+    let foreign = |_| {
+        AdminError(
+            "the server gave no answer that this command knows: restart it, if it is of another version"
+                .to_owned(),
+        )
+    };
+    let answer: Result<Answer, String> = serde_json::from_str(&text).map_err(foreign)?;
     answer.map_err(AdminError)
 }
 
 fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join(SOCKET_NAME)
-}
-
-impl From<domain::business::Business> for BusinessLine {
-    fn from(business: domain::business::Business) -> Self {
-        Self {
-            id: business.id.to_string(),
-            name: business.name,
-            default_country: business.default_country.to_string(),
-            payload_days: business.retention.payload.map(RetentionDays::get),
-            call_days: business.retention.call.map(RetentionDays::get),
-        }
-    }
-}
-
-impl From<domain::api_key::ApiKey> for KeyLine {
-    fn from(key: domain::api_key::ApiKey) -> Self {
-        Self {
-            id: key.id.to_string(),
-            name: key.name,
-            role: key.role.as_str().to_owned(),
-            hint: key.hint,
-            revoked: key.revoked_at.is_some(),
-        }
-    }
 }

@@ -32,7 +32,7 @@ pub fn start(app: &Arc<App>, dispatcher: &Arc<Dispatcher>, commands: Option<Unix
     tasks.spawn(upkeep(Arc::clone(app)));
     tasks.spawn(retention(Arc::clone(app)));
     if let Some(listener) = commands {
-        tasks.spawn(admin::answer_commands(listener, Arc::clone(&app.store), Arc::clone(&app.world)));
+        tasks.spawn(admin::answer_commands(listener, Arc::clone(app)));
     }
     Background(tasks)
 }

@@ -14,7 +14,7 @@ use url::Url;
 /// Characters of a secret key at the least.
 const SECRET_KEY_CHARS_MIN: usize = 32;
 /// The file of a secret key that was made in the data folder.
-const SECRET_KEY_FILE: &str = "secret.key";
+pub const SECRET_KEY_FILE: &str = "secret.key";
 
 /// Settings as they were given; what was not given is `None`.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -201,25 +201,30 @@ impl Settings {
 }
 
 impl Config {
-    /// The secret key; makes one in the data folder where none was given and none lies there.
-    pub fn secret_key(&self, random: [u8; 32]) -> Result<Secret, ConfigError> {
+    /// The secret key that was given or lies in the data folder, if there is one.
+    pub fn known_secret_key(&self) -> Result<Option<Secret>, ConfigError> {
         if let Some(key) = &self.secret_key {
-            return Ok(key.clone());
+            return Ok(Some(key.clone()));
         }
         let path = self.data_dir.join(SECRET_KEY_FILE);
         match std::fs::read_to_string(&path) {
             Ok(text) if text.trim().chars().count() >= SECRET_KEY_CHARS_MIN => {
-                return Ok(Secret::new(text.trim()));
+                Ok(Some(Secret::new(text.trim())))
             }
             Ok(_) => {
-                return Err(ConfigError(format!(
-                    "{} holds no key: restore it, or give --secret-key",
-                    path.display()
-                )));
+                Err(ConfigError(format!("{} holds no key: restore it, or give --secret-key", path.display())))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(ConfigError(format!("cannot read {}: {error}", path.display()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ConfigError(format!("cannot read {}: {error}", path.display()))),
         }
+    }
+
+    /// The secret key; makes one in the data folder where none was given and none lies there.
+    pub fn secret_key(&self, random: [u8; 32]) -> Result<Secret, ConfigError> {
+        if let Some(key) = self.known_secret_key()? {
+            return Ok(key);
+        }
+        let path = self.data_dir.join(SECRET_KEY_FILE);
         if self.data_dir.join(store::engine::sqlite::FILE_NAME).exists() {
             return Err(ConfigError(format!(
                 "{} is missing, and the store beside it was made with it: restore the file, or give --secret-key",
@@ -290,7 +295,8 @@ fn first_pair<A, B>(first: (Option<A>, Option<B>), second: (Option<A>, Option<B>
     if first.0.is_some() || first.1.is_some() { first } else { second }
 }
 
-fn secret(text: Option<Hidden>, file: Option<&Path>) -> Result<Option<Secret>, ConfigError> {
+/// A secret that was given as text or in a file.
+pub fn secret(text: Option<Hidden>, file: Option<&Path>) -> Result<Option<Secret>, ConfigError> {
     match (text, file) {
         (Some(text), _) => Ok(Some(text.0)),
         (None, Some(path)) => {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, header};
 use delivery::destinations::{Outgoing, json};
 use delivery::dispatcher::{AttemptReport, Attempts};
-use delivery::sender::{Exchange, Fetch, FetchBody, Sender};
+use delivery::sender::{AddressGuard, Exchange, Fetch, FetchBody, Sender, SenderConfig};
 use domain::delivery::{Attempt, DeliveryKind};
 use domain::destination::DestinationUrl;
 use domain::failure::Failure;
@@ -15,6 +15,7 @@ use domain::secret::Secret;
 use domain::{Invalid, Timestamp, World};
 use futures_util::StreamExt as _;
 use http_body_util::BodyStream;
+use ipnet::{Ipv4Net, Ipv6Net};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,13 @@ use url::Url;
 pub struct Network {
     sender: Sender,
     world: Arc<dyn World>,
+}
+
+/// A sender to addresses that the operator names on the command line: their own network is open to them.
+#[must_use]
+pub fn operators_sender(deadline: Duration) -> Sender {
+    let everywhere = vec![Ipv4Net::default().into(), Ipv6Net::default().into()];
+    Sender::new(SenderConfig { deadline, ..SenderConfig::from_system(AddressGuard::new(everywhere)) })
 }
 
 impl Network {

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use store::pause::Outstanding;
 use store::seal::Keyring;
 use store::tx::Rules;
 use store::{Store, StoreConfig, StoreError};
@@ -91,6 +92,7 @@ impl Server {
         };
         let store = Arc::new(Store::open_sqlite(&config.data_dir, store).await?);
         prepare_keys(&config, &store, &*world).await?;
+        let sending_paused = watch::Sender::new(is_sending_paused(&store).await?);
         let network = Arc::new(network(&config, &world));
         let dispatcher = Dispatcher::start(Parts {
             config: schedule::Config::default(),
@@ -98,6 +100,7 @@ impl Server {
             attempts: network.clone(),
             clock,
             retry_schedule: config.retry_schedule.clone(),
+            sending_paused: sending_paused.subscribe(),
             handed_over,
         })
         .await?;
@@ -112,6 +115,7 @@ impl Server {
             outbound: network,
             tests: TestGate::default(),
             changes,
+            sending_paused,
             shutdown,
         });
         let commands = listen_to_commands(&config.data_dir);
@@ -168,6 +172,20 @@ impl Server {
     }
 }
 
+/// A restored store waits for the operator's word, over every restart until then.
+async fn is_sending_paused(store: &Store) -> Result<bool, StoreError> {
+    let is_paused = store.is_sending_paused().await?;
+    if is_paused {
+        let Outstanding { due, waiting } = store.outstanding().await?;
+        tracing::warn!(
+            due,
+            waiting,
+            "Sending is paused since this store was restored: calls are taken, nothing is sent until `callhook resume`"
+        );
+    }
+    Ok(is_paused)
+}
+
 fn network(config: &Config, world: &Arc<dyn World>) -> Network {
     let guard = AddressGuard::new(config.allow_networks.clone());
     let sender = SenderConfig { deadline: config.response_timeout, ..SenderConfig::from_system(guard) };
@@ -194,7 +212,7 @@ async fn prepare_keys(config: &Config, store: &Store, world: &dyn World) -> Resu
 fn listen_to_commands(data_dir: &Path) -> Option<UnixListener> {
     admin::listen(data_dir)
         .inspect_err(
-            |error| tracing::warn!(%error, "`callhook keys` and `businesses` cannot reach this server"),
+            |error| tracing::warn!(%error, "`callhook keys` and other commands cannot reach this server"),
         )
         .ok()
 }

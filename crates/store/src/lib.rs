@@ -4,6 +4,7 @@
 //! statements and operations, [`queue`] is what the delivery engine asks for, [`idempotency`] wraps what a client may repeat.
 
 pub mod api_key;
+pub mod backup;
 pub mod business;
 pub mod call;
 pub mod call_flow;
@@ -16,6 +17,7 @@ pub mod job;
 pub mod limits;
 pub mod list;
 pub mod number;
+pub mod pause;
 pub mod queue;
 pub mod retention;
 pub mod seal;
@@ -28,6 +30,7 @@ pub use error::{StoreError, StoreResult};
 
 use api_key::ScopeCache;
 use domain::World;
+use engine::Sql;
 use engine::sqlite::{Demand, SqliteEngine};
 use queue::CommitListener;
 use seal::Keyring;
@@ -124,10 +127,16 @@ impl Store {
     }
 }
 
+/// Whether these keys open all that was ever sealed here.
+pub(crate) fn canaries_fit(sql: &mut dyn Sql, keyring: &Keyring) -> StoreResult<bool> {
+    let canaries = sql.rows(SELECT_CANARIES, &[], |row| row.blob(0))?;
+    Ok(canaries.iter().all(|canary| keyring.knows(canary)))
+}
+
 /// Every key that has ever sealed something here left a canary: a start that cannot open all of them would fail later, on a secret.
 fn check_canary(tx: &mut Tx<'_>) -> StoreResult<()> {
-    let canaries = tx.sql().rows(SELECT_CANARIES, &[], |row| row.blob(0))?;
-    if !canaries.iter().all(|canary| tx.keyring().knows(canary)) {
+    let keyring = tx.keyring();
+    if !canaries_fit(tx.sql(), keyring)? {
         return Err(StoreError::WrongKey);
     }
     let name = format!("canary {}", tx.keyring().current_id());

@@ -15,6 +15,9 @@ use tokio::sync::Mutex;
 #[derive(Serialize)]
 struct HealthData {
     status: &'static str,
+    /// Only where it is so: calls are taken and kept, and nothing is sent until the operator says so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sending_paused: bool,
 }
 
 /// The last answer of the store, with its time; who asks while one is awaited shares it.
@@ -29,13 +32,15 @@ pub fn router() -> Router<Arc<App>> {
 }
 
 async fn alive() -> Reply {
-    Reply::ok(HealthData { status: "alive" })
+    Reply::ok(HealthData { status: "alive", sending_paused: false })
 }
 
 async fn ready(app: &App, readiness: &Readiness) -> Result<Reply, ApiError> {
     let check = async || Ok(app.store.check().await?);
     readiness.answer(|| app.now(), check).await?;
-    Ok(Reply::ok(HealthData { status: "ready" }))
+    // A server that sends nothing is ready all the same: whoever asks decides whether it gets calls, and it keeps them.
+    let sending_paused = *app.sending_paused.borrow();
+    Ok(Reply::ok(HealthData { status: "ready", sending_paused }))
 }
 
 impl Readiness {

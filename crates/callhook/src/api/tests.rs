@@ -246,6 +246,7 @@ impl Server {
             outbound: Arc::clone(&network) as Arc<dyn Outbound>,
             tests: TestGate::default(),
             changes,
+            sending_paused: watch::Sender::new(false),
             shutdown: is_ending,
         });
         Self { router: router(Arc::clone(&app)), app, world, network, keys, shutdown, _folder: folder }

@@ -44,6 +44,8 @@ pub struct App {
     pub tests: TestGate,
     /// Hints of changed deliveries.
     pub changes: broadcast::Sender<DeliveryChange>,
+    /// Whether sending waits for the operator's word; the dispatcher follows it.
+    pub sending_paused: watch::Sender<bool>,
     /// Becomes true when the program ends: what streams without an end stops then.
     pub shutdown: watch::Receiver<bool>,
 }

@@ -59,7 +59,7 @@ impl Keys {
                 print(&format!("{}  ch_key_{}…  {:6}  {state:7}  {}", key.id, key.hint, key.role, key.name))
             }),
             Answer::Done => print("The key is revoked."),
-            Answer::Businesses(_) => Err(Failure::new("the server gave another answer")),
+            _ => Err(Failure::new("the server gave another answer")),
         }
     }
 }

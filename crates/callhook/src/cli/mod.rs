@@ -1,9 +1,13 @@
 //! The command line: what it takes, and one file for each command.
 
+mod backup;
 mod business;
 mod demo;
+mod doctor;
 mod key;
+mod ready;
 mod serve;
+mod tail;
 
 use crate::config::{Config, Hidden, Settings};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -30,6 +34,18 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(key::Keys),
+    /// Copy the store to a file, beside a running server as well as without one
+    Backup(backup::Backup),
+    /// Put a backup in place of a lost store; sending then waits for `callhook resume`
+    Restore(backup::Restore),
+    /// Let a restored store send
+    Resume(backup::Resume),
+    /// Say whether the server on the folder takes calls: the exit code is 0 if it does
+    Ready(ready::Ready),
+    /// Look at settings, folder, store, clock, addresses and endpoints: what is wrong and what to do
+    Doctor(Box<doctor::Doctor>),
+    /// Show deliveries as they change
+    Tail(tail::Tail),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
     /// Print completions for a shell
@@ -122,6 +138,7 @@ failures!(
     crate::admin::AdminError,
     crate::server::ServerError,
     store::StoreError,
+    store::backup::BackupError,
     std::io::Error
 );
 
@@ -134,6 +151,12 @@ impl Cli {
             Command::Demo(demo) => demo.run(),
             Command::Businesses(businesses) => businesses.run(),
             Command::Keys(keys) => keys.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
+            Command::Resume(resume) => resume.run(),
+            Command::Ready(ready) => ready.run(),
+            Command::Doctor(doctor) => doctor.run(),
+            Command::Tail(tail) => tail.run(),
             Command::Openapi => print(&crate::api::openapi().to_pretty_json().unwrap_or_default()),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "callhook", &mut std::io::stdout());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::queue::{Job, Lease, Outcome, QueueStore};
 use store::{StoreError, StoreResult};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests to the store that can be under way at once, with room to spare.
 const REQUESTS_MAX: usize = 32;
@@ -23,6 +23,7 @@ pub(super) struct EventLoop {
     attempts: Arc<dyn Attempts>,
     clock: Arc<dyn Clock>,
     retry_schedule: Arc<RetrySchedule>,
+    sending_paused: watch::Receiver<bool>,
     handed_over: HandedOver,
     events: mpsc::Receiver<Event>,
     tell: mpsc::Sender<Event>,
@@ -34,7 +35,7 @@ type Deadline = Option<tokio::time::Instant>;
 
 impl EventLoop {
     pub fn new(parts: Parts, leases: Vec<Lease>) -> Self {
-        let Parts { config, store, attempts, clock, retry_schedule, handed_over } = parts;
+        let Parts { config, store, attempts, clock, retry_schedule, sending_paused, handed_over } = parts;
         // Each attempt and each request says one thing at its end, so there is always room.
         let (tell, events) = mpsc::channel(config.slots + REQUESTS_MAX);
         Self {
@@ -43,6 +44,7 @@ impl EventLoop {
             attempts,
             clock,
             retry_schedule: Arc::new(retry_schedule),
+            sending_paused,
             handed_over,
             events,
             tell,
@@ -56,6 +58,8 @@ impl EventLoop {
         mut stop: oneshot::Receiver<Duration>,
     ) -> Stopped {
         let mut deadline: Deadline = None;
+        // Before anything is known that could be sent.
+        self.take_in_pause();
         self.take_in(Event::Tick);
         loop {
             self.take_in_what_waits();
@@ -80,6 +84,7 @@ impl EventLoop {
                     self.take_in(Event::Committed(commits, at));
                 }
                 () = self.handed_over.loss.noticed() => {}
+                Ok(()) = self.sending_paused.changed() => self.take_in_pause(),
                 Some(event) = self.events.recv() => {
                     self.take_in_commits();
                     self.take_in(event);
@@ -91,6 +96,11 @@ impl EventLoop {
 
     fn take_in(&mut self, event: Event) {
         self.schedule.handle(self.clock.now(), event, &mut self.commands);
+    }
+
+    fn take_in_pause(&mut self) {
+        let paused = *self.sending_paused.borrow_and_update();
+        self.take_in(if paused { Event::Pause } else { Event::Resume });
     }
 
     /// What was committed before an answer was given is taken in before the answer.
@@ -129,6 +139,10 @@ impl EventLoop {
                 "stopped before every attempt was recorded; they are made again after the next start"
             );
             return Stopped::Unclean;
+        }
+        if *self.sending_paused.borrow() {
+            // The next start has to know, too, that what is due may have been sent by the store before this one.
+            return Stopped::Clean;
         }
         match self.store.release_queues().await {
             Ok(()) => Stopped::Clean,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::StoreResult;
 use store::queue::{Job, QueueStore};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// The program's two clocks.
@@ -61,6 +61,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The schedule of destinations that have none of their own.
     pub retry_schedule: RetrySchedule,
+    /// Whether sending pauses, now and from any change on.
+    pub sending_paused: watch::Receiver<bool>,
     /// What the committer hands over: the other end of the store's listener.
     pub handed_over: HandedOver,
 }

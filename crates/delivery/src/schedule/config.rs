@@ -90,6 +90,8 @@ pub enum Safeguard {
     LostSwept,
     /// No attempt starts while outcomes cannot be recorded.
     AwayPause,
+    /// No attempt starts while an operator has sending pause.
+    OperatorPause,
     /// Outcomes whose commit failed are given again.
     OutcomesKept,
     /// The bound per host.
@@ -120,7 +122,7 @@ pub enum Safeguard {
 
 impl Safeguard {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InHand,
         Self::LeftHand,
         Self::ReadAgain,
@@ -128,6 +130,7 @@ impl Safeguard {
         Self::Sweep,
         Self::LostSwept,
         Self::AwayPause,
+        Self::OperatorPause,
         Self::OutcomesKept,
         Self::HostBound,
         Self::LaneBound,

@@ -74,6 +74,10 @@ pub enum Event {
     Cancelled(RequestId, Answer<()>),
     /// Answer to [`Command::Record`].
     Recorded(RequestId, Answer<Vec<OutcomeApplied>>),
+    /// No attempt is to start until sending goes on.
+    Pause,
+    /// Sending goes on.
+    Resume,
     /// No attempt is to start any more.
     Stop,
 }

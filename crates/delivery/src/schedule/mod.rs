@@ -29,6 +29,9 @@
 //! after a dropped hand-over everything that memory promised is checked by sweep and refill. Snapshots may be old when
 //! they arrive: what is in hand, and what left hand since the read began, is not taken from them.
 //!
+//! **Pausing.** An operator may have sending pause, as after a restore. Then no attempt starts; all else goes on as ever, so that
+//! memory stays bounded and what is due is at hand when sending goes on.
+//!
 //! **What it never does.** Never two attempts of a delivery at once: a row that changes in the store while its attempt
 //! is in flight waits for the outcome. Never an attempt early. Never more rows, bodies, outcomes or attempts than its
 //! [`Config`] says. Never skips a delivery because others of its lane failed: a failing lane gets fewer slots, no less.
@@ -78,6 +81,7 @@ pub struct Schedule {
     now: Now,
     leases: Vec<Lease>,
     stopping: bool,
+    paused: bool,
     rows: Rows,
     lanes: Lanes,
     turns: Turns,
@@ -135,6 +139,7 @@ impl Schedule {
             now,
             leases,
             stopping: false,
+            paused: false,
             rows: Rows::default(),
             lanes: Lanes::new(),
             turns: Turns::new(&config),
@@ -181,6 +186,8 @@ impl Schedule {
             Event::MadeDue(request, answer) => self.made_due(request, answer),
             Event::Cancelled(request, answer) => self.cancelled(request, answer),
             Event::Recorded(request, answer) => self.recorded(request, answer),
+            Event::Pause => self.paused = true,
+            Event::Resume => self.paused = false,
             Event::Stop => self.stopping = true,
         }
         self.fire_timers();

@@ -1,6 +1,5 @@
 //! Rows in slots that are read again, fallbacks that are made due, and rows of switched-off destinations.
 
-use super::config::Safeguard;
 use super::message::{Answer, Command, RequestId, Start, StoreFailure, Ticket};
 use super::row::State;
 use super::{Batch, Schedule, Timer};
@@ -175,9 +174,7 @@ impl Schedule {
         }
         self.give_job(index, Some((job, began)));
         let host = self.lanes.get(lane_index).host;
-        let away = self.reads.is_failing() || self.writes.is_failing();
-        let may_start = !self.stopping && (!away || !self.config.keeps(Safeguard::AwayPause));
-        let in_slot = may_start && host.is_none_or(|host| self.move_slot_to(index, host));
+        let in_slot = self.may_send() && host.is_none_or(|host| self.move_slot_to(index, host));
         if in_slot && self.rows.get(index).slot.is_some() && self.job_is_fresh(index) {
             self.start(index);
         } else {

@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub sealed_total: u64,
     /// Sending pauses because the store fails.
     pub store_away: bool,
+    /// Sending pauses because an operator wants it so.
+    pub paused: bool,
     /// The first sweep has ended: all that was due at the start is known.
     pub ready: bool,
 }
@@ -54,6 +56,7 @@ impl Schedule {
             found_by_sweep_total: self.found_by_sweep,
             sealed_total: self.sealed,
             store_away: self.reads.is_failing() || self.writes.is_failing(),
+            paused: self.paused,
             ready: self.sweep.has_completed(),
             ..Snapshot::default()
         };

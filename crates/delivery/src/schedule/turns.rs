@@ -235,10 +235,16 @@ impl Schedule {
         }
     }
 
-    fn may_start(&self) -> bool {
+    /// Whether attempts may start at all, as far as it does not hang on room.
+    pub(super) fn may_send(&self) -> bool {
         let away = self.reads.is_failing() || self.writes.is_failing();
         !self.stopping
+            && (!self.paused || !self.config.keeps(Safeguard::OperatorPause))
             && (!away || !self.config.keeps(Safeguard::AwayPause))
+    }
+
+    fn may_start(&self) -> bool {
+        self.may_send()
             && self.turns.in_flight < self.config.slots
             && self.outcomes.len() + self.turns.in_flight < self.config.outcomes_max
     }

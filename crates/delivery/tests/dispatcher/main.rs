@@ -112,6 +112,35 @@ async fn sending_pauses_while_the_store_is_away_and_nothing_is_sent_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_sending_pauses_nothing_is_sent_and_all_of_it_when_it_goes_on() {
+    let setup = Setup::new();
+    setup.sending_paused.send_replace(true);
+    let from_before = setup.report_without_hand_over(0);
+    let dispatcher = setup.start().await;
+    let (fresh, waiting) = (setup.report(0, None), setup.report(1, Some(5_000)));
+    setup.settle(60 * SECOND).await;
+    assert_eq!(setup.receiver.starts().len(), 0);
+    assert_eq!(setup.status(fresh), (Status::Scheduled, 0));
+    let snapshot = dispatcher.snapshot().await.unwrap();
+    assert!(snapshot.paused && snapshot.ready && snapshot.oldest_due_age >= 49 * SECOND, "{snapshot:?}");
+    setup.sending_paused.send_replace(false);
+    setup.settle(SECOND).await;
+    for id in [from_before, fresh, waiting] {
+        assert_eq!(setup.status(id), (Status::Delivered, 1));
+    }
+    setup.sending_paused.send_replace(true);
+    setup.settle(100 * MS).await;
+    let held = setup.report(0, None);
+    setup.settle(SECOND).await;
+    assert_eq!(setup.status(held), (Status::Scheduled, 0));
+    assert_eq!(dispatcher.stop(SECOND).await, Stopped::Clean);
+    assert!(
+        !setup.store.is_released(),
+        "the next start, too, must take what is due for a possible repetition"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_overflowing_hand_over_is_swept_up() {
     let setup = Setup::new();
     let _dispatcher = setup.start().await;

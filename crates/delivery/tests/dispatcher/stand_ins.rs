@@ -19,7 +19,7 @@ use store::queue::{
     Prepared, QueueStore,
 };
 use store::{StoreError, StoreResult};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 const START_WALL: i64 = 1_774_880_000_000;
 
@@ -240,6 +240,7 @@ pub struct Setup {
     pub store: Arc<ModelStore>,
     pub receiver: Arc<Receiver>,
     pub changes: broadcast::Receiver<DeliveryChange>,
+    pub sending_paused: watch::Sender<bool>,
     handed_over: Mutex<Option<HandedOver>>,
 }
 
@@ -274,7 +275,9 @@ impl Setup {
             starts: Mutex::new(Vec::new()),
         };
         let (store, receiver) = (Arc::new(store), Arc::new(receiver));
-        Self { clock, listener, store, receiver, changes, handed_over: Mutex::new(Some(handed_over)) }
+        let (sending_paused, _) = watch::channel(false);
+        let handed_over = Mutex::new(Some(handed_over));
+        Self { clock, listener, store, receiver, changes, sending_paused, handed_over }
     }
 
     pub async fn start(&self) -> Dispatcher {
@@ -284,6 +287,7 @@ impl Setup {
             attempts: Arc::clone(&self.receiver) as Arc<dyn Attempts>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             retry_schedule: RetrySchedule::default(),
+            sending_paused: self.sending_paused.subscribe(),
             handed_over: self.handed_over.lock().unwrap().take().unwrap(),
         };
         Dispatcher::start(parts).await.unwrap()

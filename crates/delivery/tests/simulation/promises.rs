@@ -34,6 +34,7 @@ pub struct Promises {
     ended: HashSet<(DeliveryId, u32)>,
     in_flight_at_crash: HashSet<DeliveryId>,
     recording_fails: bool,
+    paused: bool,
     woken: (u64, u32),
     turn_at: HashMap<DestinationId, u64>,
     starts: u64,
@@ -72,6 +73,7 @@ impl Promises {
             ended: HashSet::new(),
             in_flight_at_crash: HashSet::new(),
             recording_fails: false,
+            paused: false,
             woken: (0, 0),
             turn_at: HashMap::new(),
             starts: 0,
@@ -126,6 +128,11 @@ impl Promises {
     pub fn told(&mut self, event: &Event, now: Now) {
         match event {
             Event::AttemptEnded(_, outcome) => self.health(outcome, true_ms(now)),
+            Event::Pause => self.paused = true,
+            Event::Resume => {
+                self.paused = false;
+                self.fault(true_ms(now));
+            }
             Event::Recorded(_, answer) => self.recording_fails = answer.is_err(),
             Event::MadeDue(_, Ok(answers)) if self.recording_fails => {
                 // The store takes writes again.
@@ -223,6 +230,9 @@ impl Promises {
         let told = self.told_revision.get(&start.job.pending.lane).copied().unwrap_or(0);
         if Model::revision_of(start) < told && self.profile.is_faultless() {
             return Err(format!("{id} is sent with settings of which the schedule knew that they are old"));
+        }
+        if self.paused {
+            return Err(format!("{id} is sent while sending pauses"));
         }
         if self.recording_fails {
             return Err(format!("{id} is sent while outcomes cannot be recorded"));

@@ -138,6 +138,8 @@ pub enum Action {
     Crash,
     Freeze(u64),
     Jump(i64),
+    /// An operator has sending pause, or go on.
+    Pause(bool),
 }
 
 pub struct Scenario {
@@ -175,6 +177,18 @@ impl Scenario {
         }
         scenario.actions.sort_by_key(|(at, _)| *at);
         scenario
+    }
+
+    /// An operator has sending pause for a while, in one world of four that is not calm. Drawn by chance of its own, so that every other
+    /// world stays as it is.
+    pub fn pauses(&mut self, profile: Profile, seed: u64) {
+        if profile.is_faultless() || (seed / 9) % 4 != 1 {
+            return;
+        }
+        let mut random = Random::new(!seed);
+        let at = random.between(0, ENDS_AT - 15_000);
+        self.at(at, Action::Pause(true));
+        self.at(at + random.between(500, 12_000), Action::Pause(false));
     }
 
     fn at(&mut self, at: u64, action: Action) {

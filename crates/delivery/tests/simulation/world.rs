@@ -34,6 +34,7 @@ pub struct World {
     generation: u32,
     frozen_until: u64,
     away: bool,
+    paused: bool,
     /// Waits that were read from the store by a clock that was set back are longer by that.
     jumped_ms: u64,
     handed_over_at: u64,
@@ -55,6 +56,7 @@ impl World {
     pub fn new(seed: u64, profile: Profile, change: impl FnOnce(&mut Scenario, &mut Model)) -> Self {
         let mut random = Random::new(seed);
         let mut scenario = Scenario::of(profile, &mut random);
+        scenario.pauses(profile, seed);
         let mut model = Model { epoch: 1, hands_over_own: random.percent(50), ..Model::default() };
         model.body_bytes = scenario.body_bytes;
         change(&mut scenario, &mut model);
@@ -85,6 +87,7 @@ impl World {
             generation: 0,
             frozen_until: 0,
             away: false,
+            paused: false,
             jumped_ms: 0,
             handed_over_at: 0,
             next_tick: None,
@@ -313,6 +316,7 @@ impl World {
                 self.jumped_ms += ms.unsigned_abs();
                 self.promises.jumped(self.now_ms);
             }
+            Action::Pause(paused) => self.pause(paused),
             Action::Crash => self.crash(),
             _ => {}
         }
@@ -326,7 +330,15 @@ impl World {
         self.next_tick = None;
         self.promises.crashed(self.now_ms);
         self.schedule = Schedule::new(self.scenario.config, vec![self.model.lease()], self.now());
+        self.pause(self.paused);
         self.later(self.now_ms, Happening::Tick(self.generation));
+    }
+
+    /// Survives a crash: the next life is told before anything else.
+    fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        let event = if paused { Event::Pause } else { Event::Resume };
+        self.later(self.now_ms, Happening::Tell(self.generation, event));
     }
 
     fn recent(&self, recent: u64, fits: impl Fn(&crate::model::Row) -> bool) -> Option<DeliveryId> {

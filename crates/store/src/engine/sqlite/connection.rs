@@ -84,6 +84,21 @@ impl SqliteConnection {
         Ok(Self(connection))
     }
 
+    /// Opens a database that is there, perhaps beside the process that owns it: changes no setting that others share, and leaves no file
+    /// of the log behind that it has made.
+    pub fn open_beside(path: &Path) -> StoreResult<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(translate)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(translate)?;
+        connection.pragma_update(None, "mmap_size", 0).map_err(translate)?;
+        Ok(Self(connection))
+    }
+
+    /// Breaks off the statement that runs as soon as `is_wanted` says so.
+    pub fn break_off_when(&mut self, is_wanted: impl FnMut() -> bool + Send + 'static) -> StoreResult<()> {
+        self.0.progress_handler(DEADLINE_STEPS, Some(is_wanted)).map_err(translate)
+    }
+
     /// Runs statements that take no parameters: a migration, a transaction's begin and end.
     pub fn run(&self, sql: &str) -> StoreResult<()> {
         self.0.execute_batch(sql).map_err(translate)

@@ -12,6 +12,9 @@ const STEPS: [&str; 4] = [
     include_str!("../../../migrations/sqlite/0004_list_filters.sql"),
 ];
 
+/// The version of the tables after every step.
+pub const VERSION: usize = STEPS.len();
+
 /// Runs the steps that this database has not seen.
 pub fn run(connection: &mut SqliteConnection) -> StoreResult<()> {
     let sql: &mut dyn Sql = connection;

@@ -6,6 +6,8 @@
 
 mod checkpoint;
 mod connection;
+pub mod copy;
+pub mod examination;
 mod migrations;
 mod readers;
 pub mod reclaim;

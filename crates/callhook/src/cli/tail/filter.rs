@@ -1,0 +1,59 @@
+//! Which changes are shown.
+
+use super::change::{Change, State};
+use crate::cli::Failure;
+use domain::delivery::DeliveryStatus;
+use domain::event::Event;
+use domain::id::CallFlowId;
+use serde_json::Value;
+
+/// All conditions hold together; of several values of one, any.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Filter {
+    /// Only of this call flow (repeatable)
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    call_flow: Vec<String>,
+    /// Only in this state: scheduled, delivered, failed … (repeatable)
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    status: Vec<String>,
+    /// Only of this event: call.completed, call.missed … (repeatable)
+    #[arg(long, value_name = "EVENT", value_delimiter = ',')]
+    event: Vec<String>,
+    /// Only where the attempt failed so: timeout, connect, tls … (repeatable)
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    error: Vec<String>,
+}
+
+impl Filter {
+    /// Refuses what could never match.
+    pub fn check(&self) -> Result<(), Failure> {
+        for id in &self.call_flow {
+            id.parse::<CallFlowId>()
+                .map_err(|refused| Failure::new(refused.within("--call-flow").to_string()))?;
+        }
+        known("--status", &self.status, &DeliveryStatus::ALL.map(DeliveryStatus::as_str))?;
+        known("--event", &self.event, &Event::ALL.map(Event::as_str))
+    }
+
+    /// What a hint alone can tell: whether the delivery need be read at all.
+    pub fn may_pass(&self, hint: &Value, state: &State) -> bool {
+        let flow = hint["call_flow_id"].as_str().unwrap_or_default();
+        passes(&self.call_flow, Some(flow)) && passes(&self.status, Some(&state.status))
+    }
+
+    /// The rest.
+    pub fn passes(&self, change: &Change) -> bool {
+        passes(&self.event, Some(&change.event)) && passes(&self.error, change.error.as_deref())
+    }
+}
+
+fn passes(wanted: &[String], value: Option<&str>) -> bool {
+    wanted.is_empty() || wanted.iter().any(|wanted| Some(&**wanted) == value)
+}
+
+fn known(flag: &str, given: &[String], words: &[&str]) -> Result<(), Failure> {
+    match given.iter().find(|given| !words.contains(&&***given)) {
+        None => Ok(()),
+        Some(_) => Err(Failure::new(format!("{flag} is wrong: one of {} is expected", words.join(", ")))),
+    }
+}

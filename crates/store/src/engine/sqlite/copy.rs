@@ -1,0 +1,183 @@
+//! Copies of a database file: made while a server writes to it, and put in place of one that is lost.
+//!
+//! **How a copy is made.** `VACUUM INTO` on a connection of its own, in the process of whoever asks. Of SQLite's two ways it is the
+//! one that ends: the backup API begins anew whenever another connection has written between two of its steps, which under load is
+//! always. It reads one snapshot, so the copy is the store at one moment; the writer goes on, and only the log (WAL) grows by what
+//! is written meanwhile, since it cannot begin anew while somebody looks at an old state. The server's process is not asked: it
+//! need not have the right to write where the copy is to lie, its memory and its stop do not hang on it, and a client that is
+//! interrupted takes its snapshot with it. SQLite's own locks keep the two processes apart; no lock of the folder is needed, so
+//! that a server may also start or stop meanwhile.
+//!
+//! **When a copy counts.** It is written under another name, opened and read to its end, and synced; only then it gets its name.
+
+use super::connection::SqliteConnection;
+use super::examination::{cause, examine, holdings};
+use super::{FILE_NAME, lock, make_private};
+use crate::backup::{BackupError, BreakOff, Check, Holdings, KeyFits};
+use crate::engine::Sql;
+use crate::error::StoreError;
+use crate::seal::Keyring;
+use domain::Timestamp;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use tempfile::{NamedTempFile, TempDir};
+
+/// Begins the name of a copy that is not whole yet.
+const DRAFT_PREFIX: &str = ".callhook-copy-";
+
+/// Copies the store in `data_dir` to `file`, which must not be there yet, and says what the copy holds.
+pub fn write(
+    data_dir: &Path,
+    file: &Path,
+    keyring: Option<&Keyring>,
+    now: Timestamp,
+    break_off: &BreakOff,
+) -> Result<Holdings, BackupError> {
+    let source = data_dir.join(FILE_NAME);
+    if !source.exists() {
+        return Err(BackupError(format!(
+            "no store lies in {}: name the server's folder with --data-dir",
+            data_dir.display()
+        )));
+    }
+    if std::fs::symlink_metadata(file).is_ok() {
+        return Err(taken(file));
+    }
+    let draft = Draft::beside(file)?;
+    let mut connection = SqliteConnection::open_beside(&source)?;
+    let is_wanted = break_off.clone();
+    connection.break_off_when(move || is_wanted.is_wanted())?;
+    let target =
+        draft.path().to_str().ok_or_else(|| BackupError("the backup's name is no text".to_owned()))?;
+    let sql: &mut dyn Sql = &mut connection;
+    sql.execute("VACUUM INTO ?1", &[target.into()]).map_err(|error| unwritten(file, &error))?;
+    drop(connection);
+    let held = examine(draft.path(), Check::Whole, keyring, now, break_off)?;
+    if held.key == KeyFits::No {
+        return Err(BackupError(
+            "the secret key that is set is not the store's: name the one that the server uses (--secret-key-file), or none".to_owned(),
+        ));
+    }
+    draft.put(file, break_off)?;
+    Ok(held)
+}
+
+/// Puts a copy in place of a store: in `data_dir`, where none may be. The store is marked, so that its server sends nothing until the
+/// operator says so.
+pub fn restore(
+    file: &Path,
+    data_dir: &Path,
+    keyring: Option<&Keyring>,
+    now: Timestamp,
+    break_off: &BreakOff,
+) -> Result<Holdings, BackupError> {
+    let log = beside(file, "-wal");
+    if log.exists() {
+        return Err(BackupError(format!(
+            "{} lies beside {}: this is a store in use and no backup; make one with `callhook backup`",
+            log.display(),
+            file.display()
+        )));
+    }
+    let mut backup = File::open(file).map_err(|error| failed("read", file, &error))?;
+    make_private(data_dir).map_err(|error| failed("make", data_dir, &error))?;
+    let _lock = lock(data_dir)?;
+    let place = data_dir.join(FILE_NAME);
+    for taken in [place.clone(), beside(&place, "-wal"), beside(&place, "-shm")] {
+        if taken.exists() {
+            return Err(BackupError(format!(
+                "{} is there already: restore into an empty folder, or move the store that lies there away first",
+                taken.display()
+            )));
+        }
+    }
+    let mut draft = Draft::beside(&place)?;
+    std::io::copy(&mut backup, &mut draft.file).map_err(|error| failed("copy", file, &error))?;
+    let held = examine_and_pause(&draft, file, keyring, now, break_off)?;
+    draft.put(&place, break_off)?;
+    Ok(held)
+}
+
+/// What is examined is the copy that will be used, not the file that it was read from.
+fn examine_and_pause(
+    draft: &Draft,
+    file: &Path,
+    keyring: Option<&Keyring>,
+    now: Timestamp,
+    break_off: &BreakOff,
+) -> Result<Holdings, BackupError> {
+    let mut connection = SqliteConnection::open_beside(draft.path())?;
+    let is_wanted = break_off.clone();
+    connection.break_off_when(move || is_wanted.is_wanted())?;
+    let held = holdings(&mut connection, file, Check::Whole, keyring, now)?;
+    if held.key == KeyFits::No {
+        return Err(StoreError::WrongKey.into());
+    }
+    crate::pause::pause(&mut connection, now)?;
+    Ok(Holdings { sending_paused: true, ..held })
+}
+
+/// A file that only its owner reads, in a folder of its own beside where it will stay: what SQLite lays beside it while it is written
+/// goes with the folder, whether the file is kept or not.
+struct Draft {
+    file: NamedTempFile,
+    _folder: TempDir,
+}
+
+impl Draft {
+    fn beside(file: &Path) -> Result<Self, BackupError> {
+        let parent = folder_of(file);
+        let failed = |error: std::io::Error| failed("write to", parent, &error);
+        let folder = tempfile::Builder::new().prefix(DRAFT_PREFIX).tempdir_in(parent).map_err(failed)?;
+        Ok(Self { file: NamedTempFile::new_in(&folder).map_err(failed)?, _folder: folder })
+    }
+
+    fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Gives it its name, which it takes from nobody, and makes that last.
+    fn put(self, file: &Path, break_off: &BreakOff) -> Result<(), BackupError> {
+        if break_off.is_wanted() {
+            return Err(BackupError::broken_off());
+        }
+        self.file.as_file().sync_all().map_err(|error| failed("sync", file, &error))?;
+        self.file.persist_noclobber(file).map_err(|error| match error.error.kind() {
+            std::io::ErrorKind::AlreadyExists => taken(file),
+            _ => failed("write", file, &error.error),
+        })?;
+        let folder = folder_of(file);
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| failed("sync", folder, &error))
+    }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The file's path with an ending of SQLite's.
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
+}
+
+fn taken(file: &Path) -> BackupError {
+    BackupError(format!(
+        "{} is there already: name another file, or move that one away first",
+        file.display()
+    ))
+}
+
+fn failed(what: &str, path: &Path, error: &std::io::Error) -> BackupError {
+    BackupError(format!("cannot {what} {}: {error}", path.display()))
+}
+
+fn unwritten(file: &Path, error: &StoreError) -> BackupError {
+    match error {
+        StoreError::Busy(_) => BackupError::broken_off(),
+        error => BackupError(format!("the store cannot be copied to {}: {}", file.display(), cause(error))),
+    }
+}

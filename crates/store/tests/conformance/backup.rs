@@ -1,0 +1,59 @@
+//! Copies beside a store that is in use.
+
+use crate::harness::{Harness, SECRET, open};
+use domain::World as _;
+use std::fs;
+use store::backup::{self, BreakOff, KeyFits};
+use store::queue::QueueStore as _;
+
+#[tokio::test]
+async fn a_copy_beside_an_open_store_holds_what_was_committed() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    for _ in 0..3 {
+        h.report(h.call(flow.id)).await.unwrap();
+    }
+    let file = h.folder.path().join("copy");
+    let held = backup::write(h.folder.path(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
+    assert_eq!((held.calls, held.deliveries, held.due, held.waiting), (3, 3, 3, 0));
+    assert_eq!((held.key, held.sending_paused), (KeyFits::NotAsked, false));
+    assert_eq!(held.newest_call_at, Some(h.world.now()));
+    h.report(h.call(flow.id)).await.unwrap();
+    let other = h.folder.path().join("other");
+    let restored = backup::restore(&file, &other, None, h.world.now(), &BreakOff::default()).unwrap();
+    assert_eq!((restored.calls, restored.sending_paused), (3, true));
+    let endpoint = backup::endpoint(&other.join("callhook.db"), flow.id).unwrap().unwrap();
+    assert_eq!((endpoint.call_flow, endpoint.url), (flow.name, flow.post_call_webhook.settings.url));
+}
+
+#[tokio::test]
+async fn a_restored_store_waits_for_a_word_and_takes_what_is_due_for_a_possible_repetition() {
+    let h = Harness::start().await;
+    h.store.release_queues().await.unwrap();
+    let (file, folder) = (h.folder.path().join("copy"), h.folder.path().join("other"));
+    backup::write(h.folder.path(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
+    backup::restore(&file, &folder, None, h.world.now(), &BreakOff::default()).unwrap();
+    assert!(!h.store.is_sending_paused().await.unwrap());
+    let restored = open(&folder, &h.world, &h.heard, SECRET).await.unwrap();
+    assert!(restored.is_sending_paused().await.unwrap());
+    let leases = restored.adopt_queues().await.unwrap();
+    assert!(
+        leases.iter().all(|lease| lease.unclean_until == Some(h.world.now())),
+        "although the copy was clean"
+    );
+    assert!(restored.resume_sending().await.unwrap());
+    assert!(!restored.resume_sending().await.unwrap());
+    assert!(!restored.is_sending_paused().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_copy_that_is_broken_off_leaves_nothing_behind() {
+    let h = Harness::start().await;
+    let target = tempfile::tempdir().unwrap();
+    let break_off = BreakOff::default();
+    break_off.now();
+    let file = target.path().join("copy");
+    let refused = backup::write(h.folder.path(), &file, None, h.world.now(), &break_off).unwrap_err();
+    assert!(refused.to_string().contains("broken off"), "{refused}");
+    assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,146 @@
+"""What `deploy/` promises, as far as it can be tried without an engine for containers and without a service manager."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+
+from harness import BINARY, KEY, ROOT, SECRET_KEY, free_port, wait_until
+
+UNIT = (ROOT / "deploy" / "callhook.service").read_text()
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
+FINAL_STAGE = DOCKERFILE.split("\nFROM ")[-1]
+
+
+def dockerfile(instruction: str) -> str:
+    """What the image's stage says after the instruction."""
+    return re.search(rf"^{instruction} (.+)$", FINAL_STAGE, re.MULTILINE).group(1)
+
+
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+needs_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can make a root folder of its own")
+
+
+@needs_systemd
+def test_the_unit_is_well_formed_and_hardened(tmp_path):
+    unit = tmp_path / "callhook.service"
+    unit.write_text(UNIT.replace("/usr/local/bin/callhook", BINARY))
+    verified = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    judged = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", str(unit)], capture_output=True, text=True,
+    )
+    assert judged.returncode == 0, judged.stdout
+
+
+def test_the_unit_waits_longer_than_a_graceful_stop_takes():
+    server = (ROOT / "crates/callhook/src/server.rs").read_text()
+    drain = int(re.search(r"const DRAIN_MAX: Duration = Duration::from_secs\((\d+)\)", server).group(1))
+    stop = int(re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE).group(1))
+    # Requests, then attempts of 10 s and their outcomes.
+    assert stop > drain + 10 + drain
+
+
+class Image:
+    """The image's last stage, made by hand: a root folder that nothing can be written to, but for the volume; no rights at all."""
+
+    def __init__(self, folder: Path):
+        self.root, self.data = folder / "root", folder / "data"
+        user, _ = dockerfile("USER").split(":")
+        self.user = int(user)
+        self.data.mkdir(mode=0o700)
+        os.chown(self.data, self.user, self.user)
+        folder.chmod(0o755)
+        libraries = re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", BINARY], capture_output=True, text=True, check=True).stdout)
+        for file, place in [(BINARY, "/usr/local/bin/callhook"), *((library, library) for library in libraries)]:
+            target = self.root / place.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+        for name in ("proc", "dev", "etc", "data"):
+            (self.root / name).mkdir()
+        self.environment = dict(pair.split("=", 1) for pair in re.findall(r"^ENV (.+)$", FINAL_STAGE, re.MULTILINE))
+
+    def command(self, words: list[str]) -> list[str]:
+        root, data = shlex.quote(str(self.root)), shlex.quote(str(self.data))
+        mounts = [
+            f"mount --bind {root} {root}", f"mount --bind {data} {root}/data", f"mount --rbind /dev {root}/dev",
+            f"mount -t proc proc {root}/proc", f"mount -o remount,bind,ro {root}",
+        ]
+        drop = "setpriv --no-new-privs --bounding-set=-all,+sys_chroot,+setuid,+setgid"
+        enter = f"exec {drop} chroot --userspec={self.user}:{self.user} {root} {shlex.join(words)}"
+        return ["unshare", "--mount", "sh", "-ec", " && ".join([*mounts, enter])]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(self.command(list(words)), env=self.environment, capture_output=True, text=True, timeout=30)
+
+
+@needs_root
+def test_the_image_needs_a_volume_and_nothing_else(tmp_path, receiver):
+    image = Image(tmp_path)
+    entry, words = (json.loads(dockerfile(name)) for name in ("ENTRYPOINT", "CMD"))
+    health = json.loads(re.search(r"CMD (\[.+\])", dockerfile("HEALTHCHECK")).group(1))
+    assert image.environment["CALLHOOK_LISTEN"].startswith("0.0.0.0:"), "others reach it"
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"], "CALLHOOK_SECRET_KEY": SECRET_KEY, "CALLHOOK_BOOTSTRAP_API_KEY": KEY,
+        "CALLHOOK_ALLOW_NETWORK": "127.0.0.0/8",
+    }
+    image.environment |= environment | {"CALLHOOK_LISTEN": f"0.0.0.0:{port}"}
+    unhealthy = image.run(*health)
+    assert unhealthy.returncode == 1 and "no server runs" in unhealthy.stderr
+    log = open(tmp_path / "log.txt", "wb")
+    process = subprocess.Popen(image.command(entry + words), env=image.environment, stdout=log, stderr=log)
+    try:
+        def is_ready():
+            assert process.poll() is None, (tmp_path / "log.txt").read_text()
+            try:
+                return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+            except requests.ConnectionError:
+                return False
+
+        wait_until(is_ready)
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+        assert status["Uid"].split() == [str(image.user)] * 4
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0 and status["NoNewPrivs"] == "1"
+        mounts = [line.split() for line in Path(f"/proc/{process.pid}/mountinfo").read_text().splitlines()]
+        options = {mount[4]: mount[5].split(",") for mount in mounts}
+        assert "ro" in options["/"] and "rw" in options["/data"]
+        assert image.run(*health).stdout == "ready\n"
+        exchange(port, receiver)
+        # Within the container, an operator has the same program.
+        assert image.run(*entry, "doctor").returncode == 0
+        backup = image.run(*entry, "backup", "/data/copy")
+        assert backup.returncode == 0, backup.stderr
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        log.close()
+    assert {path.name for path in image.data.iterdir()} >= {"callhook.db", "copy"}
+
+
+def exchange(port: int, receiver):
+    """A call comes in and goes out."""
+    api, headers = f"http://127.0.0.1:{port}/api/v1", {"Authorization": f"Bearer {KEY}"}
+    hook = {"enabled": True, "url": receiver.base}
+    flow = requests.post(f"{api}/call-flows", json={"name": "Ads", "post_call_webhook": hook}, headers=headers, timeout=10)
+    call = {"call_flow_id": flow.json()["data"]["call_flow"]["id"], "caller_number": "+13055559876", "status": "completed"}
+    assert requests.post(f"{api}/calls", json=call, headers=headers, timeout=10).status_code == 201
+    assert receiver.next().json["caller_number"] == "+13055559876"
+
+
+def test_the_dockerfile_copies_nothing_that_its_context_leaves_out():
+    ignored = {line.strip("/") for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")}
+    assert {"target", ".git", "callhook-data"} <= ignored
+    assert not ignored & {"crates", "Cargo.toml", "Cargo.lock"}
+    workspace = re.search(r'rust-version = "([\d.]+)"', (ROOT / "Cargo.toml").read_text()).group(1)
+    assert f"rust:{workspace}-" in DOCKERFILE, "the builder is of the version that the workspace asks for"
