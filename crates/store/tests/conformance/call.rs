@@ -219,7 +219,7 @@ async fn a_filter_that_matches_little_ends_its_page_and_goes_on_from_there() {
     let flow = h.flow(|flow| flow.post_call_webhook.enabled = false).await;
     let long = h.report(EndedCall { duration_seconds: 80_000, ..h.call(flow.id) }).await.unwrap().call.id;
     // More than a page looks at.
-    for _ in 0..41 {
+    for _ in 0..21 {
         h.world.advance(Duration::from_millis(1));
         let calls = (0..500).map(|_| Ok(h.call(flow.id))).collect();
         new(h.store.record_calls(h.reporter(), None, calls).await);
