@@ -5,6 +5,7 @@
 mod business_and_key;
 mod call;
 mod erasure;
+mod figures;
 mod firing;
 mod harness;
 mod idempotency;

@@ -7,12 +7,14 @@
 use super::connection::SqliteConnection;
 use super::writer::end_if_unknown;
 use crate::error::{StoreError, StoreResult};
+use crate::figures::Figures;
 use crate::limits::CHECKPOINT_PAGES;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::JoinHandle;
+use tokio::time::Instant;
 
 /// The writer's side.
 pub struct Checkpoints {
@@ -22,22 +24,23 @@ pub struct Checkpoints {
     thread: Option<JoinHandle<()>>,
     is_copying: bool,
     next_at_pages: u32,
+    figures: Arc<Figures>,
 }
 
 impl Checkpoints {
     /// Starts the copying thread and counts the pages of what `writer` commits.
-    pub fn start(path: &Path, writer: &mut SqliteConnection) -> StoreResult<Self> {
+    pub fn start(path: &Path, writer: &mut SqliteConnection, figures: Arc<Figures>) -> StoreResult<Self> {
         let pages = Arc::new(AtomicU32::new(0));
         let copied = Arc::new(AtomicBool::new(false));
         writer.count_wal_pages(Arc::clone(&pages))?;
         let connection = SqliteConnection::open(path)?;
         let (copy, asked) = mpsc::sync_channel(1);
-        let done = Arc::clone(&copied);
+        let (done, counted) = (Arc::clone(&copied), Arc::clone(&figures));
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
             .spawn(move || {
                 while asked.recv().is_ok() {
-                    checkpoint(&connection);
+                    checkpoint(&connection, &counted);
                     done.store(true, Ordering::Release);
                 }
             })
@@ -49,6 +52,7 @@ impl Checkpoints {
             thread: Some(thread),
             is_copying: false,
             next_at_pages: CHECKPOINT_PAGES,
+            figures,
         })
     }
 
@@ -56,7 +60,7 @@ impl Checkpoints {
     pub fn after_commit(&mut self, writer: &SqliteConnection) {
         let pages = self.pages.load(Ordering::Relaxed);
         if self.copied.swap(false, Ordering::Acquire) {
-            checkpoint(writer);
+            checkpoint(writer, &self.figures);
             self.is_copying = false;
             self.next_at_pages = pages.saturating_add(CHECKPOINT_PAGES);
         } else if pages < CHECKPOINT_PAGES {
@@ -79,9 +83,13 @@ impl Drop for Checkpoints {
     }
 }
 
-fn checkpoint(connection: &SqliteConnection) {
-    if let Err(error) = connection.checkpoint_some() {
+fn checkpoint(connection: &SqliteConnection, figures: &Figures) {
+    let began = Instant::now();
+    let copied = connection.checkpoint_some();
+    figures.checkpoint_duration.add_duration(began.elapsed());
+    if let Err(error) = copied {
         end_if_unknown(&error);
+        figures.checkpoints_failed.add(1);
         tracing::warn!(%error, "A checkpoint failed: the store's log grows until one succeeds");
     }
 }
