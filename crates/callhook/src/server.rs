@@ -111,6 +111,7 @@ impl Server {
             address_check: Arc::new(move |url| check.check(url)),
             outbound: network,
             tests: TestGate::default(),
+            observer: Some(dispatcher.observer().clone()),
             changes,
             shutdown,
         });

@@ -17,6 +17,7 @@ pub mod test_webhook;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use delivery::dispatcher::Observer;
 use domain::destination::DestinationUrl;
 use domain::{Invalid, Timestamp, World};
 use outbound::Outbound;
@@ -40,6 +41,8 @@ pub struct App {
     pub outbound: Arc<dyn Outbound>,
     /// Lets tests of webhooks in.
     pub tests: TestGate,
+    /// Looks at what is sent; `None` where nothing is.
+    pub observer: Option<Observer>,
     /// Hints of changed deliveries.
     pub changes: broadcast::Sender<DeliveryChange>,
     /// Becomes true when the program ends: what streams without an end stops then.

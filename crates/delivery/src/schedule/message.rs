@@ -97,4 +97,6 @@ pub struct Start {
     pub epoch: u64,
     /// Whether a process before this one may have made the same attempt.
     pub repeated: bool,
+    /// How long ago it was due.
+    pub late: Duration,
 }

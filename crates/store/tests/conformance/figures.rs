@@ -75,7 +75,7 @@ async fn the_backlog_is_counted_up_to_its_limit_and_its_earliest_row_is_found_be
         h.planned(&later).await;
     }
     let earliest_at = Some(h.world.now());
-    h.world.advance(Duration::from_secs(60));
+    h.world.advance(Duration::from_mins(1));
     h.planned(&flow).await;
     let all = Backlog { earliest_at, due: 4, waiting: 3, lanes: 2, jobs: 0 };
     assert_eq!(h.store.backlog(LIMIT).await.unwrap(), all);
