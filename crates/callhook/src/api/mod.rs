@@ -30,6 +30,7 @@ pub mod request;
 pub mod source;
 pub mod source_callback;
 pub mod statistics;
+pub mod trace;
 
 use crate::app::App;
 use crate::telemetry::Requests;

@@ -247,6 +247,7 @@ impl Server {
             outbound: Arc::clone(&network) as Arc<dyn Outbound>,
             tests: TestGate::default(),
             observer: None,
+            tracer: None,
             changes,
             shutdown: is_ending,
         });

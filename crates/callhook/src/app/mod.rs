@@ -15,6 +15,7 @@ pub mod source;
 pub mod test_gate;
 pub mod test_webhook;
 
+use crate::telemetry::trace::Tracer;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use delivery::dispatcher::Observer;
@@ -43,6 +44,8 @@ pub struct App {
     pub tests: TestGate,
     /// Looks at what is sent; `None` where nothing is.
     pub observer: Option<Observer>,
+    /// Follows calls; `None` where no traces are taken.
+    pub tracer: Option<Arc<Tracer>>,
     /// Hints of changed deliveries.
     pub changes: broadcast::Sender<DeliveryChange>,
     /// Becomes true when the program ends: what streams without an end stops then.
