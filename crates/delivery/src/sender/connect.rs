@@ -69,8 +69,7 @@ impl Connector {
         let failed = |reason| Failure::Tls { host: origin.host.to_string(), reason };
         let name =
             server_name(&origin.host).ok_or_else(|| failed(domain::failure::TlsFailure::NameNotServed))?;
-        let stream = self.tls.connect(name, stream).await;
-        let stream = stream.map_err(|error| failed(tls::handshake_failure(&error)))?;
+        let stream = tls::connect(&self.tls, name, stream).await.map_err(failed)?;
         handshake(origin, remote, stream).await
     }
 

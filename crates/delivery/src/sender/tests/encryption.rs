@@ -139,7 +139,10 @@ async fn issuers_whom_nobody_knows_are_refused() {
     let receiver = well_behaved(stranger.certify(&names_of_certificate(&["hooks.test"]))).await;
     assert_failed(&attempt(&authority, &receiver).await, "tls", "Nobody whom this machine trusts");
 
-    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+    let namesake = well_behaved(Authority::new().certify(&names_of_certificate(&["hooks.test"]))).await;
+    assert_failed(&attempt(&authority, &namesake).await, "tls", "Nobody whom this machine trusts");
+
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let key = KeyPair::generate().unwrap();
         let mut params = names_of_certificate(&["hooks.test"]);
         params.is_ca = is_ca;
@@ -193,7 +196,14 @@ async fn alerts_of_the_endpoint_are_understood() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_that_is_wanted_only_after_the_handshake_is_a_tls_failure() {
+async fn a_client_certificate_that_is_wanted_is_called_so_in_each_version() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        wants_a_client_certificate(version).await;
+    }
+}
+
+/// In TLS 1.3 the refusal comes only after the handshake.
+async fn wants_a_client_certificate(version: &'static rustls::SupportedProtocolVersion) {
     let authority = Authority::new();
     let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
         Arc::new(authority.roots()),
@@ -202,7 +212,7 @@ async fn a_client_certificate_that_is_wanted_only_after_the_handshake_is_a_tls_f
     let key = KeyPair::generate().unwrap();
     let certificate = names_of_certificate(&["hooks.test"]).signed_by(&key, &authority.0).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&[version])
         .unwrap()
         .with_client_cert_verifier(verifier.build().unwrap())
         .with_single_cert(
