@@ -50,15 +50,24 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
+/// An encrypted connection.
+pub(super) struct Secured {
+    pub stream: TlsStream<TcpStream>,
+    /// Whether the endpoint asked for a certificate of ours, and got none.
+    pub asked_for_certificate: bool,
+}
+
 /// Agrees on encryption with the server of that name.
 pub(super) async fn connect(
     connector: &TlsConnector,
     name: ServerName<'static>,
     stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, TlsFailure> {
+) -> Result<Secured, TlsFailure> {
     let handshake = async {
         let connected = connector.connect(name, stream).await;
-        connected.map_err(|error| handshake_failure(&error, ASKED_FOR_CERTIFICATE.with(Cell::get)))
+        let asked_for_certificate = ASKED_FOR_CERTIFICATE.with(Cell::get);
+        let stream = connected.map_err(|error| handshake_failure(&error, asked_for_certificate))?;
+        Ok(Secured { stream, asked_for_certificate })
     };
     ASKED_FOR_CERTIFICATE.scope(Cell::new(false), handshake).await
 }
