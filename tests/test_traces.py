@@ -8,6 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from harness import Callhook, Receiver, wait_until
+from test_twilio import AUTH_TOKEN, PUBLIC, legs, send
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -130,6 +131,19 @@ def test_attempts_join_their_trace_after_a_restart(collector):
     # Two processes, and one tree.
     assert {span.parent_span_id for span in attempts} == {span.span_id for span in spans if span.name == "deliver"}
     assert tree(spans)["nothing"] == ["report"]
+
+
+def test_a_call_of_a_phone_system_has_its_trace_as_well(collector, receiver):
+    with Callhook(f"--otlp-endpoint={collector.base}", f"--public-url={PUBLIC}") as callhook:
+        flow = callhook.flow(receiver.base)
+        callhook.data("POST", "/numbers", {"phone_number": "+15735551234", "call_flow_id": flow["id"]}, 201)
+        body = {"kind": "twilio", "name": "Main", "auth_token": AUTH_TOKEN, "dial": True}
+        callhook.source = callhook.data("POST", "/sources", body, 201)["source"]
+        for kind, params in legs("CA1", "completed"):
+            assert send(callhook, kind, params).ok
+        [delivery] = callhook.settled(1)
+        spans = collector.ended(delivery["id"])
+    assert tree(spans) == {"nothing": ["report"], "report": ["commit", "deliver"], "deliver": ["attempt", "due", "record"]}
 
 
 def test_the_reporters_trace_and_the_calls_lead_to_each_other(collector, receiver):
