@@ -1,5 +1,6 @@
 """One trace from a call's report to its webhook's outcome, as a collector receives it; parsed by the official protocol package."""
 
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -7,6 +8,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from faults.authority import Authority
 from harness import Callhook, Receiver, wait_until
 from test_twilio import AUTH_TOKEN, PUBLIC, legs, send
 
@@ -17,7 +19,7 @@ SPAN = "00f067aa0ba902b7"
 class Collector:
     """Takes OTLP over HTTP and keeps the spans."""
 
-    def __init__(self):
+    def __init__(self, context: ssl.SSLContext | None = None):
         self.spans: list[Span] = []
         self.service = None
         self.bodies: list[bytes] = []
@@ -44,7 +46,9 @@ class Collector:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.base = f"{'https' if context else 'http'}://localhost:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def of_trace(self, trace: str) -> list[Span]:
@@ -175,6 +179,21 @@ def test_a_share_of_the_traces_is_taken_whole_or_not_at_all(collector, receiver)
     assert 5 < len(names) < 55
     for found in names.values():
         assert {"report", "commit", "deliver", "due", "attempt", "record"} <= found
+
+
+def test_a_collector_is_reached_over_tls_if_its_certificate_is_trusted(receiver, monkeypatch):
+    authority = Authority()
+    monkeypatch.setenv("SSL_CERT_FILE", authority.roots())
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    for signer, arrives in ((authority, True), (Authority("Stranger"), False)):
+        with Collector(signer.issue().context()) as collector, Callhook(f"--otlp-endpoint={collector.base}") as callhook:
+            callhook.report(callhook.flow(receiver.base))
+            [delivery] = callhook.settled(1)
+            if arrives:
+                collector.ended(delivery["id"])
+            else:
+                wait_until(lambda: "does not take traces" in callhook.log_text())
+                assert not collector.spans
 
 
 def test_nothing_secret_is_in_a_span(collector, receiver):

@@ -1,92 +1,31 @@
 """Endpoints whose encryption is wrong, over a certificate authority of the test's own: each says in words what is wrong with it."""
 
-import datetime
 import socket
 import ssl
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from faults.arena import GOOD, GROWTH_MAX_KIB, Case, Endpoint, judge, read_request, run
+from faults.authority import DAY, NOW, Authority, Identity
 from faults.test_receivers import hang, reset
 from harness import Callhook, free_port
 
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")]
 
-NOW = datetime.datetime.now(datetime.timezone.utc)
-DAY = datetime.timedelta(days=1)
 UNKNOWN = "Nobody whom this machine trusts"
 UNSAFE = "takes no encryption that is safe today"
 CUT = "cut the connection while encryption"
 
 
-class Authority:
-    """Signs what it is given, right or wrong."""
-
-    def __init__(self, name: str = "Test Authority"):
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = self.sign(self.key, self.name, is_authority=True)
-
-    def sign(self, key, subject: x509.Name, *, host="localhost", since=NOW - DAY, until=NOW + DAY, usage=None, is_authority=False):
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(since)
-            .not_valid_after(until)
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        )
-        if not is_authority:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        if usage:
-            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        return builder.sign(self.key, hashes.SHA256())
-
-    def issue(self, key=None, **wrong) -> "Identity":
-        key = key or ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        return Identity(key, [self.sign(key, subject, **wrong)])
-
-
-class Identity:
-    """A key and its chain, in a file as servers read them."""
-
-    def __init__(self, key, chain: list[x509.Certificate]):
-        pem = serialization.Encoding.PEM
-        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        file = tempfile.NamedTemporaryFile(suffix=".pem", delete=False)
-        file.write(private + b"".join(certificate.public_bytes(pem) for certificate in chain))
-        file.close()
-        self.path = file.name
-
-    def context(self, lowest=None, highest=None, ciphers=None, clients=None) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # As old as it gets: the refusal is to be ours.
-        context.set_ciphers(ciphers or "ALL:@SECLEVEL=0")
-        context.minimum_version = lowest or ssl.TLSVersion.TLSv1_2
-        context.maximum_version = highest or ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(self.path)
-        if clients:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(clients)
-        return context
-
-
 TRUSTED = Authority()
 STRANGER = Authority("Stranger")
 GOOD_IDENTITY = TRUSTED.issue()
-ROOTS = Path(tempfile.mkdtemp()) / "roots.pem"
-ROOTS.write_bytes(TRUSTED.certificate.public_bytes(serialization.Encoding.PEM))
+ROOTS = TRUSTED.roots()
 
 
 def self_signed() -> Identity:
@@ -190,7 +129,7 @@ def wrap(peer: socket.socket, is_good: bool):
 def trusting():
     """A server that trusts the test's authority, as an operator with one of his own sets it up."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(ROOTS))
+        patch.setenv("SSL_CERT_FILE", ROOTS)
         # What this machine trusts beside it must not matter.
         patch.delenv("SSL_CERT_DIR", raising=False)
         with Callhook(allow=("127.0.0.0/8", "::1/128")) as callhook:
