@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const DELIVERIES_COUNTED_MAX: u64 = 100_000;
 /// How long the store's backlog is shown again: whoever asks all the time costs no more than who asks every 5 s.
 pub const BACKLOG_KEPT: Duration = Duration::from_secs(5);
+/// How long the store may take to say what waits: less than Prometheus waits for the page, which shows that as well.
+pub const BACKLOG_READ_WITHIN: Duration = Duration::from_secs(3);
 /// How long the dispatcher may take to say how it stands: it does in microseconds, unless it hangs, which is to be seen.
 pub const DISPATCHER_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// Microseconds of a request, as they are counted: from a read in memory to a large body over a slow line.
