@@ -1,8 +1,14 @@
-"""Fixtures: a server and a receiver for tests that need nothing special of them."""
+"""Fixtures: a server and a receiver for tests that need nothing special of them. Options of the long matrix of faults."""
 
 import pytest
 
 from harness import Callhook, Receiver
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("callhook")
+    group.addoption("--long", action="store_true", help="run the long cases as well, and keep what passed")
+    group.addoption("--again", action="store_true", help="with --long: also run what has passed with this binary")
 
 
 @pytest.fixture

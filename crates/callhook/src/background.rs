@@ -55,7 +55,7 @@ async fn watch(dispatcher: Arc<Dispatcher>) {
     let (mut found_by_sweep, mut store_was_away) = (0, false);
     loop {
         interval.tick().await;
-        let Some(snapshot) = dispatcher.snapshot().await else { return };
+        let Some(snapshot) = dispatcher.observer().snapshot().await else { return };
         if snapshot.found_by_sweep_total > found_by_sweep {
             let found = snapshot.found_by_sweep_total - found_by_sweep;
             tracing::warn!(found, "Deliveries were due and in nobody's memory; they were taken up");

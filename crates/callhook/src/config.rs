@@ -1,5 +1,6 @@
 //! Settings: a flag, a `CALLHOOK_*` variable and a line of a TOML file with one name, in this order of precedence.
 
+use crate::telemetry::trace::OtlpConfig;
 use clap::Args;
 use domain::retry::RetrySchedule;
 use domain::secret::Secret;
@@ -68,6 +69,12 @@ pub struct Settings {
         conflicts_with = "bootstrap_api_key"
     )]
     pub bootstrap_api_key_file: Option<PathBuf>,
+    /// OpenTelemetry collector that takes traces over OTLP/HTTP, such as `http://127.0.0.1:4318` [default: none]
+    #[arg(long, env = "CALLHOOK_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<Url>,
+    /// Share of the calls whose traces are taken, from 0 to 1 [default: 1]
+    #[arg(long, env = "CALLHOOK_OTLP_SAMPLE_RATIO", value_name = "RATIO")]
+    pub otlp_sample_ratio: Option<f64>,
     /// Form of the log [default: text]
     #[arg(long, env = "CALLHOOK_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -119,6 +126,8 @@ pub struct Config {
     pub previous_secret_keys: Vec<Secret>,
     /// The key to make sure of.
     pub bootstrap_api_key: Option<Secret>,
+    /// Where traces go.
+    pub otlp: Option<OtlpConfig>,
     /// Form of the log.
     pub log_format: LogFormat,
     /// What is logged.
@@ -163,6 +172,8 @@ impl Settings {
             previous_secret_key: self.previous_secret_key.or(other.previous_secret_key),
             bootstrap_api_key,
             bootstrap_api_key_file,
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
+            otlp_sample_ratio: self.otlp_sample_ratio.or(other.otlp_sample_ratio),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
         }
@@ -194,6 +205,7 @@ impl Settings {
                 .map(|key| key.0)
                 .collect(),
             bootstrap_api_key: secret(self.bootstrap_api_key, self.bootstrap_api_key_file.as_deref())?,
+            otlp: otlp(self.otlp_endpoint, self.otlp_sample_ratio)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             log_level: self.log_level.unwrap_or_else(|| "info".to_owned()),
         })
@@ -317,6 +329,20 @@ fn base(url: &Url) -> Result<String, ConfigError> {
         ));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn otlp(endpoint: Option<Url>, sample_ratio: Option<f64>) -> Result<Option<OtlpConfig>, ConfigError> {
+    let sample_ratio = sample_ratio.unwrap_or(1.0);
+    if !(0.0..=1.0).contains(&sample_ratio) {
+        return Err(ConfigError("--otlp-sample-ratio is out of range: 0 to 1 is expected".into()));
+    }
+    let Some(endpoint) = endpoint else { return Ok(None) };
+    if !matches!(endpoint.scheme(), "http" | "https") || endpoint.host().is_none() {
+        return Err(ConfigError(
+            "--otlp-endpoint is wrong: http://host:4318 or https://host is expected".into(),
+        ));
+    }
+    Ok(Some(OtlpConfig { endpoint, sample_ratio }))
 }
 
 fn schedule(delays: Vec<Span>) -> Result<RetrySchedule, ConfigError> {

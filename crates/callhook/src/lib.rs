@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`cli`] takes a command, [`config`] its settings, [`server`] starts everything; [`app`] holds the operations,
 //! [`api`] their HTTP face, [`front`] its connections, [`admin`] what the operator does; [`network`] is the door to other machines, [`background`] what goes on
-//! by itself, [`system`] the clocks, [`logging`] the log.
+//! by itself, [`system`] the clocks, [`logging`] the log, [`telemetry`] what an operator sees.
 
 pub mod admin;
 pub mod api;
@@ -16,3 +16,4 @@ pub mod logging;
 pub mod network;
 pub mod server;
 pub mod system;
+pub mod telemetry;

@@ -1,6 +1,7 @@
 //! The program's door to other machines: attempts, tests and recordings, all through the one guarded sender.
 
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
+use crate::telemetry::trace::Tracer;
 use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, header};
 use delivery::destinations::{Outgoing, json};
@@ -26,6 +27,7 @@ use url::Url;
 pub struct Network {
     sender: Sender,
     world: Arc<dyn World>,
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// A sender to addresses that the operator names on the command line: their own network is open to them.
@@ -38,8 +40,8 @@ pub fn operators_sender(deadline: Duration) -> Sender {
 impl Network {
     /// Over this sender; the clock stamps what is sent.
     #[must_use]
-    pub const fn new(sender: Sender, world: Arc<dyn World>) -> Self {
-        Self { sender, world }
+    pub const fn new(sender: Sender, world: Arc<dyn World>, tracer: Option<Arc<Tracer>>) -> Self {
+        Self { sender, world, tracer }
     }
 
     /// Refuses an address that is not publicly routable, as far as its text can tell.
@@ -82,7 +84,12 @@ impl Attempts for Network {
             (true, _) => AttemptResult::Success,
             (false, retry_after) => AttemptResult::Failure { retry_after },
         };
-        AttemptReport { attempt: record(exchange, job.attempt, sent_at), ended_at, result }
+        let phases = exchange.phases;
+        let attempt = record(exchange, job.attempt, sent_at);
+        if let Some(tracer) = &self.tracer {
+            tracer.attempted(&job.pending, &attempt, &phases);
+        }
+        AttemptReport { attempt, ended_at, result }
     }
 }
 

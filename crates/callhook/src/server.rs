@@ -7,6 +7,7 @@ use crate::config::{Config, ConfigError, write_private};
 use crate::front::{self, Limits};
 use crate::network::Network;
 use crate::system::{Clocks, System};
+use crate::telemetry::trace::{TraceError, TracedStore, Tracer};
 use crate::{api, background};
 use delivery::dispatcher::{self, Dispatcher, Parts, Stopped};
 use delivery::schedule;
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::pause::Outstanding;
+use store::queue::QueueStore;
 use store::seal::Keyring;
 use store::tx::Rules;
 use store::{Store, StoreConfig, StoreError};
@@ -55,6 +57,9 @@ pub enum ServerError {
     /// A setting cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -93,10 +98,16 @@ impl Server {
         let store = Arc::new(Store::open_sqlite(&config.data_dir, store).await?);
         prepare_keys(&config, &store, &*world).await?;
         let sending_paused = watch::Sender::new(is_sending_paused(&store).await?);
-        let network = Arc::new(network(&config, &world));
+        let tracer = config.otlp.as_ref().map(|otlp| Tracer::start(otlp, Arc::clone(&world))).transpose()?;
+        let tracer = tracer.map(Arc::new);
+        let network = Arc::new(network(&config, &world, tracer.clone()));
+        let queue_store: Arc<dyn QueueStore> = match &tracer {
+            Some(tracer) => Arc::new(TracedStore { store: store.clone(), tracer: Arc::clone(tracer) }),
+            None => store.clone(),
+        };
         let dispatcher = Dispatcher::start(Parts {
             config: schedule::Config::default(),
-            store: store.clone(),
+            store: queue_store,
             attempts: network.clone(),
             clock,
             retry_schedule: config.retry_schedule.clone(),
@@ -114,6 +125,8 @@ impl Server {
             address_check: Arc::new(move |url| check.check(url)),
             outbound: network,
             tests: TestGate::default(),
+            observer: Some(dispatcher.observer().clone()),
+            tracer,
             changes,
             sending_paused,
             shutdown,
@@ -163,7 +176,11 @@ impl Server {
         if stopped == Stopped::Unclean {
             tracing::warn!("Some attempts were still in flight: they are made again after the next start");
         }
+        let tracer = app.tracer.clone();
         drop(app);
+        if let Some(tracer) = tracer {
+            tracer.stop().await;
+        }
         if broken {
             return Err(ServerError::Broken);
         }
@@ -186,10 +203,10 @@ async fn is_sending_paused(store: &Store) -> Result<bool, StoreError> {
     Ok(is_paused)
 }
 
-fn network(config: &Config, world: &Arc<dyn World>) -> Network {
+fn network(config: &Config, world: &Arc<dyn World>, tracer: Option<Arc<Tracer>>) -> Network {
     let guard = AddressGuard::new(config.allow_networks.clone());
     let sender = SenderConfig { deadline: config.response_timeout, ..SenderConfig::from_system(guard) };
-    Network::new(Sender::new(sender), Arc::clone(world))
+    Network::new(Sender::new(sender), Arc::clone(world), tracer)
 }
 
 /// Makes sure of the bootstrap key, or makes the first key where there is no business yet, and shows it once.

@@ -73,6 +73,26 @@ pub const UNRECORDED_PAUSE: Duration = Duration::from_hours(1);
 pub const HAND_OVER_MAX: usize = 4_096;
 /// Hints that wait for the slowest dashboard before it lags.
 pub const CHANGES_MAX: usize = 1_024;
+/// Microseconds between due and start, as they are counted: from a hand-over in memory to an hour behind.
+pub const LATENESS_MICROS_BOUNDS: [u64; 14] = [
+    1_000,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    60_000_000,
+    600_000_000,
+    3_600_000_000,
+];
+/// Microseconds of an attempt, as they are counted: from a receiver next door to the default of `--response-timeout`.
+pub const ATTEMPT_MICROS_BOUNDS: [u64; 11] =
+    [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
 
 const _: () = assert!(SLOTS / HOST_SHARE / LANE_SHARE >= 1, "a lane may always have an attempt in flight");
 const _: () = assert!(PROBES_IN_FLIGHT_MAX <= SLOTS / HOST_SHARE / LANE_SHARE, "a probed lane takes less");

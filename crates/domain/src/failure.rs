@@ -9,9 +9,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 mod address;
+mod kind;
 mod words;
 
 pub use address::AddressKind;
+pub use kind::{KINDS, kind};
 
 /// Why an attempt failed, with every fact that its words need.
 #[derive(Clone, Debug, PartialEq, Eq)]

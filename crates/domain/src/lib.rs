@@ -19,6 +19,7 @@ pub mod firing;
 pub mod id;
 pub mod invalid;
 pub mod limits;
+pub mod measure;
 pub mod number;
 pub mod payload;
 pub mod phone_number;

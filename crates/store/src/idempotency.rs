@@ -46,6 +46,16 @@ pub enum Answer<T> {
     Repeated(StoredResponse),
 }
 
+impl<T> Answer<T> {
+    /// What was done now.
+    pub const fn done_now(&self) -> Option<&T> {
+        match self {
+            Self::New(result) => Some(result),
+            Self::Repeated(_) => None,
+        }
+    }
+}
+
 const SELECT: &str = "SELECT request_hash, status, response_sealed, created_at FROM idempotency_keys WHERE business_id = ?1 AND key = ?2";
 // A key that is past its time may be used for something else before upkeep has removed it.
 const INSERT: &str = "INSERT INTO idempotency_keys (business_id, key, request_hash, status, response_sealed, created_at)

@@ -1,7 +1,8 @@
 //! What callhook keeps: whole operations over an engine, each one transaction.
 //!
 //! In reading order: [`engine`] opens transactions, [`tx`] is what an operation works with, each noun has its file with its
-//! statements and operations, [`queue`] is what the delivery engine asks for, [`idempotency`] wraps what a client may repeat.
+//! statements and operations, [`queue`] is what the delivery engine asks for, [`idempotency`] wraps what a client may repeat,
+//! [`figures`] counts what happens.
 
 pub mod api_key;
 pub mod backup;
@@ -12,6 +13,7 @@ pub mod delivery;
 pub mod destination;
 pub mod engine;
 pub mod error;
+pub mod figures;
 pub mod idempotency;
 pub mod job;
 pub mod limits;
@@ -31,7 +33,8 @@ pub use error::{StoreError, StoreResult};
 use api_key::ScopeCache;
 use domain::World;
 use engine::Sql;
-use engine::sqlite::{Demand, SqliteEngine};
+use engine::sqlite::{Demand, Sizes, SqliteEngine};
+use figures::Figures;
 use queue::CommitListener;
 use seal::Keyring;
 use std::path::Path;
@@ -42,6 +45,7 @@ use tx::{Rules, Tx, TxShared};
 pub struct Store {
     engine: SqliteEngine,
     scopes: Arc<ScopeCache>,
+    figures: Arc<Figures>,
 }
 
 /// What a store needs from the program around it.
@@ -67,10 +71,18 @@ impl Store {
     pub async fn open_sqlite(data_dir: &Path, config: StoreConfig) -> StoreResult<Self> {
         let StoreConfig { world, keyring, rules, listener } = config;
         let scopes = Arc::new(ScopeCache::default());
-        let destinations = destination::Cache::default();
-        let shared = TxShared { world, keyring, rules, listener, destinations, scopes: Arc::clone(&scopes) };
+        let figures = Arc::new(Figures::default());
+        let shared = TxShared {
+            world,
+            keyring,
+            rules,
+            listener,
+            destinations: destination::Cache::default(),
+            scopes: Arc::clone(&scopes),
+            figures: Arc::clone(&figures),
+        };
         let engine = SqliteEngine::open(data_dir, Arc::new(shared))?;
-        let store = Self { engine, scopes };
+        let store = Self { engine, scopes, figures };
         store.write(check_canary).await?;
         Ok(store)
     }
@@ -115,6 +127,18 @@ impl Store {
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.engine.read_engine(operation).await
+    }
+
+    /// What was counted since the store was opened.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// How large its parts are now.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        self.engine.sizes()
     }
 
     /// Whether the store takes writes, found out by writing: the truth behind `/readyz`.

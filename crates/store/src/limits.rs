@@ -46,5 +46,12 @@ pub const QUEUES: u16 = 16;
 pub const DESTINATIONS_CACHED_MAX: usize = 4_096;
 /// API keys whose scope is kept between requests.
 pub const KEYS_CACHED_MAX: usize = 4_096;
+/// Operations of a group commit, as they are counted: each bucket holds twice the one before, up to [`GROUP_OPERATIONS_MAX`].
+pub const GROUP_OPERATIONS_BOUNDS: [u64; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+/// Microseconds of work on disk, as they are counted: from a good disk's sync to one that hangs.
+pub const DURATION_MICROS_BOUNDS: [u64; 14] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000,
+];
 
 const _: () = assert!(GROUP_OPERATIONS_MAX <= WRITER_QUEUE_MAX, "a group is taken from the queue");

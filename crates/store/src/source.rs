@@ -10,7 +10,7 @@ use crate::seal;
 use crate::tx::Tx;
 use domain::Timestamp;
 use domain::call::{Call, EndedCall, Recording};
-use domain::id::{BusinessId, SourceId};
+use domain::id::{BusinessId, CallId, SourceId};
 use domain::phone_number::Country;
 use domain::secret::Secret;
 
@@ -201,14 +201,15 @@ impl Store {
         .await
     }
 
-    /// Takes one step with a call that is reported leg by leg: state, and what follows from it, in one transaction.
+    /// Takes one step with a call that is reported leg by leg: state, and what follows from it, in one transaction. Answers the call
+    /// that it made.
     pub async fn step_source_call(
         &self,
         business_id: BusinessId,
         source_id: SourceId,
         source_call_id: String,
         change: LegChange,
-    ) -> StoreResult<()> {
+    ) -> StoreResult<Option<CallId>> {
         self.write(move |tx| {
             let key = [business_id.into(), source_id.into(), (&source_call_id).into()];
             let sealed = tx.sql().row(SELECT_STATE, &key, |row| row.blob(0))?;
@@ -266,22 +267,22 @@ fn apply(
     source_id: SourceId,
     source_call_id: &str,
     effect: LegEffect,
-) -> StoreResult<()> {
+) -> StoreResult<Option<CallId>> {
     let reported_by = source_id.to_string();
     match effect {
-        LegEffect::Nothing => Ok(()),
+        LegEffect::Nothing => Ok(None),
         LegEffect::Ended(ended) => {
             let reporter = Reporter { business_id, key_id: None, reported_by };
             match call::record(tx, &reporter, *ended) {
                 // The call was erased: its late callbacks change nothing, and the phone system need not hear of it.
-                Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
-                Err(error) => Err(error),
+                Err(StoreError::Conflict(_)) => Ok(None),
+                recorded => recorded.map(|recorded| recorded.is_new.then_some(recorded.call.id)),
             }
         }
         LegEffect::Recorded(recording) => {
             match call::id_by_source(tx, business_id, &reported_by, source_call_id)? {
-                Some(id) => call::attach_recording(tx, business_id, id, recording).map(drop),
-                None => Ok(()),
+                Some(id) => call::attach_recording(tx, business_id, id, recording).map(|_| None),
+                None => Ok(None),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::engine::Sql;
 use crate::error::StoreResult;
+use crate::figures::Figures;
 use crate::queue::{CommitListener, Committed, DeliveryChange, QueueId};
 use crate::seal::Keyring;
 use domain::id::{CallId, DestinationId};
@@ -23,6 +24,8 @@ pub struct TxShared {
     pub destinations: crate::destination::Cache,
     /// What keys open.
     pub scopes: Arc<crate::api_key::ScopeCache>,
+    /// What is counted.
+    pub figures: Arc<Figures>,
 }
 
 /// Rules of the domain that the operator sets.
@@ -63,6 +66,26 @@ pub struct Told {
     keys_changed: bool,
     /// See [`Tx::tell_erased`].
     pub erased: bool,
+    reports: Reports,
+}
+
+/// What became of the calls that were reported.
+#[derive(Clone, Copy, Default)]
+struct Reports {
+    created: u64,
+    known: u64,
+    refused: u64,
+}
+
+/// What became of one report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// It made the call.
+    Created,
+    /// The call was there.
+    Known,
+    /// It was refused alone.
+    Refused,
 }
 
 impl<'a> Tx<'a> {
@@ -127,6 +150,16 @@ impl<'a> Tx<'a> {
         self.told.changes.push(change);
     }
 
+    /// Counts a report, once it is on disk.
+    pub fn tell_reported(&mut self, reported: Reported) {
+        let reports = &mut self.told.reports;
+        *match reported {
+            Reported::Created => &mut reports.created,
+            Reported::Known => &mut reports.known,
+            Reported::Refused => &mut reports.refused,
+        } += 1;
+    }
+
     /// An API key was revoked: what is remembered of keys is forgotten with the commit, whether or not its caller still waits.
     pub fn tell_keys_changed(&mut self) {
         self.told.keys_changed = true;
@@ -154,7 +187,7 @@ impl<'a> Tx<'a> {
         &mut self,
         part: impl FnOnce(&mut Self) -> StoreResult<T>,
     ) -> StoreResult<StoreResult<T>> {
-        let told = (self.told.commits.len(), self.told.changes.len());
+        let told = (self.told.commits.len(), self.told.changes.len(), self.told.reports);
         let changes = self.sql.changes();
         let is_set = self.savepoints == Savepoints::Set;
         if is_set {
@@ -172,6 +205,7 @@ impl<'a> Tx<'a> {
                 }
                 self.told.commits.truncate(told.0);
                 self.told.changes.truncate(told.1);
+                self.told.reports = told.2;
             }
             Err(_) => return result.map(Ok),
         }
@@ -195,10 +229,20 @@ impl Told {
         self.changes.append(&mut other.changes);
         self.keys_changed |= other.keys_changed;
         self.erased |= other.erased;
+        self.reports.created += other.reports.created;
+        self.reports.known += other.reports.known;
+        self.reports.refused += other.reports.refused;
     }
 
-    /// Tells it.
+    /// Counts it and tells it.
     pub fn tell(self, shared: &TxShared) {
+        let figures = &shared.figures;
+        figures.calls_created.add(self.reports.created);
+        figures.calls_known.add(self.reports.known);
+        figures.calls_refused.add(self.reports.refused);
+        for change in &self.changes {
+            figures.note(change.status);
+        }
         if self.keys_changed {
             shared.scopes.forget();
         }

@@ -8,6 +8,7 @@ use super::idempotency::{IdempotencyKey, keep, reply};
 use super::limits::{LARGE_BODY_BYTES_MAX, SEARCH_CHARS_MAX};
 use super::list::{self, Position, Query, next_cursor};
 use super::path::Id;
+use super::trace::Traced;
 use crate::app::call::{CallDocument, CorrectionDocument};
 use crate::app::document::{self, Change, Refused};
 use crate::app::{self, App};
@@ -343,12 +344,15 @@ pub async fn list(
 pub async fn report(
     State(app): State<Arc<App>>,
     Member(scope): Member,
+    mut traced: Traced,
     Command { body, once }: Command<CallDocument>,
 ) -> Result<Reply, ApiError> {
     let ended = body.ended_call(scope.default_country, app.now(), &app.address_check)?;
     let for_store = Arc::clone(&app);
     let once = keep(once, move |recorded| recorded_reply(recorded, &for_store.public_url));
+    traced.read();
     let answer = app.store.record_call(reporter(&scope), once, ended).await?;
+    traced.recorded(answer.done_now());
     Ok(reply(answer, |recorded| recorded_reply(recorded, &app.public_url)))
 }
 
@@ -358,6 +362,7 @@ pub async fn report(
 pub async fn report_batch(
     State(app): State<Arc<App>>,
     Member(scope): Member,
+    mut traced: Traced,
     Command { body, once }: Command<BatchDocument, LARGE_BODY_BYTES_MAX>,
 ) -> Result<Reply, ApiError> {
     if body.calls.len() > BATCH_CALLS_MAX {
@@ -368,7 +373,9 @@ pub async fn report_batch(
     let calls = body.calls.iter().map(|call| read_one(call, &scope, now, &app)).collect();
     let for_store = Arc::clone(&app);
     let once = keep(once, move |results: &Vec<_>| batch_reply(results, &for_store.public_url));
+    traced.read();
     let answer = app.store.record_calls(reporter(&scope), once, calls).await?;
+    traced.recorded(answer.done_now().into_iter().flatten().flatten());
     Ok(reply(answer, |results| batch_reply(results, &app.public_url)))
 }
 

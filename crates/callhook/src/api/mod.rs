@@ -1,8 +1,8 @@
 //! The HTTP API: a handler parses, authorises, runs one operation of [`crate::app`] or of the store, and renders.
 //!
 //! In reading order: [`auth`] says who asks, [`path`], [`list`] and [`body`] read what is asked, [`idempotency`] answers what was
-//! asked before, [`envelope`] and [`error`] are the two shapes of an answer, [`request`] goes around all of it. Then a file
-//! for each noun. The OpenAPI document is made of the same routes, so that no path can be missing in it.
+//! asked before, [`envelope`] and [`error`] are the two shapes of an answer, [`request`] goes around all of it, [`kept`] holds
+//! what is given again. Then a file for each noun. The OpenAPI document is made of the same routes, so that no path can be missing in it.
 
 #![allow(unused_qualifications, reason = "the macros that document the operations qualify what they name")]
 
@@ -20,8 +20,10 @@ pub mod event;
 pub mod export;
 pub mod health;
 pub mod idempotency;
+pub mod kept;
 pub mod limits;
 pub mod list;
+pub mod metrics;
 pub mod number;
 pub mod path;
 pub mod recording;
@@ -29,8 +31,10 @@ pub mod request;
 pub mod source;
 pub mod source_callback;
 pub mod statistics;
+pub mod trace;
 
 use crate::app::App;
+use crate::telemetry::Requests;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -45,14 +49,19 @@ use utoipa_axum::routes;
 /// The base path of everything but health.
 pub const BASE: &str = "/api/v1";
 
-/// The whole HTTP face of the program, health included.
+/// The whole HTTP face of the program, health and metrics included.
 pub fn router(app: Arc<App>) -> Router {
-    let (api, _) = documented().split_for_parts();
-    api.route(&format!("{BASE}/openapi.json"), get(openapi_json))
+    let (api, document) = documented().split_for_parts();
+    let openapi_path = format!("{BASE}/openapi.json");
+    let others = [&openapi_path, "/healthz", "/readyz", metrics::PATH].map(str::to_owned);
+    let requests = Arc::new(Requests::new(document.paths.paths.into_keys().chain(others)));
+    let around = (Arc::clone(&app), Arc::clone(&requests));
+    api.route(&openapi_path, get(openapi_json))
         .merge(health::router())
+        .merge(metrics::router(requests))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), request::around))
+        .layer(axum::middleware::from_fn_with_state(around, request::around))
         .with_state(app)
 }
 

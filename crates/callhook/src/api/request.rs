@@ -1,7 +1,9 @@
-//! Around every request: an id, one log line for each fault of ours, and an answer even where a handler panicked.
+//! Around every request: an id, a count, one log line for each fault of ours, and an answer even where a handler panicked.
 
 use super::error::{ApiError, Cause};
 use crate::app::App;
+use crate::telemetry::Requests;
+use crate::telemetry::requests::UNMATCHED;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
@@ -10,12 +12,18 @@ use futures_util::FutureExt as _;
 use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// The header that names the request in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs a request.
-pub async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn around(
+    State((app, requests)): State<(Arc<App>, Arc<Requests>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
     let method = request.method().clone();
     // The route, not the path: a path may hold a secret.
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -25,7 +33,9 @@ pub async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -
         // What was panicked about, the panic hook has printed.
         Err(_) => ApiError::internal("the handler panicked").into_response(),
     };
-    log(&response, &id, &method, route.as_ref().map_or("unknown", MatchedPath::as_str));
+    let route = route.as_ref().map(MatchedPath::as_str);
+    requests.add(&method, route, response.status(), began.elapsed());
+    log(&response, &id, &method, route.unwrap_or(UNMATCHED));
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

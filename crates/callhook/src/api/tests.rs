@@ -6,6 +6,7 @@ mod calls;
 mod configuration;
 mod deliveries;
 mod document;
+mod metrics;
 mod recordings;
 mod sources;
 
@@ -245,6 +246,8 @@ impl Server {
             address_check: Arc::new(refuses_private),
             outbound: Arc::clone(&network) as Arc<dyn Outbound>,
             tests: TestGate::default(),
+            observer: None,
+            tracer: None,
             changes,
             sending_paused: watch::Sender::new(false),
             shutdown: is_ending,
@@ -264,8 +267,11 @@ impl Server {
 
     /// A request of a caller, without a body.
     fn request(&self, caller: Caller, method: &str, path: &str) -> axum::http::request::Builder {
-        let path =
-            if ["/healthz", "/readyz"].contains(&path) { path.to_owned() } else { format!("{BASE}{path}") };
+        let path = if ["/healthz", "/readyz", "/metrics"].contains(&path) {
+            path.to_owned()
+        } else {
+            format!("{BASE}{path}")
+        };
         let request = Request::builder().method(method).uri(path);
         match self.key(caller) {
             Some(key) => request.header("authorization", format!("Bearer {}", key.reveal())),

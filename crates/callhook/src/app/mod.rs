@@ -17,8 +17,10 @@ pub mod source;
 pub mod test_gate;
 pub mod test_webhook;
 
+use crate::telemetry::trace::Tracer;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use delivery::dispatcher::Observer;
 use domain::destination::DestinationUrl;
 use domain::{Invalid, Timestamp, World};
 use outbound::Outbound;
@@ -42,6 +44,10 @@ pub struct App {
     pub outbound: Arc<dyn Outbound>,
     /// Lets tests of webhooks in.
     pub tests: TestGate,
+    /// Looks at what is sent; `None` where nothing is.
+    pub observer: Option<Observer>,
+    /// Follows calls; `None` where no traces are taken.
+    pub tracer: Option<Arc<Tracer>>,
     /// Hints of changed deliveries.
     pub changes: broadcast::Sender<DeliveryChange>,
     /// Whether sending waits for the operator's word; the dispatcher follows it.

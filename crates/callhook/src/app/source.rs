@@ -2,6 +2,7 @@
 
 use super::App;
 use super::document::{self, Change};
+use crate::telemetry::trace::Report;
 use domain::id::{BusinessId, SourceId};
 use domain::limits::NAME_CHARS_MAX;
 use domain::secret::{MASK, Secret};
@@ -14,8 +15,9 @@ use sources::twilio::parameters::Parameters;
 use sources::twilio::signature::{self, SignedRequest};
 use std::time::Duration;
 use store::idempotency::{Answer, Once, Render};
-use store::source::{LegEffect, LegStep, Source, SourceSettings};
+use store::source::{LegChange, LegEffect, LegStep, Source, SourceSettings};
 use store::{StoreError, StoreResult};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 /// Calls that are looked at again in one go.
@@ -191,7 +193,7 @@ pub async fn take_callback(
         let (state, decision) = join::apply(read_state(state)?, callback.clone(), settings, now);
         Ok(step(&state, decision))
     };
-    app.store.step_source_call(source.business_id, source.id, call_sid, Box::new(change)).await?;
+    step_traced(app, source.business_id, source.id, call_sid, Box::new(change)).await?;
     Ok(())
 }
 
@@ -205,8 +207,7 @@ pub async fn run_due(app: &App) -> StoreResult<()> {
             return Ok(());
         }
         for (business_id, source_id, call_sid) in due {
-            let stepped =
-                app.store.step_source_call(business_id, source_id, call_sid.clone(), Box::new(expire)).await;
+            let stepped = step_traced(app, business_id, source_id, call_sid.clone(), Box::new(expire)).await;
             match stepped {
                 Ok(()) => {}
                 Err(error) if error.is_of_data() => {
@@ -220,6 +221,23 @@ pub async fn run_due(app: &App) -> StoreResult<()> {
             }
         }
     }
+}
+
+/// The call that a step ends is reported by it.
+async fn step_traced(
+    app: &App,
+    business_id: BusinessId,
+    source_id: SourceId,
+    call_sid: String,
+    change: LegChange,
+) -> StoreResult<()> {
+    let (began_at, began) = (app.now(), Instant::now());
+    let made = app.store.step_source_call(business_id, source_id, call_sid, change).await?;
+    if let (Some(tracer), Some(call)) = (&app.tracer, made) {
+        let report = Report { began_at, read_in: Duration::ZERO, took: began.elapsed(), reporter: None };
+        tracer.reported(&report, call, true);
+    }
+    Ok(())
 }
 
 fn expire(state: Option<&str>, now: Timestamp) -> StoreResult<LegStep> {

@@ -1,6 +1,7 @@
 //! The one task that owns the schedule.
 
 use super::{AttemptReport, Attempts, Clock, HandedOver, Parts, Stopped};
+use crate::figures::Figures;
 use crate::schedule::{Answer, Command, Event, Schedule, Snapshot, Start, StoreFailure, Ticket};
 use domain::delivery::DeliveryKind;
 use domain::retry::{AttemptResult, RetrySchedule, Verdict};
@@ -28,13 +29,14 @@ pub(super) struct EventLoop {
     events: mpsc::Receiver<Event>,
     tell: mpsc::Sender<Event>,
     commands: Vec<Command>,
+    figures: Arc<Figures>,
 }
 
 /// When the loop is to end, if it has been asked to.
 type Deadline = Option<tokio::time::Instant>;
 
 impl EventLoop {
-    pub fn new(parts: Parts, leases: Vec<Lease>) -> Self {
+    pub fn new(parts: Parts, leases: Vec<Lease>, figures: Arc<Figures>) -> Self {
         let Parts { config, store, attempts, clock, retry_schedule, sending_paused, handed_over } = parts;
         // Each attempt and each request says one thing at its end, so there is always room.
         let (tell, events) = mpsc::channel(config.slots + REQUESTS_MAX);
@@ -49,6 +51,7 @@ impl EventLoop {
             events,
             tell,
             commands: Vec::new(),
+            figures,
         }
     }
 
@@ -95,6 +98,9 @@ impl EventLoop {
     }
 
     fn take_in(&mut self, event: Event) {
+        if let Event::AttemptEnded(_, outcome) = &event {
+            self.figures.ended(&outcome.attempt);
+        }
         self.schedule.handle(self.clock.now(), event, &mut self.commands);
     }
 
@@ -163,7 +169,8 @@ impl EventLoop {
     }
 
     fn start(&self, start: Start) {
-        let Start { ticket, job, epoch, repeated } = start;
+        let Start { ticket, job, epoch, repeated, late } = start;
+        self.figures.started(late, repeated);
         if repeated {
             tracing::warn!(
                 delivery_id = %job.pending.id,

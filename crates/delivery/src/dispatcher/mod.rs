@@ -12,6 +12,7 @@ mod hand_over;
 
 pub use hand_over::{HandOver, HandedOver, hand_over};
 
+use crate::figures::Figures;
 use crate::schedule::{Config, Now, Snapshot};
 use async_trait::async_trait;
 use domain::Timestamp;
@@ -78,9 +79,31 @@ pub enum Stopped {
 
 /// A running dispatcher.
 pub struct Dispatcher {
-    queries: mpsc::Sender<oneshot::Sender<Snapshot>>,
+    observer: Observer,
     stop: oneshot::Sender<Duration>,
     task: JoinHandle<Stopped>,
+}
+
+/// Looks at a dispatcher, also when that has ended.
+#[derive(Clone)]
+pub struct Observer {
+    queries: mpsc::Sender<oneshot::Sender<Snapshot>>,
+    figures: Arc<Figures>,
+}
+
+impl Observer {
+    /// The schedule as it stands; `None` where the dispatcher has ended.
+    pub async fn snapshot(&self) -> Option<Snapshot> {
+        let (answer, answered) = oneshot::channel();
+        self.queries.send(answer).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
 }
 
 impl Dispatcher {
@@ -89,16 +112,16 @@ impl Dispatcher {
         let leases = parts.store.adopt_queues().await?;
         let (queries, queries_asked) = mpsc::channel(16);
         let (stop, stop_asked) = oneshot::channel();
-        let event_loop = EventLoop::new(parts, leases);
+        let figures = Arc::new(Figures::default());
+        let event_loop = EventLoop::new(parts, leases, Arc::clone(&figures));
         let task = tokio::spawn(event_loop.run(queries_asked, stop_asked));
-        Ok(Self { queries, stop, task })
+        Ok(Self { observer: Observer { queries, figures }, stop, task })
     }
 
-    /// The schedule as it stands; `None` where the dispatcher has ended.
-    pub async fn snapshot(&self) -> Option<Snapshot> {
-        let (answer, answered) = oneshot::channel();
-        self.queries.send(answer).await.ok()?;
-        answered.await.ok()
+    /// Who looks at it.
+    #[must_use]
+    pub const fn observer(&self) -> &Observer {
+        &self.observer
     }
 
     /// Starts nothing more, lets what is in flight end and be recorded, and releases the queues; at most for `within`.

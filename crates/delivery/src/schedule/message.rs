@@ -112,6 +112,8 @@ pub struct Start {
     pub epoch: u64,
     /// Whether a process before this one may have made the same attempt.
     pub repeated: bool,
+    /// How long ago it was due.
+    pub late: Duration,
 }
 
 #[cfg(test)]
@@ -123,7 +125,7 @@ mod tests {
         let now = Now { wall: Timestamp::from_millis(11), elapsed: Duration::from_secs(5) };
         // An attempt ended at 10.9 ms, on record as 10, and is repeated after 2 s: at 2,010.9.
         let elapsed = now.elapsed_at(Timestamp::from_millis(2_010));
-        assert_eq!(elapsed - now.elapsed, Duration::from_millis(2_000));
+        assert_eq!(elapsed.saturating_sub(now.elapsed), Duration::from_secs(2));
         assert_eq!(now.elapsed_at(Timestamp::from_millis(11)), now.elapsed);
         assert_eq!(now.elapsed_at(Timestamp::from_millis(3)), now.elapsed);
     }

@@ -212,13 +212,14 @@ impl Schedule {
         let row = self.rows.get_mut(index);
         let Some(job) = row.job.take() else { return };
         let first = !std::mem::replace(&mut row.attempted, true);
+        let late = self.now.elapsed.saturating_sub(row.due);
         let (broke, pending) = (std::mem::take(&mut row.broke), job.pending);
         let lease = self.lease(&pending);
         let unclean =
             lease.and_then(|lease| lease.unclean_until).is_some_and(|until| until >= pending.due_at);
         let epoch = lease.map_or(0, |lease| lease.epoch);
         self.attempts += 1;
-        self.starts.push(Start { ticket, job, epoch, repeated: broke || first && unclean });
+        self.starts.push(Start { ticket, job, epoch, repeated: broke || first && unclean, late });
     }
 }
 

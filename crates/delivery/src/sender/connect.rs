@@ -39,6 +39,8 @@ pub(super) struct Connection {
     pub made_at: Instant,
     /// How long it may stay idle, as its last answer says.
     pub idle_max: Duration,
+    /// Whether the endpoint asked for a client certificate, and has not shown yet that it does without.
+    pub asked_for_certificate: bool,
     pub requests: http1::SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
 }
@@ -69,9 +71,10 @@ impl Connector {
         let failed = |reason| Failure::Tls { host: origin.host.to_string(), reason };
         let name =
             server_name(&origin.host).ok_or_else(|| failed(domain::failure::TlsFailure::NameNotServed))?;
-        let stream = self.tls.connect(name, stream).await;
-        let stream = stream.map_err(|error| failed(tls::handshake_failure(&error)))?;
-        handshake(origin, remote, stream).await
+        let secured = tls::connect(&self.tls, name, stream).await.map_err(failed)?;
+        let mut connection = handshake(origin, remote, secured.stream).await?;
+        connection.asked_for_certificate = secured.asked_for_certificate;
+        Ok(connection)
     }
 
     /// The addresses that may be connected. Where only some are blocked, the others are used.
@@ -201,6 +204,7 @@ where
         remote,
         made_at: Instant::now(),
         idle_max: limits::IDLE_DURATION_UNTOLD,
+        asked_for_certificate: false,
         requests,
         driver,
     })

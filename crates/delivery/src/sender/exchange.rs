@@ -64,7 +64,7 @@ pub(super) fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         let bytes = value.as_bytes();
         let is_cut = bytes.len() > limits::RESPONSE_HEADER_VALUE_BYTES_MAX;
         let shown = &bytes[..bytes.len().min(limits::RESPONSE_HEADER_VALUE_BYTES_MAX)];
-        (name.as_str().to_owned(), text(shown, is_cut))
+        (name.as_str().to_owned(), text(shown, is_cut, limits::RESPONSE_HEADER_VALUE_BYTES_MAX))
     };
     headers.iter().take(limits::RESPONSE_HEADERS_KEPT_MAX).map(kept).collect()
 }
@@ -83,23 +83,26 @@ pub(super) async fn excerpt(answer: Answer, pool: &Pool, deadline: Instant) -> S
                 read.extend_from_slice(&data[..wanted]);
             }
             Ok(None) => break,
-            Ok(Some(Err(_))) | Err(_) => return text(&read, true),
+            Ok(Some(Err(_))) | Err(_) => return text(&read, true, limits::EXCERPT_BYTES_MAX),
         }
     }
     let is_whole = body.is_end_stream();
     if is_whole {
         pool.give_back(connection);
     }
-    text(&read, !is_whole)
+    text(&read, !is_whole, limits::EXCERPT_BYTES_MAX)
 }
 
-/// Bytes as text that every store takes. Half a character at the place where the text was cut is left out.
-fn text(bytes: &[u8], is_cut: bool) -> String {
+/// Bytes as text that every store takes, of at most so many bytes: what is no text takes three for each of its own. Half a character
+/// at the place where the text was cut is left out.
+fn text(bytes: &[u8], is_cut: bool, bytes_max: usize) -> String {
     let whole = match std::str::from_utf8(bytes) {
         Err(error) if is_cut && error.error_len().is_none() => &bytes[..error.valid_up_to()],
         _ => bytes,
     };
-    String::from_utf8_lossy(whole).replace('\0', "\u{fffd}")
+    let mut text = String::from_utf8_lossy(whole).replace('\0', "\u{fffd}");
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
 }
 
 #[cfg(test)]
@@ -117,7 +120,15 @@ mod tests {
             (b"caf\xc3", false, "caf\u{fffd}"),
             (b"\xff caf\xc3", true, "\u{fffd} caf\u{fffd}"),
         ] {
-            assert_eq!(text(bytes, is_cut), expected);
+            assert_eq!(text(bytes, is_cut, 64), expected);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_take_no_more_room_than_text() {
+        for (byte, characters) in [(0xff, 21), (0, 21), (b'x', 64)] {
+            let kept = text(&[byte; 64], true, 64);
+            assert_eq!((kept.chars().count(), kept.len() <= 64), (characters, true), "{byte}");
         }
     }
 

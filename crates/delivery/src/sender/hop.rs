@@ -8,7 +8,7 @@ use super::pool::{self, Pool};
 use super::timeline::Timeline;
 use super::tls;
 use bytes::Bytes;
-use domain::failure::{Failure, Phase, ProtocolFailure};
+use domain::failure::{Failure, Phase, ProtocolFailure, TlsFailure};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -81,11 +81,15 @@ async fn exchange(
     match answered {
         Ok(response) => {
             connection.idle_max = pool::idle_max(response.headers());
+            // It does without.
+            connection.asked_for_certificate = false;
             Ok(Answer { response, connection })
         }
         Err(mut unanswered) => {
             let unsent = unanswered.take_message();
             let failure = failure(unanswered.error(), message);
+            let failure =
+                if connection.asked_for_certificate { for_want_of_certificate(failure) } else { failure };
             Err(match unsent {
                 Some(request) => Unanswered::NotSent(Box::new(request), failure),
                 None => Unanswered::Failed(failure),
@@ -135,6 +139,18 @@ fn failure(error: &hyper::Error, message: &Message) -> Failure {
         _ => ProtocolFailure::Closed,
     };
     Failure::Protocol { host, reason }
+}
+
+/// In TLS 1.3 an endpoint that wants a certificate refuses after the handshake, when the request is on its way: the cut may be faster
+/// than the word that says why.
+fn for_want_of_certificate(failure: Failure) -> Failure {
+    match failure {
+        Failure::Protocol { host, reason: ProtocolFailure::Closed | ProtocolFailure::Reset }
+        | Failure::Tls { host, reason: TlsFailure::Alert(_) } => {
+            Failure::Tls { host, reason: TlsFailure::ClientCertificateWanted }
+        }
+        other => other,
+    }
 }
 
 fn host(message: &Message) -> String {

@@ -2,15 +2,17 @@
 
 use domain::failure::DnsFailure;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::Name;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// The addresses of a name, or why there are none.
 pub type Resolved<'a> = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, DnsFailure>> + Send + 'a>>;
@@ -23,6 +25,9 @@ pub trait Resolve: Send + Sync + 'static {
 
 /// One question to one server: two of them, twice, fit into an attempt.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long IPv6 addresses are waited for once IPv4 addresses are there: some name servers never answer for them, and they come second
+/// anyway.
+const IPV6_AWAITED: Duration = Duration::from_millis(100);
 /// A name that was just mended is found soon.
 const NEGATIVE_ANSWER_KEPT_MAX: Duration = Duration::from_secs(10);
 /// An endpoint that moves is found there in time, whatever its record says.
@@ -56,8 +61,6 @@ impl SystemResolver {
         options.timeout = QUESTION_TIMEOUT;
         options.attempts = options.attempts.clamp(1, 2);
         options.use_hosts_file = ResolveHosts::Always;
-        // Many hosts have IPv6 addresses and no way to them: IPv4 comes first.
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         // A name with a dot is asked for as it stands, before the search list is tried.
         options.ndots = 1;
         options.cache_size = ANSWERS_KEPT_MAX;
@@ -75,16 +78,43 @@ impl Resolve for SystemResolver {
             let resolver = self.resolver.as_ref().ok_or(DnsFailure::NoServer)?;
             // A label of more than 63 bytes, an empty one.
             let name = Name::from_utf8(host).map_err(|_| DnsFailure::InvalidName)?;
-            match resolver.lookup_ip(name).await {
-                Ok(found) => {
-                    let addresses: Vec<IpAddr> = found.iter().collect();
-                    if addresses.is_empty() { Err(DnsFailure::NoAddress) } else { Ok(addresses) }
-                }
+            match both_families(resolver, name).await {
+                Ok(addresses) if addresses.is_empty() => Err(DnsFailure::NoAddress),
+                Ok(addresses) => Ok(addresses),
                 Err(_) if !self.has_servers => Err(DnsFailure::NoServer),
                 Err(error) => Err(failure(&error)),
             }
         })
     }
+}
+
+/// All addresses. Many hosts have IPv6 addresses and no way to them: IPv4 comes first.
+async fn both_families(resolver: &TokioResolver, name: Name) -> Result<Vec<IpAddr>, NetError> {
+    let mut ipv4 = pin!(resolver.lookup(name.clone(), RecordType::A));
+    let mut ipv6 = pin!(resolver.lookup(name, RecordType::AAAA));
+    let mut early = None;
+    let first = loop {
+        tokio::select! {
+            found = &mut ipv4 => break found,
+            found = &mut ipv6, if early.is_none() => early = Some(found),
+        }
+    };
+    let second = match (early, &first) {
+        (Some(found), _) => Some(found),
+        (None, Ok(_)) => timeout(IPV6_AWAITED, ipv6).await.ok(),
+        (None, Err(_)) => Some(ipv6.await),
+    };
+    match (first, second) {
+        (Ok(first), second) => {
+            Ok(addresses(&first).chain(second.iter().flatten().flat_map(addresses)).collect())
+        }
+        (Err(_), Some(Ok(second))) => Ok(addresses(&second).collect()),
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn addresses(found: &Lookup) -> impl Iterator<Item = IpAddr> {
+    found.answers().iter().filter_map(|record| record.data.ip_addr())
 }
 
 /// What an error of the resolver means to a person.

@@ -10,13 +10,13 @@ use url::Url;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {
     /// Asking for addresses.
-    pub dns_ms: u32,
+    pub dns: Duration,
     /// Connecting.
-    pub connect_ms: u32,
+    pub connect: Duration,
     /// Agreeing on encryption.
-    pub tls_ms: u32,
+    pub tls: Duration,
     /// Sending, and waiting for the status.
-    pub wait_ms: u32,
+    pub wait: Duration,
     /// Whether no connection had to be made.
     pub reused: bool,
 }
@@ -82,14 +82,8 @@ impl Timeline {
     }
 
     pub fn phases(&self) -> Phases {
-        let [dns, connect, tls, wait] = self.spent.map(millis);
-        Phases {
-            dns_ms: dns,
-            connect_ms: connect,
-            tls_ms: tls,
-            wait_ms: wait,
-            reused: self.connections_made == 0 && self.remote.is_some(),
-        }
+        let [dns, connect, tls, wait] = self.spent;
+        Phases { dns, connect, tls, wait, reused: self.connections_made == 0 && self.remote.is_some() }
     }
 }
 

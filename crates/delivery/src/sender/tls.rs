@@ -3,10 +3,15 @@
 use super::limits;
 use domain::Timestamp;
 use domain::failure::TlsFailure;
-use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore};
+use rustls::client::ResolvesClientCert;
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore, SignatureScheme};
+use std::cell::Cell;
 use std::sync::Arc;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// The authorities that this machine trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), or Mozilla's where it names
 /// none, as in an empty container.
@@ -24,6 +29,49 @@ pub fn system_roots() -> RootCertStore {
     roots
 }
 
+tokio::task_local! {
+    /// Whether the endpoint of the handshake under way has asked for a certificate of ours.
+    static ASKED_FOR_CERTIFICATE: Cell<bool>;
+}
+
+/// Has no certificate, and notes that one was asked for.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // Called while a handshake is polled; elsewhere nobody wants to know.
+        let _ = ASKED_FOR_CERTIFICATE.try_with(|asked| asked.set(true));
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+/// An encrypted connection.
+pub(super) struct Secured {
+    pub stream: TlsStream<TcpStream>,
+    /// Whether the endpoint asked for a certificate of ours, and got none.
+    pub asked_for_certificate: bool,
+}
+
+/// Agrees on encryption with the server of that name.
+pub(super) async fn connect(
+    connector: &TlsConnector,
+    name: ServerName<'static>,
+    stream: TcpStream,
+) -> Result<Secured, TlsFailure> {
+    let handshake = async {
+        let connected = connector.connect(name, stream).await;
+        let asked_for_certificate = ASKED_FOR_CERTIFICATE.with(Cell::get);
+        let stream = connected.map_err(|error| handshake_failure(&error, asked_for_certificate))?;
+        Ok(Secured { stream, asked_for_certificate })
+    };
+    ASKED_FOR_CERTIFICATE.scope(Cell::new(false), handshake).await
+}
+
 pub(super) fn connector(roots: RootCertStore) -> TlsConnector {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -31,14 +79,19 @@ pub(super) fn connector(roots: RootCertStore) -> TlsConnector {
         // Cannot fail: ring has the ciphers of TLS 1.2 and 1.3.
         .expect("ring supports the default versions")
         .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_client_cert_resolver(Arc::new(NoCertificate));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     TlsConnector::from(Arc::new(config))
 }
 
 /// What an error of the handshake means to a person.
-pub(super) fn handshake_failure(error: &std::io::Error) -> TlsFailure {
-    rustls_error(error).map_or(TlsFailure::Closed, failure)
+fn handshake_failure(error: &std::io::Error, asked_for_certificate: bool) -> TlsFailure {
+    match rustls_error(error) {
+        // TLS 1.2 has no alert of its own for it, and servers differ in which one they send.
+        Some(Error::AlertReceived(_)) if asked_for_certificate => TlsFailure::ClientCertificateWanted,
+        Some(error) => failure(error),
+        None => TlsFailure::Closed,
+    }
 }
 
 /// The error of the encryption inside an I/O error, if that is what it is.
@@ -80,7 +133,12 @@ fn certificate_failure(wrong: &CertificateError) -> TlsFailure {
         CertificateError::NotValidForNameContext { presented, .. } => {
             TlsFailure::WrongName { names: presented_names(presented) }
         }
-        CertificateError::UnknownIssuer => TlsFailure::UnknownIssuer,
+        // An authority that only has the name of a trusted one signs with another key.
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            TlsFailure::UnknownIssuer
+        }
         CertificateError::Revoked => TlsFailure::Revoked,
         // A self-signed certificate that calls itself an authority is refused as "CA used as end entity".
         CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {

@@ -49,6 +49,22 @@ async fn a_failing_delivery_is_retried_after_30_seconds_and_2_minutes_and_then_f
 }
 
 #[tokio::test(start_paused = true)]
+async fn attempts_are_counted_by_how_they_ended_and_how_late_they_began() {
+    let setup = Setup::new();
+    setup.receiver.reply(Reply::FailOnce);
+    let dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    setup.report(0, None);
+    setup.settle(Duration::from_mins(1)).await;
+    let figures = dispatcher.observer().figures();
+    let failed: Vec<_> = figures.attempts_failed().filter(|(_, count)| *count > 0).collect();
+    assert_eq!((figures.attempts_succeeded.total(), failed), (1, vec![("http_5xx", 1)]));
+    let (lateness, durations) = (figures.lateness.read(), figures.attempt_duration.read());
+    assert_eq!((lateness.count(), durations.count(), figures.attempts_repeated.total()), (2, 2, 0));
+    assert!(lateness.sum < 250_000, "{lateness:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_test_is_not_retried() {
     let setup = Setup::new();
     setup.store.model().sends_tests = true;
@@ -103,7 +119,7 @@ async fn sending_pauses_while_the_store_is_away_and_nothing_is_sent_twice() {
     let second = setup.report(0, None);
     setup.settle(60 * SECOND).await;
     assert_eq!(setup.receiver.starts().len(), 1, "its outcome cannot be recorded, so nothing else starts");
-    assert!(dispatcher.snapshot().await.unwrap().store_away);
+    assert!(dispatcher.observer().snapshot().await.unwrap().store_away);
     setup.store.go_away(false);
     setup.settle(5 * SECOND).await;
     assert_eq!(setup.status(first), (Status::Delivered, 1));
@@ -121,7 +137,7 @@ async fn while_sending_pauses_nothing_is_sent_and_all_of_it_when_it_goes_on() {
     setup.settle(60 * SECOND).await;
     assert_eq!(setup.receiver.starts().len(), 0);
     assert_eq!(setup.status(fresh), (Status::Scheduled, 0));
-    let snapshot = dispatcher.snapshot().await.unwrap();
+    let snapshot = dispatcher.observer().snapshot().await.unwrap();
     assert!(snapshot.paused && snapshot.ready && snapshot.oldest_due_age >= 49 * SECOND, "{snapshot:?}");
     setup.sending_paused.send_replace(false);
     setup.settle(SECOND).await;
@@ -162,7 +178,7 @@ async fn what_an_unknown_commit_planned_is_found_at_once() {
     setup.listener.unknown();
     setup.settle(SECOND).await;
     assert_eq!(setup.status(id), (Status::Delivered, 1));
-    assert_eq!(dispatcher.snapshot().await.unwrap().found_by_sweep_total, 1);
+    assert_eq!(dispatcher.observer().snapshot().await.unwrap().found_by_sweep_total, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,7 +256,7 @@ async fn a_row_that_cannot_be_read_pauses_its_lane_and_no_other() {
         setup.settle(5 * SECOND).await;
         assert!(healthy.iter().all(|&id| setup.status(id) == (Status::Delivered, 1)), "wait of {wait:?}");
         assert_eq!(setup.status(id).1, 0, "it is no attempt");
-        let snapshot = dispatcher.snapshot().await.unwrap();
+        let snapshot = dispatcher.observer().snapshot().await.unwrap();
         assert_eq!((snapshot.lanes_sealed, snapshot.store_away), (1, false));
         setup.store.model().unreadable.clear();
         setup.settle(30 * SECOND).await;
@@ -260,7 +276,7 @@ async fn an_outcome_that_cannot_be_recorded_waits_for_long_and_stops_nothing_els
     setup.settle(limits::UNRECORDED_PAUSE.saturating_sub(SECOND)).await;
     assert!(healthy.iter().all(|&id| setup.status(id) == (Status::Delivered, 1)));
     assert_eq!(setup.receiver.starts().len(), 1 + healthy.len(), "its receiver is not called over and over");
-    assert!(!dispatcher.snapshot().await.unwrap().store_away);
+    assert!(!dispatcher.observer().snapshot().await.unwrap().store_away);
     setup.store.model().unrecordable.clear();
     setup.settle(5 * SECOND).await;
     assert_eq!(setup.status(id), (Status::Delivered, 1));

@@ -100,7 +100,9 @@ impl Attempts for Receiver {
         };
         let result =
             if success { AttemptResult::Success } else { AttemptResult::Failure { retry_after: None } };
-        AttemptReport { attempt: record(job.attempt, started.wall), ended_at: self.clock.now().wall, result }
+        let error = (!success).then(|| "http_503".to_owned());
+        let attempt = Attempt { error, ..record(job.attempt, started.wall) };
+        AttemptReport { attempt, ended_at: self.clock.now().wall, result }
     }
 }
 

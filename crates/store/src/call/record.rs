@@ -5,7 +5,7 @@ use crate::call_flow::{self, OpenFlow};
 use crate::delivery::plan;
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
-use crate::tx::Tx;
+use crate::tx::{Reported, Tx};
 use crate::{Store, api_key, number};
 use domain::Invalid;
 use domain::analysis::Analysis;
@@ -80,18 +80,21 @@ fn record_alone(
     reporter: &Reporter,
     call: Result<EndedCall, Invalid>,
 ) -> StoreResult<Result<Recorded, Invalid>> {
-    match call.map(|call| record(tx, reporter, call)) {
-        Ok(Ok(recorded)) => Ok(Ok(recorded)),
-        Ok(Err(StoreError::Invalid(refused))) | Err(refused) => Ok(Err(refused)),
-        Ok(Err(StoreError::Conflict(reason))) => Ok(Err(Invalid::field("source_call_id", reason))),
-        Ok(Err(other)) => Err(other),
-    }
+    let refused = match call.map(|call| record(tx, reporter, call)) {
+        Ok(Ok(recorded)) => return Ok(Ok(recorded)),
+        Ok(Err(StoreError::Invalid(refused))) | Err(refused) => refused,
+        Ok(Err(StoreError::Conflict(reason))) => Invalid::field("source_call_id", reason),
+        Ok(Err(other)) => return Err(other),
+    };
+    tx.tell_reported(Reported::Refused);
+    Ok(Err(refused))
 }
 
 /// Records one call. What it refuses, it refuses before it writes.
 pub(crate) fn record(tx: &mut Tx<'_>, reporter: &Reporter, ended: EndedCall) -> StoreResult<Recorded> {
     if let Some(known) = find_known(tx, reporter, ended.source_call_id.as_deref())? {
         tx.show(known.id);
+        tx.tell_reported(Reported::Known);
         return Ok(Recorded { call: known, is_new: false });
     }
     let number = match &ended.tracking_number {
@@ -110,6 +113,7 @@ pub(crate) fn record(tx: &mut Tx<'_>, reporter: &Reporter, ended: EndedCall) -> 
         plan::for_call(tx, &call, &open.destination, target, due)?;
     }
     tx.show(call.id);
+    tx.tell_reported(Reported::Created);
     Ok(Recorded { call, is_new: true })
 }
 

@@ -1,5 +1,6 @@
 //! Deliveries: listed, looked into, cancelled; planned, sent again and ended by the modules below.
 
+pub(crate) mod backlog;
 pub(crate) mod erase;
 mod outcome;
 pub(crate) mod pending;
@@ -8,6 +9,7 @@ mod redeliver;
 pub(crate) mod row;
 mod test_run;
 
+pub use backlog::Backlog;
 pub use redeliver::Redelivered;
 pub(crate) use redeliver::redeliver_step;
 pub use test_run::TestRun;

@@ -6,6 +6,7 @@ mod backup;
 mod business_and_key;
 mod call;
 mod erasure;
+mod figures;
 mod firing;
 mod harness;
 mod idempotency;

@@ -2,6 +2,7 @@
 
 use super::{Caller, Server};
 use crate::api::{openapi, request};
+use crate::telemetry::Requests;
 use axum::Router;
 use axum::routing::get;
 use serde_json::{Value, json};
@@ -231,7 +232,8 @@ async fn a_panic_is_a_fault_in_the_envelope() {
         panic!("a secret in the panic's message");
     }
     let mut server = Server::start().await;
-    let around = axum::middleware::from_fn_with_state(Arc::clone(&server.app), request::around);
+    let around = (Arc::clone(&server.app), Arc::new(Requests::new([])));
+    let around = axum::middleware::from_fn_with_state(around, request::around);
     server.router = Router::new().route("/healthz", get(panics)).layer(around);
     let got = server.get(Caller::Anonymous, "/healthz").await;
     assert!(!String::from_utf8_lossy(&got.bytes).contains("secret"));
@@ -248,4 +250,5 @@ async fn what_is_nowhere_and_what_does_not_fit_is_said_in_the_envelope() {
     server.get(Caller::Admin, "/calls/%ff").await.refused(404, None);
     server.get(Caller::Anonymous, "/healthz").await.expect(200);
     server.get(Caller::Anonymous, "/readyz").await.expect(200);
+    server.get(Caller::Anonymous, "/metrics").await.expect(200);
 }

@@ -159,6 +159,7 @@ fn config(folder: &Path, key: &str) -> Result<Config, Failure> {
         )),
         previous_secret_keys: Vec::new(),
         bootstrap_api_key: Some(domain::secret::Secret::new(key)),
+        otlp: None,
         log_format: LogFormat::Text,
         log_level: "error".to_owned(),
     })

@@ -11,6 +11,8 @@ use tokio::net::UdpSocket;
 enum Reply {
     /// A response code and the IPv4 addresses to answer with.
     Answer(u8, &'static [[u8; 4]]),
+    /// An IPv4 address, and silence to all other questions.
+    Ipv4Only([u8; 4]),
     /// Bytes that are no answer.
     Garbage,
     Silence,
@@ -28,8 +30,11 @@ async fn server(reply: Reply) -> (u16, Arc<AtomicUsize>) {
             count.fetch_add(1, Ordering::SeqCst);
             let reply = match reply {
                 Reply::Answer(code, addresses) => answer(&question[..bytes], code, addresses),
+                Reply::Ipv4Only(address) if asks_for_ipv4(&question[..bytes]) => {
+                    answer(&question[..bytes], 0, &[address])
+                }
                 Reply::Garbage => b"nonsense".to_vec(),
-                Reply::Silence => continue,
+                Reply::Ipv4Only(_) | Reply::Silence => continue,
             };
             socket.send_to(&reply, from).await.unwrap();
         }
@@ -41,8 +46,7 @@ async fn server(reply: Reply) -> (u16, Arc<AtomicUsize>) {
 fn answer(question: &[u8], code: u8, addresses: &[[u8; 4]]) -> Vec<u8> {
     let name_length = question[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
     let question_end = 12 + name_length + 4;
-    let asks_for_ipv4 = question[12 + name_length..][..2] == [0, 1];
-    let addresses = if asks_for_ipv4 { addresses } else { &[] };
+    let addresses = if asks_for_ipv4(question) { addresses } else { &[] };
     let count = u8::try_from(addresses.len()).unwrap();
     let mut reply = vec![question[0], question[1], 0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0];
     reply.extend_from_slice(&question[12..question_end]);
@@ -51,6 +55,11 @@ fn answer(question: &[u8], code: u8, addresses: &[[u8; 4]]) -> Vec<u8> {
         reply.extend_from_slice(address);
     }
     reply
+}
+
+fn asks_for_ipv4(question: &[u8]) -> bool {
+    let name_length = question[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
+    question[12 + name_length..][..2] == [0, 1]
 }
 
 fn resolver(port: u16) -> SystemResolver {
@@ -81,6 +90,14 @@ async fn answers_and_refusals_are_told_apart() {
     ] {
         assert_eq!(ask(reply, "hooks.example.com").await, Err(expected));
     }
+}
+
+#[tokio::test]
+async fn servers_that_keep_silent_about_ipv6_are_not_waited_for() {
+    let started = tokio::time::Instant::now();
+    let found = ask(Reply::Ipv4Only([192, 0, 2, 1]), "hooks.example.com").await.unwrap();
+    assert_eq!(found, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert!(started.elapsed() < QUESTION_TIMEOUT, "the question for IPv6 still waits for its answer");
 }
 
 #[tokio::test(start_paused = true)]

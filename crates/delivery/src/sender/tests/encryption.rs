@@ -139,7 +139,10 @@ async fn issuers_whom_nobody_knows_are_refused() {
     let receiver = well_behaved(stranger.certify(&names_of_certificate(&["hooks.test"]))).await;
     assert_failed(&attempt(&authority, &receiver).await, "tls", "Nobody whom this machine trusts");
 
-    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+    let namesake = well_behaved(Authority::new().certify(&names_of_certificate(&["hooks.test"]))).await;
+    assert_failed(&attempt(&authority, &namesake).await, "tls", "Nobody whom this machine trusts");
+
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let key = KeyPair::generate().unwrap();
         let mut params = names_of_certificate(&["hooks.test"]);
         params.is_ca = is_ca;
@@ -193,25 +196,56 @@ async fn alerts_of_the_endpoint_are_understood() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_that_is_wanted_only_after_the_handshake_is_a_tls_failure() {
+async fn a_client_certificate_that_is_wanted_is_called_so_in_each_version() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let authority = Authority::new();
+        let receiver = well_behaved(asking_for_certificate(&authority, version, true)).await;
+        assert_failed(&attempt(&authority, &receiver).await, "tls", "asks for a client certificate");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_asks_for_a_certificate_may_cut_instead_of_saying_so() {
     let authority = Authority::new();
-    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
-        Arc::new(authority.roots()),
-        Arc::new(rustls::crypto::ring::default_provider()),
-    );
+    let cutting =
+        start(asking_for_certificate(&authority, &rustls::version::TLS13, false), |mut peer| async move {
+            peer.request().await;
+        })
+        .await;
+    assert_failed(&attempt(&authority, &cutting).await, "tls", "asks for a client certificate");
+
+    let doing_without =
+        start(asking_for_certificate(&authority, &rustls::version::TLS13, false), |mut peer| async move {
+            peer.request().await;
+            peer.send(answer("200 OK", "").as_bytes()).await;
+            peer.request().await;
+        })
+        .await;
+    let sender = sender_trusting(authority.roots(), &["127.0.0.0/8"], names());
+    assert!(sender.attempt(&request(&url(&doing_without))).await.is_success());
+    let exchange = sender.attempt(&request(&url(&doing_without))).await;
+    assert_failed(&exchange, "protocol", "closed the connection without a complete answer");
+}
+
+/// A server that asks for a certificate of its clients, and refuses those that have none, or lets them in.
+fn asking_for_certificate(
+    authority: &Authority,
+    version: &'static rustls::SupportedProtocolVersion,
+    refuses: bool,
+) -> ServerConfig {
+    let provider = || Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(authority.roots()), provider());
+    let verifier = if refuses { verifier } else { verifier.allow_unauthenticated() };
     let key = KeyPair::generate().unwrap();
     let certificate = names_of_certificate(&["hooks.test"]).signed_by(&key, &authority.0).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[version])
         .unwrap()
         .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let receiver = well_behaved(config).await;
-    assert_failed(&attempt(&authority, &receiver).await, "tls", "asks for a client certificate");
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@
 use super::connection::SqliteConnection;
 use super::writer::end_if_unknown;
 use crate::error::{StoreError, StoreResult};
+use crate::figures::Figures;
 use crate::limits::{CHECKPOINT_PAGES, WIPE_PAUSE};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub struct Checkpoints {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     next_at_pages: u32,
+    figures: Arc<Figures>,
 }
 
 /// What the writer and the copying thread tell each other.
@@ -41,25 +43,25 @@ struct Shared {
 
 impl Checkpoints {
     /// Starts the copying thread and counts the pages of what `writer` commits.
-    pub fn start(path: &Path, writer: &mut SqliteConnection) -> StoreResult<Self> {
+    pub fn start(path: &Path, writer: &mut SqliteConnection, figures: Arc<Figures>) -> StoreResult<Self> {
         let shared = Arc::new(Shared::default());
         writer.count_wal_pages(Arc::clone(&shared.pages))?;
         let connection = SqliteConnection::open(path)?;
         // One wake-up that waits stands for all that come before it is taken.
         let (wake, woken) = mpsc::sync_channel(1);
-        let told = Arc::clone(&shared);
+        let (told, counted) = (Arc::clone(&shared), Arc::clone(&figures));
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
-            .spawn(move || run(&connection, &told, &woken))
+            .spawn(move || run(&connection, &told, &woken, &counted))
             .map_err(|error| StoreError::Unavailable(format!("cannot start the checkpoints: {error}")))?;
-        Ok(Self { shared, wake: Some(wake), thread: Some(thread), next_at_pages: CHECKPOINT_PAGES })
+        Ok(Self { shared, wake: Some(wake), thread: Some(thread), next_at_pages: CHECKPOINT_PAGES, figures })
     }
 
     /// To be called after each commit of the writer.
     pub fn after_commit(&mut self, writer: &SqliteConnection, erased: bool) {
         let pages = self.shared.pages.load(Ordering::Relaxed);
         if self.shared.copied.swap(false, Ordering::Acquire) {
-            copy(writer);
+            copy(writer, &self.figures);
             self.shared.wanted.store(false, Ordering::Relaxed);
             self.next_at_pages = pages.saturating_add(CHECKPOINT_PAGES);
         } else if pages < CHECKPOINT_PAGES {
@@ -88,7 +90,7 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>) {
+fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>, figures: &Figures) {
     let mut next_wipe = Instant::now();
     loop {
         let is_erased = shared.erased.load(Ordering::Acquire);
@@ -102,11 +104,11 @@ fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>) {
             return;
         }
         if shared.wanted.load(Ordering::Acquire) && !shared.copied.load(Ordering::Acquire) {
-            copy(connection);
+            copy(connection, figures);
             shared.copied.store(true, Ordering::Release);
         }
         if next_wipe <= Instant::now() && shared.erased.swap(false, Ordering::Acquire) {
-            if !wipe(connection) {
+            if !wipe(connection, figures) {
                 shared.erased.store(true, Ordering::Release);
             }
             next_wipe = Instant::now() + WIPE_PAUSE;
@@ -114,20 +116,24 @@ fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>) {
     }
 }
 
-fn copy(connection: &SqliteConnection) {
-    succeeded(connection.checkpoint_some());
+fn copy(connection: &SqliteConnection, figures: &Figures) {
+    counted(figures, || connection.checkpoint_some());
 }
 
 /// Empties the WAL; `false` where somebody still needs it.
-fn wipe(connection: &SqliteConnection) -> bool {
-    copy(connection);
-    succeeded(connection.checkpoint()).unwrap_or(false)
+fn wipe(connection: &SqliteConnection, figures: &Figures) -> bool {
+    copy(connection, figures);
+    counted(figures, || connection.checkpoint()).unwrap_or(false)
 }
 
-fn succeeded<T>(result: StoreResult<T>) -> Option<T> {
+fn counted<T>(figures: &Figures, checkpoint: impl FnOnce() -> StoreResult<T>) -> Option<T> {
+    let began = Instant::now();
+    let result = checkpoint();
+    figures.checkpoint_duration.add_duration(began.elapsed());
     result
         .inspect_err(|error| {
             end_if_unknown(error);
+            figures.checkpoints_failed.add(1);
             tracing::warn!(%error, "A checkpoint failed: the store's log grows until one succeeds");
         })
         .ok()

@@ -44,6 +44,17 @@ pub struct SqliteEngine {
     _lock: File,
 }
 
+/// How large an engine's parts are at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes of the database file.
+    pub database_bytes: u64,
+    /// Bytes of the WAL's file, which keeps the size that it has reached.
+    pub log_bytes: u64,
+    /// Writes that wait for the writer.
+    pub writes_queued: usize,
+}
+
 impl SqliteEngine {
     /// Opens the store in `data_dir`, makes it where it is not there, brings it up to date.
     pub fn open(data_dir: &Path, shared: Arc<TxShared>) -> StoreResult<Self> {
@@ -82,6 +93,19 @@ impl SqliteEngine {
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.engine_readers.read(operation).await
+    }
+
+    /// How large its parts are now.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        Sizes {
+            database_bytes: bytes(&self.path),
+            log_bytes: bytes(Path::new(&log)),
+            writes_queued: self.writer.queued(),
+        }
     }
 
     /// The database file.

@@ -60,6 +60,7 @@ fn shared() -> TxShared {
         listener,
         destinations: crate::destination::Cache::default(),
         scopes: Arc::default(),
+        figures: Arc::default(),
     }
 }
 

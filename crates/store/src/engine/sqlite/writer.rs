@@ -9,6 +9,7 @@ use super::checkpoint::Checkpoints;
 use super::connection::SqliteConnection;
 use crate::engine::Sql as _;
 use crate::error::{StoreError, StoreResult};
+use crate::figures::Figures;
 use crate::limits::{GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
 use crate::tx::{Savepoints, Told, Tx, TxShared};
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// An operation on its way: run inside the group, then told how the commit went.
 trait Operation: Send {
@@ -45,6 +47,7 @@ enum GroupFailure {
 pub struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Operation>>>,
     thread: Option<JoinHandle<()>>,
+    figures: Arc<Figures>,
 }
 
 impl Writer {
@@ -52,13 +55,19 @@ impl Writer {
         let runtime = Handle::try_current().map_err(|error| {
             StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
         })?;
-        let checkpoints = Checkpoints::start(path, &mut connection)?;
+        let figures = Arc::clone(&shared.figures);
+        let checkpoints = Checkpoints::start(path, &mut connection, Arc::clone(&figures))?;
         let (sender, receiver) = mpsc::channel(WRITER_QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(connection, checkpoints, receiver, &shared, &runtime))
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
-        Ok(Self { queue: Some(sender), thread: Some(thread) })
+        Ok(Self { queue: Some(sender), thread: Some(thread), figures })
+    }
+
+    /// Operations that wait.
+    pub fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
     pub async fn write<T: Send + 'static>(
@@ -74,7 +83,10 @@ impl Writer {
             queue.send(Box::new(pending)).await.map_err(|_| ended())?;
         } else {
             queue.try_send(Box::new(pending)).map_err(|refused| match refused {
-                mpsc::error::TrySendError::Full(_) => StoreError::Busy("too many writes wait"),
+                mpsc::error::TrySendError::Full(_) => {
+                    self.figures.writes_refused.add(1);
+                    StoreError::Busy("too many writes wait")
+                }
                 mpsc::error::TrySendError::Closed(_) => ended(),
             })?;
         }
@@ -137,6 +149,7 @@ fn run(
 ) {
     let mut group = Vec::new();
     while take_group(&mut queue, &mut group) {
+        let began = Instant::now();
         let (committed, told) = match commit(&mut connection, &mut group, shared) {
             Ok(told) => (Ok(()), Some(told)),
             Err(error) => {
@@ -147,9 +160,12 @@ fn run(
                     tracing::error!(%error, "A group of writes could not be rolled back");
                 }
                 tracing::error!(%error, operations = group.len(), "A group of writes was not committed");
+                shared.figures.groups_failed.add(1);
                 (Err(GroupFailure::NotWritten(error.to_string())), None)
             }
         };
+        shared.figures.group_operations.add(group.len() as u64);
+        shared.figures.group_duration.add_duration(began.elapsed());
         let mut erased = false;
         if let Some(told) = told {
             erased = told.erased;
@@ -200,7 +216,9 @@ fn commit(
         connection.run_prepared("BEGIN IMMEDIATE")?;
         one_by_one(connection, group, shared)?
     };
+    let began = Instant::now();
     connection.run_prepared("COMMIT")?;
+    shared.figures.sync_duration.add_duration(began.elapsed());
     Ok(told)
 }
 

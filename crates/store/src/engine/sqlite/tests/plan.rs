@@ -2,7 +2,7 @@
 
 use super::shared;
 use crate::call::{self, CallFilter};
-use crate::delivery::{self, DeliveryFilter, erase, pending, plan, redeliver_step};
+use crate::delivery::{self, Backlog, DeliveryFilter, backlog, erase, pending, plan, redeliver_step};
 use crate::engine::sqlite::connection::SqliteConnection;
 use crate::engine::sqlite::migrations;
 use crate::engine::{Row, Sql, Value};
@@ -212,6 +212,15 @@ fn what_the_delivery_engine_and_readers_ask_for_has_its_index() {
         |tx| pending::lane_heads(tx, Timestamp::from_millis(0), None, 10),
         "deliveries_pending_by_lane (destination_id>?)",
     );
+    let now = Timestamp::from_millis(0);
+    let heads = plans(|tx| backlog::backlog(tx, now, 10));
+    assert!(heads.contains("COVERING INDEX deliveries_pending_by_lane (destination_id>?)"), "{heads}");
+    assert!(!heads.contains("TEMP B-TREE"), "the lanes are not sorted:\n{heads}");
+    let counts = plans(|tx| backlog::count_lane(tx, &mut Backlog::default(), LANE.as_bytes(), now, 10));
+    for range in ["next_attempt_at>? AND next_attempt_at<?", "next_attempt_at>?"] {
+        let expected = format!("COVERING INDEX deliveries_pending_by_lane (destination_id=? AND {range})");
+        assert!(counts.contains(&expected), "{counts}");
+    }
     check(
         |tx| delivery::attempts(tx, BUSINESS, DELIVERY),
         "attempts USING PRIMARY KEY (business_id=? AND delivery_id=?)",
