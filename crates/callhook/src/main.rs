@@ -4,5 +4,6 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    failpoint::arm();
     callhook::cli::Cli::parse().run()
 }

@@ -4,6 +4,7 @@ use crate::Store;
 use crate::error::StoreResult;
 use crate::limits::ROWS_CHANGED_MAX;
 use domain::limits::{IDEMPOTENCY_RETENTION, SOURCE_CALL_RETENTION};
+use failpoint::{Point, reach};
 
 const PURGE_IDEMPOTENCY_KEYS: &str = "DELETE FROM idempotency_keys WHERE (business_id, key) IN
     (SELECT business_id, key FROM idempotency_keys WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
@@ -22,6 +23,7 @@ impl Store {
             let calls = tx
                 .sql()
                 .execute(PURGE_SOURCE_CALLS, &[now.before(SOURCE_CALL_RETENTION).into(), rows.into()])?;
+            reach(Point::UpkeepStepDone);
             Ok(keys.max(calls) == rows)
         })
         .await

@@ -4,6 +4,7 @@ use super::{AttemptReport, Attempts, Clock, HandedOver, Parts, Stopped};
 use crate::schedule::{Answer, Command, Event, Schedule, Snapshot, Start, StoreFailure, Ticket};
 use domain::delivery::DeliveryKind;
 use domain::retry::{AttemptResult, RetrySchedule, Verdict};
+use failpoint::{Point, reach};
 use std::sync::Arc;
 use std::time::Duration;
 use store::queue::{Job, Lease, Outcome, QueueStore};
@@ -130,8 +131,12 @@ impl EventLoop {
             );
             return Stopped::Unclean;
         }
+        reach(Point::DeliveriesDrained);
         match self.store.release_queues().await {
-            Ok(()) => Stopped::Clean,
+            Ok(()) => {
+                reach(Point::QueuesReleased);
+                Stopped::Clean
+            }
             Err(error) => {
                 tracing::warn!(%error, "the queues could not be released; the next start takes them over");
                 Stopped::Unclean
@@ -160,7 +165,9 @@ impl EventLoop {
         let mut report_back = ReportBack { ticket, tell: self.tell.clone(), reported: false };
         let (attempts, operators) = (Arc::clone(&self.attempts), Arc::clone(&self.retry_schedule));
         tokio::spawn(async move {
+            reach(Point::AttemptBegun);
             let report = attempts.attempt(Arc::clone(&job)).await;
+            reach(Point::AttemptEnded);
             report_back.report(outcome(&job, epoch, repeated, report, &operators));
         });
     }
@@ -229,7 +236,9 @@ async fn ask(store: &dyn QueueStore, command: Command) -> Option<Event> {
             Event::LaneLoaded(request, lane, answer(store.load_lane(lane, limit).await))
         }
         Command::ReadHeads(request, due_by, after, limit) => {
-            Event::HeadsRead(request, answer(store.lane_heads(due_by, after, limit).await))
+            let heads = store.lane_heads(due_by, after, limit).await;
+            reach(Point::FirstRowsRead);
+            Event::HeadsRead(request, answer(heads))
         }
         Command::Prepare(request, rows) => Event::Prepared(request, answer(store.prepare(rows).await)),
         Command::MakeDue(request, rows) => Event::MadeDue(request, answer(store.make_due(rows).await)),
@@ -237,7 +246,10 @@ async fn ask(store: &dyn QueueStore, command: Command) -> Option<Event> {
             Event::Cancelled(request, answer(store.cancel_switched_off(rows).await))
         }
         Command::Record(request, outcomes) => {
-            Event::Recorded(request, answer(store.record_outcomes(outcomes).await))
+            reach(Point::OutcomesGiven);
+            let recorded = store.record_outcomes(outcomes).await;
+            reach(Point::OutcomesRecorded);
+            Event::Recorded(request, answer(recorded))
         }
         Command::Start(_) => return None,
     })

@@ -18,6 +18,7 @@ use domain::Timestamp;
 use domain::delivery::Attempt;
 use domain::retry::{AttemptResult, RetrySchedule};
 use event_loop::EventLoop;
+use failpoint::{Point, reach};
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreResult;
@@ -85,6 +86,7 @@ impl Dispatcher {
     /// Takes over the queues and begins to work.
     pub async fn start(parts: Parts) -> StoreResult<Self> {
         let leases = parts.store.adopt_queues().await?;
+        reach(Point::QueuesAdopted);
         let (queries, queries_asked) = mpsc::channel(16);
         let (stop, stop_asked) = oneshot::channel();
         let event_loop = EventLoop::new(parts, leases);

@@ -12,6 +12,7 @@ use domain::event::Event;
 use domain::firing::Due;
 use domain::id::{BusinessId, CallId, DeliveryId};
 use domain::payload::{AiFields, FrozenBody, Payload};
+use failpoint::{Point, reach};
 use std::sync::Arc;
 
 const INSERT: &str = "INSERT INTO deliveries (business_id, id, call_id, call_flow_id, destination_id, queue, kind, event, status, version,
@@ -160,5 +161,7 @@ pub(crate) fn freeze(tx: &Tx<'_>, call: &Call, mode: FiringMode) -> FrozenBody {
 
 /// Keeps a body; answers its id.
 pub(crate) fn insert_payload(tx: &mut Tx<'_>, body: &FrozenBody) -> StoreResult<i64> {
-    tx.sql().insert(INSERT_PAYLOAD, &[body.as_bytes().into()])
+    let id = tx.sql().insert(INSERT_PAYLOAD, &[body.as_bytes().into()])?;
+    reach(Point::BodyFrozen);
+    Ok(id)
 }

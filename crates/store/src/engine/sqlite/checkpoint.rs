@@ -8,6 +8,7 @@ use super::connection::SqliteConnection;
 use super::writer::end_if_unknown;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::CHECKPOINT_PAGES;
+use failpoint::{Point, reach};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -37,7 +38,9 @@ impl Checkpoints {
             .name("checkpoints".to_owned())
             .spawn(move || {
                 while asked.recv().is_ok() {
+                    reach(Point::CheckpointBegun);
                     checkpoint(&connection);
+                    reach(Point::CheckpointCopied);
                     done.store(true, Ordering::Release);
                 }
             })
@@ -57,6 +60,7 @@ impl Checkpoints {
         let pages = self.pages.load(Ordering::Relaxed);
         if self.copied.swap(false, Ordering::Acquire) {
             checkpoint(writer);
+            reach(Point::CheckpointEnded);
             self.is_copying = false;
             self.next_at_pages = pages.saturating_add(CHECKPOINT_PAGES);
         } else if pages < CHECKPOINT_PAGES {

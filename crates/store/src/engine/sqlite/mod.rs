@@ -16,6 +16,7 @@ use crate::error::{StoreError, StoreResult};
 use crate::limits::{ENGINE_READERS, READ_TIMEOUT, READERS};
 use crate::tx::{Tx, TxShared};
 use connection::SqliteConnection;
+use failpoint::{Point, reach};
 use readers::Readers;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -46,10 +47,13 @@ impl SqliteEngine {
     pub fn open(data_dir: &Path, shared: Arc<TxShared>) -> StoreResult<Self> {
         make_private(data_dir).map_err(|error| unavailable("make the data folder", data_dir, &error))?;
         let lock = lock(data_dir)?;
+        reach(Point::StoreLocked);
         let path = data_dir.join(FILE_NAME);
         let mut connection = SqliteConnection::open(&path)?;
+        reach(Point::StoreOpened);
         migrations::run(&mut connection)?;
         connection.checkpoint()?;
+        reach(Point::StoreCheckpointed);
         let readers = Readers::open(&path, Arc::clone(&shared), READERS, Some(READ_TIMEOUT))?;
         let engine_readers = Readers::open(&path, Arc::clone(&shared), ENGINE_READERS, None)?;
         let writer = Writer::start(&path, connection, shared)?;

@@ -11,6 +11,7 @@ use crate::engine::Sql as _;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
 use crate::tx::{Savepoints, Told, Tx, TxShared};
+use failpoint::{Point, reach};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -74,6 +75,7 @@ impl Writer {
                 mpsc::error::TrySendError::Closed(_) => ended(),
             })?;
         }
+        reach(Point::OperationQueued);
         answered.await.map_err(|_| ended())?
     }
 }
@@ -132,6 +134,7 @@ fn run(
 ) {
     let mut group = Vec::with_capacity(GROUP_OPERATIONS_MAX);
     while take_group(&mut queue, &mut group) {
+        reach(Point::GroupTaken);
         let (committed, told) = match commit(&mut connection, &mut group, shared) {
             Ok(told) => (Ok(()), Some(told)),
             Err(error) => {
@@ -147,16 +150,20 @@ fn run(
         };
         if let Some(told) = told {
             told.tell(shared);
+            reach(Point::GroupTold);
         }
         for operation in group.drain(..) {
             operation.finish(&committed);
         }
+        reach(Point::GroupAnswered);
         checkpoints.after_commit(&connection);
     }
     drop(checkpoints);
+    reach(Point::WriterEnded);
     if let Err(error) = connection.checkpoint() {
         tracing::warn!(%error, "The last checkpoint failed; the next start does it");
     }
+    reach(Point::LastCheckpointDone);
 }
 
 /// Waits for an operation and takes what else is there, as much as one commit may hold; `false` at the end.
@@ -186,7 +193,9 @@ fn commit(
         connection.run_prepared("BEGIN IMMEDIATE")?;
         one_by_one(connection, group, shared)?
     };
+    reach(Point::GroupDone);
     connection.run_prepared("COMMIT")?;
+    reach(Point::GroupCommitted);
     Ok(told)
 }
 
@@ -240,6 +249,7 @@ fn run_one(
     if connection.is_idle() {
         return Err(StoreError::Unavailable("the database took the whole group back".to_owned()));
     }
+    reach(Point::OperationDone);
     Ok((fine, news))
 }
 
