@@ -227,24 +227,26 @@ class Workload:
         pending = lambda: [*self.callhook.deliveries(status="scheduled", limit=1), *self.callhook.deliveries(status="waiting_for_ai", limit=1)]
         wait_until(lambda: not pending(), 60, "the end of all deliveries")
         history = self.history
-        history.calls = {call["id"]: call for call in self.pages("/calls", "calls")}
-        for delivery in self.pages("/webhook-deliveries", "webhook_deliveries"):
+        history.calls = {call["id"]: call for call in pages(self.callhook, "/calls", "calls")}
+        for delivery in pages(self.callhook, "/webhook-deliveries", "webhook_deliveries"):
             was_tried = delivery["attempt_count"] > 0
             detail = self.callhook.delivery(delivery["id"]) if was_tried else delivery | {"attempts": []}
             history.deliveries[delivery["id"]] = detail
         return history
-
-    def pages(self, path: str, name: str):
-        cursor = None
-        while True:
-            data = self.callhook.data("GET", path, params={"limit": 500} | ({"cursor": cursor} if cursor else {}))
-            yield from data[name]
-            cursor = data.get("next_cursor")
-            if cursor is None:
-                return
 
     def judge(self, note=lambda text: None):
         history = self.finish()
         found = flaws(history)
         assert not found, f"{len(found)} flaws:\n" + "\n".join(found[:20])
         note(history.summary())
+
+
+def pages(callhook: Callhook, path: str, name: str):
+    """All of a list."""
+    cursor = None
+    while True:
+        data = callhook.data("GET", path, params={"limit": 500} | ({"cursor": cursor} if cursor else {}))
+        yield from data[name]
+        cursor = data.get("next_cursor")
+        if cursor is None:
+            return
