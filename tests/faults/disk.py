@@ -2,7 +2,7 @@
 
 The order of events is that of the kernel's calls, as strace saw it. What a sync had finished is there; of what was written since,
 each write may be there or not, whatever its order, and the last one may be there in part. A file that was made or removed is
-that for certain only once its folder was synced.
+that for certain only once its folder was synced, and so is the folder.
 """
 
 import random
@@ -70,8 +70,8 @@ def read_call(call: str, args: str, folder: Path) -> Event | None:
     file = FIRST_FILE.match(args)
     if not file:
         return None
-    if call in ("fsync", "fdatasync") and unhex(file[1]) == bytes(folder):
-        return Event("sync folder")
+    if call in ("fsync", "fdatasync") and unhex(file[1]) in (bytes(folder), bytes(folder.parent)):
+        return Event("sync folder" if unhex(file[1]) == bytes(folder) else "sync parent")
     name = name_of(unhex(file[1]), folder)
     if name is None:
         return None
@@ -115,11 +115,15 @@ class Disk:
         # Whether a name was there when the folder was synced last.
         self.named: set[str] = set()
         self.names: set[str] = set()
+        # Whether the folder itself was there when its parent was synced last.
+        self.has_folder = False
         self.told = Told()
 
     def take(self, event: Event):
         if event.kind == "said":
             self.told.hear(event.data)
+        elif event.kind == "sync parent":
+            self.has_folder = True
         elif event.kind == "sync folder":
             self.named = set(self.names)
         elif event.kind == "make":
@@ -135,6 +139,8 @@ class Disk:
 
     def after_loss(self, kept: str, chance: random.Random) -> dict[str, bytes]:
         """The files as they are found again. `kept` says which of the unsynced: `none`, `all`, `some`, or `torn`: up to a torn write."""
+        if kept == "none" and not self.has_folder:
+            return {}
         files = {}
         for name in self.names | self.named:
             is_settled = name in self.names and name in self.named

@@ -110,8 +110,9 @@ def test_power_is_lost_at_some_syncs(run, tmp_path, kept, note):
     lose_power(run, tmp_path / "found", kept, 1, 5, note)
 
 
-def test_a_disk_that_does_not_sync_is_noticed(run, tmp_path):
-    unsynced = [event for event in run if event.kind != "sync" or event.name != "callhook.db-wal"]
+@pytest.mark.parametrize("kind, name", [("sync", "callhook.db-wal"), ("sync folder", ""), ("sync parent", "")])
+def test_a_disk_that_does_not_sync_is_noticed(run, tmp_path, kind, name):
+    unsynced = [event for event in run if (event.kind, event.name) != (kind, name)]
     with pytest.raises(AssertionError, match="acknowledged calls are gone"):
         lose_power(unsynced, tmp_path / "found", "none", 1, 20, print)
 
