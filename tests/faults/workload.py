@@ -34,6 +34,8 @@ class Workload:
         self.threads: list[threading.Thread] = []
         self.unanswered: list[tuple[str, dict, dict | None, float]] = []
         self.wrong: list[str] = []
+        # How often it was told to come again.
+        self.refused = 0
         receiver.answer = self.answer
         self.flows = {
             "taken": callhook.flow(receiver.base + "/taken"),
@@ -111,6 +113,9 @@ class Workload:
         answer = session.request(method, f"{self.callhook.base}/api/v1{path}", json=body, headers=headers, timeout=20)
         if answer.status_code in fine:
             return answer.json()["data"]
+        if answer.status_code == 503:
+            self.refused += 1
+            self.stopping.wait(0.02)
         assert answer.status_code in (404, 409, 503), f"{method} {path}: {answer.status_code} {answer.text}"
         return None
 
