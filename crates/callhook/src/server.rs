@@ -100,7 +100,8 @@ impl Server {
             retry_schedule: config.retry_schedule.clone(),
             handed_over,
         })
-        .await?;
+        .await
+        .map_err(|error| error.at_start(&config.data_dir))?;
         let dispatcher = Arc::new(dispatcher);
         let (stopping, shutdown) = watch::channel(false);
         let check = Arc::clone(&network);
