@@ -218,9 +218,8 @@ impl Schedule {
     fn committed(&mut self, commits: Vec<Committed>, at: Now) {
         for commit in commits {
             match commit {
-                Committed::Planned(pending, job) => {
-                    let due = at.elapsed + pending.due_at.since(at.wall);
-                    self.planned(pending, due, job.map(|job| (job, at.elapsed)));
+                Committed::Planned { pending, wait, job } => {
+                    self.planned(pending, at.elapsed + wait, job.map(|job| (job, at.elapsed)));
                 }
                 Committed::Left(id, _) => self.row_left(id),
                 Committed::LaneChanged(lane) => self.lane_changed(lane),

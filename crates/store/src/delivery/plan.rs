@@ -14,6 +14,7 @@ use domain::id::{BusinessId, CallId, DeliveryId};
 use domain::payload::{AiFields, FrozenBody, Payload};
 use failpoint::{Point, reach};
 use std::sync::Arc;
+use std::time::Duration;
 
 const INSERT: &str = "INSERT INTO deliveries (business_id, id, call_id, call_flow_id, destination_id, queue, kind, event, status, version,
         url, payload_id, attempt_count, attempt_in_series, next_attempt_at)
@@ -79,7 +80,7 @@ pub(crate) fn for_call(
             body,
         })
     });
-    tx.tell(Committed::Planned(pending, job));
+    tx.tell(Committed::Planned { pending, wait: due_at.since(now), job });
     tx.tell_change(DeliveryChange {
         business_id: call.business_id,
         delivery_id: pending.id,
@@ -103,7 +104,7 @@ pub(crate) fn make_waiting_due(tx: &mut Tx<'_>, call: &Call) -> StoreResult<()> 
 /// Makes one waiting delivery due and hands it over.
 pub(crate) fn tell_due(tx: &mut Tx<'_>, found: &PendingRow, call: &Call) -> StoreResult<()> {
     if let Some(job) = make_due(tx, found, call)? {
-        tx.tell(Committed::Planned(job.pending, Some(job)));
+        tx.tell(Committed::Planned { pending: job.pending, wait: Duration::ZERO, job: Some(job) });
     }
     Ok(())
 }
