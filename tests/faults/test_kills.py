@@ -37,18 +37,18 @@ def armed(**options) -> Callhook:
     return Callhook(*FLAGS, binary=str(BINARY_WITH_FAIL_POINTS), **options)
 
 
-def wait_for_death(callhook: Callhook, seconds: float = 30):
+def wait_for_death(callhook: Callhook, where: str, seconds: float = 30):
     try:
         status = callhook.process.wait(seconds)
     except subprocess.TimeoutExpired:
-        raise AssertionError(f"{callhook.environment[VARIABLE]} was not reached within {seconds} s") from None
+        raise AssertionError(f"{where} was not reached within {seconds} s") from None
     assert status == -signal.SIGKILL, f"ended with {status}: {callhook.log_text()}"
 
 
 def start_until_death(callhook: Callhook, plan: str, seconds: float = 30):
     callhook.environment[VARIABLE] = plan
     callhook.start(wait=False)
-    wait_for_death(callhook, seconds)
+    wait_for_death(callhook, plan, seconds)
     del callhook.environment[VARIABLE]
 
 
@@ -69,7 +69,7 @@ def test_what_is_shipped_has_no_fail_point():
 @pytest.mark.parametrize("point", points_of("Start"))
 def test_killed_at_a_step_of_the_start(receiver, point, note):
     with armed(environment={VARIABLE: f"{point}@1"}, wait=False) as callhook:
-        wait_for_death(callhook)
+        wait_for_death(callhook, point)
         del callhook.environment[VARIABLE]
         callhook.start()
         with Workload(callhook, receiver) as workload:
@@ -122,7 +122,7 @@ def test_killed_at_a_step_of_the_stop(receiver, point, note):
         workload.start()
         time.sleep(0.5)
         callhook.process.send_signal(signal.SIGTERM)
-        wait_for_death(callhook)
+        wait_for_death(callhook, point)
         workload.died()
         del callhook.environment[VARIABLE]
         workload.stop()

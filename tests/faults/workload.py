@@ -229,7 +229,8 @@ class Workload:
             while self.unanswered:
                 mode, body, headers, asked_at = self.unanswered.pop()
                 assert self.report(session, mode, body, headers, asked_at), "the store is back and refuses"
-        pending = lambda: [*self.callhook.deliveries(status="scheduled", limit=1), *self.callhook.deliveries(status="waiting_for_ai", limit=1)]
+        # In this order: what waits becomes scheduled, and never the other way round.
+        pending = lambda: any(self.callhook.deliveries(status=status, limit=1) for status in ("waiting_for_ai", "scheduled"))
         wait_until(lambda: not pending(), 60, "the end of all deliveries")
         history = self.history
         history.calls = {call["id"]: call for call in pages(self.callhook, "/calls", "calls")}
