@@ -43,7 +43,12 @@ def wait_until(condition, seconds: float = 15, what: str = "the condition"):
 class Callhook:
     """A server on a folder of its own."""
 
-    def __init__(self, *flags: str, folder: Path | None = None, allow: tuple[str, ...] = ("127.0.0.0/8",), wait: bool = True):
+    def __init__(
+        self, *flags: str, folder: Path | None = None, allow: tuple[str, ...] = ("127.0.0.0/8",), wait: bool = True,
+        binary: str = BINARY, environment: dict[str, str] | None = None, wrapper: tuple[str, ...] = (),
+    ):
+        # What is run, and what runs it: `wrapper` comes before the command and must become the process that it starts.
+        self.binary, self.environment, self.wrapper = binary, environment or {}, wrapper
         self.folder = folder or Path(tempfile.mkdtemp(prefix="callhook-test-"))
         self.owns_folder = folder is None
         self.port = free_port()
@@ -57,8 +62,8 @@ class Callhook:
 
     def start(self, wait: bool = True):
         environment = {key: value for key, value in os.environ.items() if not key.startswith("CALLHOOK_")}
-        environment |= {"CALLHOOK_SECRET_KEY": SECRET_KEY, "CALLHOOK_BOOTSTRAP_API_KEY": KEY}
-        command = [BINARY, "serve", "--data-dir", str(self.folder / "data"), "--listen", f"127.0.0.1:{self.port}", *self.flags]
+        environment |= {"CALLHOOK_SECRET_KEY": SECRET_KEY, "CALLHOOK_BOOTSTRAP_API_KEY": KEY} | self.environment
+        command = [*self.wrapper, self.binary, "serve", "--data-dir", str(self.folder / "data"), "--listen", f"127.0.0.1:{self.port}", *self.flags]
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(command, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
         if wait:
@@ -150,6 +155,8 @@ class Received:
     headers: dict[str, str]
     body: bytes
     at: float = field(default_factory=time.monotonic)
+    # The receiver's `generation` when the connection was taken up.
+    generation: int = 0
 
     @property
     def json(self) -> dict:
@@ -161,6 +168,8 @@ class Receiver:
 
     def __init__(self, answer=None):
         self.requests: list[Received] = []
+        # Counted up by a test that has to know which life of a server sent what.
+        self.generation = 0
         self.arrived: queue.Queue[Received] = queue.Queue()
         self.answer = answer or (lambda received: (200, {}, b"ok"))
         receiver = self
@@ -168,10 +177,14 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def setup(self):
+                self.generation = receiver.generation
+                super().setup()
+
             def handle_any(self):
                 length = int(self.headers.get("content-length") or 0)
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                received = Received(self.command, self.path, headers, self.rfile.read(length))
+                received = Received(self.command, self.path, headers, self.rfile.read(length), generation=self.generation)
                 receiver.requests.append(received)
                 receiver.arrived.put(received)
                 answer = receiver.answer(received)

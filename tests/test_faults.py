@@ -1,15 +1,12 @@
 """Kills at the moments that matter: nothing acknowledged is lost, the sole duplicate is the attempt in flight."""
 
-import json
 import random
 import signal
 import subprocess
 import threading
 import time
 
-import requests
-
-from harness import BINARY, KEY, SECRET_KEY, Callhook, Receiver, free_port, wait_until
+from harness import BINARY, SECRET_KEY, Callhook, Receiver, free_port, wait_until
 
 
 def test_killed_after_sending_before_the_outcome_the_attempt_is_made_again_with_its_number(receiver):
@@ -50,52 +47,6 @@ def test_killed_between_due_and_sent_it_is_sent_after_the_restart(receiver):
         callhook.restart()
         assert len(callhook.settled(300, status="delivered", seconds=30)) == 300
         assert len({request.json["delivery_id"] for request in receiver.requests}) == 300
-
-
-def test_killed_at_random_under_load_nothing_acknowledged_is_lost(receiver):
-    chance = random.Random(7)
-    acknowledged: dict[str, str] = {}
-    with Callhook("--retry-delays=1s,1s,1s") as callhook:
-        flow = callhook.flow(receiver.base)
-        for round_number in range(6):
-            stop = threading.Event()
-
-            def load(worker: int):
-                with requests.Session() as session:
-                    number = 0
-                    while not stop.is_set():
-                        number += 1
-                        source_id = f"{round_number}-{worker}-{number}"
-                        body = {
-                            "source_call_id": source_id, "status": "completed", "caller_number": "+13055559876",
-                            "call_flow_id": flow["id"],
-                        }
-                        try:
-                            answer = session.post(
-                                f"{callhook.base}/api/v1/calls", json=body, timeout=5, headers={"Authorization": f"Bearer {KEY}"},
-                            )
-                        except requests.RequestException:
-                            return
-                        assert answer.status_code == 201, answer.text
-                        acknowledged[source_id] = answer.json()["data"]["call"]["id"]
-
-            workers = [threading.Thread(target=load, args=(worker,)) for worker in range(4)]
-            for worker in workers:
-                worker.start()
-            time.sleep(chance.uniform(0.05, 0.5))
-            callhook.kill()
-            stop.set()
-            for worker in workers:
-                worker.join()
-            callhook.restart()
-        assert len(acknowledged) > 50
-
-        def all_arrived():
-            return set(acknowledged.values()) <= {json.loads(request.body)["call_id"] for request in list(receiver.requests)}
-
-        wait_until(all_arrived, 30, "the arrival of every acknowledged call")
-        wait_until(lambda: not callhook.deliveries(status="scheduled"), 30, "the end of all deliveries")
-        assert {d["status"] for d in callhook.deliveries(limit=500)} == {"delivered"}
 
 
 def test_killed_during_start_up_it_starts_again(receiver):

@@ -16,11 +16,11 @@ BINARY_WITH_FAIL_POINTS = Path(os.environ.get("CALLHOOK_FAULTS_BINARY") or FOLDE
 
 @cache
 def hash_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else "none"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8] if path.exists() else "none"
 
 
 class Results:
-    """One line a case, appended as it ends. A case counts as passed with the programs and the test file that it passed with."""
+    """One line a case, appended as it ends. A case counts as passed with the programs and the files of tests that it passed with."""
 
     def __init__(self, path: Path = FOLDER / "results.jsonl"):
         self.path = path
@@ -33,7 +33,8 @@ class Results:
 
     @staticmethod
     def key(case: str, module: Path) -> tuple[str, str]:
-        return "-".join(map(hash_of, (Path(BINARY), BINARY_WITH_FAIL_POINTS, module))), case
+        shared = [path for path in sorted(Path(__file__).parent.glob("*.py")) if not path.name.startswith("test_")]
+        return "-".join(map(hash_of, (Path(BINARY), BINARY_WITH_FAIL_POINTS, *shared, module))), case
 
     def add(self, case: str, module: Path, outcome: str, seconds: float, note: str):
         of, case = self.key(case, module)

@@ -25,6 +25,8 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), ConfigError> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
+        // Its complaint would go to standard error too, and a failure there panics: a full disk with the log on it ended the writer.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     // The only failure is a log that was started before.
     let _ = match format {

@@ -114,7 +114,8 @@ impl Server {
             sending_paused: sending_paused.subscribe(),
             handed_over,
         })
-        .await?;
+        .await
+        .map_err(|error| error.at_start(&config.data_dir))?;
         let dispatcher = Arc::new(dispatcher);
         let (stopping, shutdown) = watch::channel(false);
         let check = Arc::clone(&network);

@@ -34,6 +34,20 @@ pub enum StoreError {
         /// The holder's process id, as far as it left it.
         process: String,
     },
+    /// The database file cannot be read as one.
+    #[error("the store {} is damaged ({reason}): put a backup in its place with `callhook restore FILE`; keep the damaged file until you have seen that nothing is missing", file.display())]
+    Damaged {
+        /// The database file.
+        file: std::path::PathBuf,
+        /// What the engine says.
+        reason: String,
+    },
+    /// There was a store in the data folder, and now there is none.
+    #[error("the store {} is gone or empty, although there was one: put it back, or a backup with `callhook restore FILE`; to begin anew, remove callhook.lock beside it", file.display())]
+    Gone {
+        /// The database file.
+        file: std::path::PathBuf,
+    },
     /// The secret key is not the one with which the store was made.
     #[error(
         "the secret key does not open this store: start with the key it was made with (--secret-key, or the file secret.key in the data folder)"
@@ -58,9 +72,24 @@ impl StoreError {
             | Self::KeyRevoked
             | Self::Sealed
             | Self::Corrupt(_) => true,
-            Self::Busy(_) | Self::Unavailable(_) | Self::Unknown(_) | Self::InUse { .. } | Self::WrongKey => {
-                false
+            Self::Busy(_)
+            | Self::Unavailable(_)
+            | Self::Unknown(_)
+            | Self::InUse { .. }
+            | Self::Damaged { .. }
+            | Self::Gone { .. }
+            | Self::WrongKey => false,
+        }
+    }
+
+    /// The same while a store is opened, when what cannot be read is the store and not a row of it.
+    #[must_use]
+    pub fn at_start(self, data_dir: &std::path::Path) -> Self {
+        match self {
+            Self::Corrupt(reason) => {
+                Self::Damaged { file: data_dir.join(crate::engine::sqlite::FILE_NAME), reason }
             }
+            other => other,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{Store, call};
 use domain::Timestamp;
 use domain::delivery::DeliveryStatus;
 use domain::id::{BusinessId, DeliveryId, DestinationId, JobId};
+use failpoint::{Point, reach};
 use serde::{Deserialize, Serialize};
 
 /// What is to be done.
@@ -77,7 +78,9 @@ fn go_on(tx: &mut Tx<'_>, business_id: BusinessId, id: JobId) -> StoreResult<()>
     let read = |row: &dyn Row| Ok((row.text(0)?, row.opt_id::<DeliveryId>(1)?));
     let found = tx.sql().row(SELECT_JOB, &[business_id.into(), id.into()], read)?;
     let (spec, cursor) = found.ok_or(StoreError::NotFound("job"))?;
-    match step(tx, business_id, &from_json(&spec)?, cursor)? {
+    let next = step(tx, business_id, &from_json(&spec)?, cursor)?;
+    reach(Point::JobStepDone);
+    match next {
         Some(next) => tx.sql().execute(ADVANCE, &[business_id.into(), id.into(), next.into()])?,
         None => tx.sql().execute(DELETE, &[business_id.into(), id.into()])?,
     };
@@ -101,6 +104,7 @@ pub(crate) fn start(tx: &mut Tx<'_>, business_id: BusinessId, job: &Job) -> Stor
             (None, put_off_until(now, now))
         }
     };
+    reach(Point::JobLeft);
     let id = JobId::new(now, tx.random());
     let params =
         [business_id.into(), id.into(), to_json(job).into(), cursor.into(), now.into(), not_before.into()];

@@ -67,7 +67,7 @@ const WRITE_PROBE: &str = "INSERT INTO meta (name, value) VALUES ('probe', ?1) O
 impl Store {
     /// Opens the embedded store in `data_dir`, makes it where it is not there.
     ///
-    /// Fails where another process uses the folder, where a newer callhook wrote it, and where the secret key is not the store's.
+    /// Fails where another process uses the folder, where a newer callhook wrote it, where it is damaged or gone, and where the secret key is not the store's.
     pub async fn open_sqlite(data_dir: &Path, config: StoreConfig) -> StoreResult<Self> {
         let StoreConfig { world, keyring, rules, listener } = config;
         let scopes = Arc::new(ScopeCache::default());
@@ -81,9 +81,10 @@ impl Store {
             scopes: Arc::clone(&scopes),
             figures: Arc::clone(&figures),
         };
-        let engine = SqliteEngine::open(data_dir, Arc::new(shared))?;
+        let engine =
+            SqliteEngine::open(data_dir, Arc::new(shared)).map_err(|error| error.at_start(data_dir))?;
         let store = Self { engine, scopes, figures };
-        store.write(check_canary).await?;
+        store.write(check_canary).await.map_err(|error| error.at_start(data_dir))?;
         Ok(store)
     }
 

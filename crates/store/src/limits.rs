@@ -8,8 +8,9 @@ pub const READERS: usize = 4;
 pub const ENGINE_READERS: usize = 2;
 /// How long a read of a list, an export's page or statistics may take before its connection is wanted back.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pages of WAL after which it is copied into the database file: 32 MB, so that checkpoints are rare and restarts quick.
-pub const CHECKPOINT_PAGES: u32 = 4_000;
+/// Pages of WAL after which it is copied into the database file: 32 MB, so that checkpoints are rare and restarts quick; less than 1 MB
+/// where the tests want to meet them.
+pub const CHECKPOINT_PAGES: u32 = if failpoint::ARMED { 100 } else { 4_000 };
 /// How long the log is left alone after it was emptied for an erasure: others wait while that is done.
 pub const WIPE_PAUSE: Duration = Duration::from_secs(1);
 /// Operations that wait for the writer. Beyond it a caller is told to come again: memory stays flat.

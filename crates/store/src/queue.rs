@@ -9,6 +9,7 @@ use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId, DestinationId};
 use domain::payload::FrozenBody;
 use domain::retry::Verdict;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A share of the pending work that one node holds at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,8 +145,16 @@ pub enum OutcomeApplied {
 /// What a commit has brought about, told by the committer after it is on disk.
 #[derive(Clone, Debug)]
 pub enum Committed {
-    /// A delivery is planned. Where it is due at once and this commit made it so, the job comes along and can be sent from memory.
-    Planned(Pending, Option<Arc<Job>>),
+    /// A delivery is planned.
+    Planned {
+        /// The row as it stands.
+        pending: Pending,
+        /// How long it waits from this commit on. The wall clock may have jumped since `due_at` was reckoned: whoever hears of the
+        /// commit reads another time from it.
+        wait: Duration,
+        /// Where it is due at once and this commit made it so, the job comes along and can be sent from memory.
+        job: Option<Arc<Job>>,
+    },
     /// A pending delivery ended without an attempt (cancelled, erased).
     Left(DeliveryId, DestinationId),
     /// A destination's settings changed: what is remembered of its lane must be read again before it is sent.

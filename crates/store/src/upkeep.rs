@@ -5,6 +5,7 @@ use crate::engine::sqlite::reclaim;
 use crate::error::StoreResult;
 use crate::limits::{FREE_PAGES_KEPT, FREE_PAGES_STEP, ROWS_CHANGED_MAX};
 use domain::limits::{IDEMPOTENCY_RETENTION, SOURCE_CALL_RETENTION, TOMBSTONE_RETENTION};
+use failpoint::{Point, reach};
 
 const PURGE_IDEMPOTENCY_KEYS: &str = "DELETE FROM idempotency_keys WHERE (business_id, key) IN
     (SELECT business_id, key FROM idempotency_keys WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
@@ -27,6 +28,7 @@ impl Store {
                 .execute(PURGE_SOURCE_CALLS, &[now.before(SOURCE_CALL_RETENTION).into(), rows.into()])?;
             let tombstones =
                 tx.sql().execute(PURGE_TOMBSTONES, &[now.before(TOMBSTONE_RETENTION).into(), rows.into()])?;
+            reach(Point::UpkeepStepDone);
             Ok(keys.max(calls).max(tombstones) == rows)
         })
         .await

@@ -174,9 +174,12 @@ impl From<StoreError> for ApiError {
                 busy
             }
             StoreError::Unavailable(_) | StoreError::Unknown(_) => Self::unavailable(error.to_string()),
-            StoreError::InUse { .. } | StoreError::WrongKey | StoreError::Sealed | StoreError::Corrupt(_) => {
-                Self::internal(error.to_string())
-            }
+            StoreError::InUse { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Gone { .. }
+            | StoreError::WrongKey
+            | StoreError::Sealed
+            | StoreError::Corrupt(_) => Self::internal(error.to_string()),
         }
     }
 }

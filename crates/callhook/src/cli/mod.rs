@@ -11,6 +11,7 @@ mod tail;
 
 use crate::config::{Config, Hidden, Settings};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -166,7 +167,8 @@ impl Cli {
         match ran {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                eprintln!("callhook: {failure}");
+                // Where it cannot be said, the status says it: `eprintln` would panic.
+                let _ = writeln!(std::io::stderr(), "callhook: {failure}");
                 ExitCode::FAILURE
             }
         }
@@ -175,7 +177,6 @@ impl Cli {
 
 /// Prints a line; a reader that has gone (`| head`) is no failure.
 fn print(text: &str) -> Result<(), Failure> {
-    use std::io::Write as _;
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

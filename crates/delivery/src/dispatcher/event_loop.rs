@@ -5,6 +5,7 @@ use crate::figures::Figures;
 use crate::schedule::{Answer, Command, Event, Schedule, Snapshot, Start, StoreFailure, Ticket};
 use domain::delivery::DeliveryKind;
 use domain::retry::{AttemptResult, RetrySchedule, Verdict};
+use failpoint::{Point, reach};
 use std::sync::Arc;
 use std::time::Duration;
 use store::queue::{Job, Lease, Outcome, QueueStore};
@@ -146,12 +147,16 @@ impl EventLoop {
             );
             return Stopped::Unclean;
         }
+        reach(Point::DeliveriesDrained);
         if *self.sending_paused.borrow() {
             // The next start has to know, too, that what is due may have been sent by the store before this one.
             return Stopped::Clean;
         }
         match self.store.release_queues().await {
-            Ok(()) => Stopped::Clean,
+            Ok(()) => {
+                reach(Point::QueuesReleased);
+                Stopped::Clean
+            }
             Err(error) => {
                 tracing::warn!(%error, "the queues could not be released; the next start takes them over");
                 Stopped::Unclean
@@ -181,7 +186,9 @@ impl EventLoop {
         let mut report_back = ReportBack { ticket, tell: self.tell.clone(), reported: false };
         let (attempts, operators) = (Arc::clone(&self.attempts), Arc::clone(&self.retry_schedule));
         tokio::spawn(async move {
+            reach(Point::AttemptBegun);
             let report = attempts.attempt(Arc::clone(&job)).await;
+            reach(Point::AttemptEnded);
             report_back.report(outcome(&job, epoch, repeated, report, &operators));
         });
     }
@@ -250,7 +257,9 @@ async fn ask(store: &dyn QueueStore, command: Command) -> Option<Event> {
             Event::LaneLoaded(request, lane, answer(store.load_lane(lane, limit).await))
         }
         Command::ReadHeads(request, due_by, after, limit) => {
-            Event::HeadsRead(request, answer(store.lane_heads(due_by, after, limit).await))
+            let heads = store.lane_heads(due_by, after, limit).await;
+            reach(Point::FirstRowsRead);
+            Event::HeadsRead(request, answer(heads))
         }
         Command::Prepare(request, rows) => Event::Prepared(request, answer(store.prepare(rows).await)),
         Command::MakeDue(request, rows) => Event::MadeDue(request, answer(store.make_due(rows).await)),
@@ -258,7 +267,10 @@ async fn ask(store: &dyn QueueStore, command: Command) -> Option<Event> {
             Event::Cancelled(request, answer(store.cancel_switched_off(rows).await))
         }
         Command::Record(request, outcomes) => {
-            Event::Recorded(request, answer(store.record_outcomes(outcomes).await))
+            reach(Point::OutcomesGiven);
+            let recorded = store.record_outcomes(outcomes).await;
+            reach(Point::OutcomesRecorded);
+            Event::Recorded(request, answer(recorded))
         }
         Command::Start(_) => return None,
     })

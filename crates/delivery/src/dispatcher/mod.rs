@@ -19,6 +19,7 @@ use domain::Timestamp;
 use domain::delivery::Attempt;
 use domain::retry::{AttemptResult, RetrySchedule};
 use event_loop::EventLoop;
+use failpoint::{Point, reach};
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreResult;
@@ -110,6 +111,7 @@ impl Dispatcher {
     /// Takes over the queues and begins to work.
     pub async fn start(parts: Parts) -> StoreResult<Self> {
         let leases = parts.store.adopt_queues().await?;
+        reach(Point::QueuesAdopted);
         let (queries, queries_asked) = mpsc::channel(16);
         let (stop, stop_asked) = oneshot::channel();
         let figures = Arc::new(Figures::default());

@@ -225,9 +225,8 @@ impl Schedule {
     fn committed(&mut self, commits: Vec<Committed>, at: Now) {
         for commit in commits {
             match commit {
-                Committed::Planned(pending, job) => {
-                    let due = at.elapsed_at(pending.due_at);
-                    self.planned(pending, due, job.map(|job| (job, at.elapsed)));
+                Committed::Planned { pending, wait, job } => {
+                    self.planned(pending, at.elapsed + wait, job.map(|job| (job, at.elapsed)));
                 }
                 Committed::Left(id, _) => self.row_left(id),
                 Committed::LaneChanged(lane) => self.lane_changed(lane),

@@ -9,6 +9,7 @@ use super::timeline::Timeline;
 use super::tls;
 use bytes::Bytes;
 use domain::failure::{Failure, Phase, ProtocolFailure, TlsFailure};
+use failpoint::{Point, reach};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -80,6 +81,7 @@ async fn exchange(
     timeline.pause();
     match answered {
         Ok(response) => {
+            reach(Point::AnswerBegun);
             connection.idle_max = pool::idle_max(response.headers());
             // It does without.
             connection.asked_for_certificate = false;

@@ -76,6 +76,23 @@ async fn a_test_is_not_retried() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_jump_between_a_plan_and_its_hand_over_makes_nothing_late_or_early() {
+    for hours in [-5, 5] {
+        let setup = Setup::new();
+        let _dispatcher = setup.start().await;
+        setup.settle(100 * MS).await;
+        let at_once = setup.report_over_a_jump(0, None, hours * 3_600_000);
+        let waiting = setup.report_over_a_jump(1, Some(60_000), hours * 3_600_000);
+        setup.settle(SECOND).await;
+        assert_eq!(setup.status(at_once), (Status::Delivered, 1), "not late, jump of {hours} h");
+        setup.settle(58 * SECOND).await;
+        assert_eq!(setup.status(waiting), (Status::Waiting, 0), "not early, jump of {hours} h");
+        setup.settle(2 * SECOND).await;
+        assert_eq!(setup.status(waiting), (Status::Delivered, 1), "not late, jump of {hours} h");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_and_fallbacks_run_on_monotonic_time() {
     for hours in [-5, 5] {
         let setup = Setup::new();

@@ -229,7 +229,7 @@ impl QueueStore for ModelStore {
         self.recorded.lock().unwrap().push(outcomes.len());
         let repeated = outcomes.iter().map(|outcome| (outcome.pending.id, outcome.attempt.repeated));
         self.repeated.lock().unwrap().extend(repeated);
-        let (answers, committed) = self.model().record(&outcomes, |_| crate::model::true_ms(now));
+        let (answers, committed) = self.model().record(now, &outcomes, |_| crate::model::true_ms(now));
         self.commit(committed);
         Ok(answers)
     }
@@ -305,6 +305,17 @@ impl Setup {
         let committed = model.report(self.clock.now(), lane, wait_for_ai_ms);
         let id = delivery_id(model.next);
         drop(model);
+        self.listener.committed(committed);
+        id
+    }
+
+    /// The wall clock jumps after the commit has reckoned its times and before anybody hears of it.
+    pub fn report_over_a_jump(&self, lane: usize, wait_for_ai_ms: Option<u64>, jump_ms: i64) -> DeliveryId {
+        let mut model = self.store.model();
+        let committed = model.report(self.clock.now(), lane, wait_for_ai_ms);
+        let id = delivery_id(model.next);
+        drop(model);
+        self.clock.jump(jump_ms);
         self.listener.committed(committed);
         id
     }

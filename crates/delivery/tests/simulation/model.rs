@@ -152,10 +152,10 @@ impl Model {
         }))
     }
 
-    fn planned(&self, id: DeliveryId) -> Vec<Committed> {
+    fn planned(&self, now: Now, id: DeliveryId) -> Vec<Committed> {
         let Some(pending) = self.pending(id) else { return Vec::new() };
         let job = (pending.kind == PendingKind::Attempt).then(|| self.job(id)).flatten();
-        vec![Committed::Planned(pending, job)]
+        vec![Committed::Planned { pending, wait: pending.due_at.since(now.wall), job }]
     }
 
     pub fn report(&mut self, now: Now, lane: usize, wait_for_ai: Option<u64>) -> Vec<Committed> {
@@ -180,7 +180,7 @@ impl Model {
             return Vec::new();
         }
         self.rows.insert(id, row);
-        self.planned(id)
+        self.planned(now, id)
     }
 
     fn make_due_row(&mut self, now: Now, id: DeliveryId) {
@@ -200,7 +200,7 @@ impl Model {
             return Vec::new();
         }
         self.make_due_row(now, id);
-        self.planned(id)
+        self.planned(now, id)
     }
 
     pub fn cancel(&mut self, now: Now, id: DeliveryId) -> Vec<Committed> {
@@ -230,7 +230,7 @@ impl Model {
         row.planned_true = row.due_true;
         row.cancelled_true = None;
         row.fired = row.fired.max(1);
-        self.planned(id)
+        self.planned(now, id)
     }
 
     pub fn change_lane(&mut self, now: Now, lane: usize, enabled: bool) -> Vec<Committed> {
@@ -291,7 +291,7 @@ impl Model {
             let answer = match self.prepare_one(asked) {
                 Prepared::Send(_) => {
                     self.make_due_row(now, asked.id);
-                    committed.extend(self.planned(asked.id));
+                    committed.extend(self.planned(now, asked.id));
                     self.job(asked.id).map_or(Prepared::Gone(asked.id), Prepared::Send)
                 }
                 Prepared::Changed(_) if self.flaw == Some(Flaw::UnconditionalFallback) => {
@@ -322,6 +322,7 @@ impl Model {
     /// `ended_true` says when each attempt ended by the world's true time.
     pub fn record(
         &mut self,
+        now: Now,
         outcomes: &[Outcome],
         ended_true: impl Fn(&Outcome) -> u64,
     ) -> (Vec<OutcomeApplied>, Vec<Committed>) {
@@ -330,7 +331,7 @@ impl Model {
         for outcome in outcomes {
             let applied = self.record_one(outcome, ended_true(outcome));
             if matches!(applied, OutcomeApplied::Next(_)) && self.hands_over_own {
-                committed.extend(self.planned(outcome.pending.id));
+                committed.extend(self.planned(now, outcome.pending.id));
             }
             answers.push(applied);
         }

@@ -416,7 +416,7 @@ impl World {
         let ended_true = |outcome: &Outcome| {
             ended.get(&(outcome.pending.id, outcome.attempt.attempt)).copied().unwrap_or_default()
         };
-        let (answers, committed) = self.model.record(outcomes, ended_true);
+        let (answers, committed) = self.model.record(self.now(), outcomes, ended_true);
         self.hand_over(committed);
         Event::Recorded(request, Ok(answers))
     }

@@ -14,6 +14,7 @@ use domain::call::{Call, EndedCall};
 use domain::firing::{self, Expectations};
 use domain::id::{ApiKeyId, BusinessId, CallId};
 use domain::number::TrackingNumber;
+use failpoint::{Point, reach};
 
 /// Who reports a call.
 #[derive(Clone, Debug)]
@@ -105,6 +106,7 @@ pub(crate) fn record(tx: &mut Tx<'_>, reporter: &Reporter, ended: EndedCall) -> 
     let expected = Expectations::of(&ended, flow.as_ref().map(|open| &open.flow));
     let call = new_call(tx, reporter, ended, number.as_ref(), flow.as_ref(), expected);
     row::insert(tx, &call)?;
+    reach(Point::CallInserted);
     if let Some(open) = &flow
         && let Some(target) = open.destination.settings.target()
     {

@@ -12,6 +12,7 @@ use crate::statistics::Tally;
 use crate::tx::Tx;
 use domain::delivery::{Attempt, DeliveryEvent, DeliveryStatus, transition};
 use domain::retry::Verdict;
+use failpoint::{Point, reach};
 
 const APPLY: &str = "UPDATE deliveries SET status = ?4, version = version + 1, url = ?5, attempt_count = ?6,
         attempt_in_series = attempt_in_series + 1, next_attempt_at = ?7, last_status_code = ?8, last_error = ?9, delivered_at = ?10
@@ -78,6 +79,7 @@ fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRes
     if applied == 0 {
         return record_late(tx, outcome, tally);
     }
+    reach(Point::StateWritten);
     insert_attempt(tx, &pending, attempt)?;
     tx.tell_change(DeliveryChange {
         business_id: pending.business_id,
@@ -109,6 +111,7 @@ fn record_late(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRe
         return Ok(if is_planned { OutcomeApplied::Next(found.pending) } else { OutcomeApplied::Ended });
     }
     insert_attempt(tx, &pending, attempt)?;
+    reach(Point::LateAttemptRecorded);
     tx.sql().execute(APPLY_LATE, &[pending.business_id.into(), pending.id.into(), attempt.attempt.into()])?;
     let succeeded = outcome.verdict == Verdict::Delivered;
     if succeeded && transition(found.status, DeliveryEvent::AttemptSucceeded).is_some() {

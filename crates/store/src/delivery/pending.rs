@@ -16,6 +16,7 @@ use domain::Timestamp;
 use domain::delivery::DeliveryStatus;
 use domain::id::{BusinessId, DeliveryId, DestinationId};
 use domain::payload::FrozenBody;
+use failpoint::{Point, reach};
 use std::sync::Arc;
 
 const ADOPT: &str = "INSERT INTO queues (id, epoch, released) VALUES (?1, 1, 0)
@@ -94,6 +95,7 @@ fn adopt(tx: &mut Tx<'_>, queue: QueueId) -> StoreResult<Lease> {
     let read = |row: &dyn Row| Ok((row.number::<u64>(0)?, row.bool(1)?));
     let before = tx.sql().row(SELECT_QUEUE, &[queue.0.into()], read)?;
     tx.sql().execute(ADOPT, &[queue.0.into()])?;
+    reach(Point::QueueAdopted);
     let unclean = before.is_some_and(|(_, released)| !released);
     let epoch = before.map_or(1, |(epoch, _)| epoch + 1);
     Ok(Lease { queue, epoch, unclean_until: unclean.then(|| tx.now()) })

@@ -12,7 +12,9 @@ use domain::event::Event;
 use domain::firing::Due;
 use domain::id::{BusinessId, CallId, DeliveryId};
 use domain::payload::{AiFields, FrozenBody, Payload};
+use failpoint::{Point, reach};
 use std::sync::Arc;
+use std::time::Duration;
 
 const INSERT: &str = "INSERT INTO deliveries (business_id, id, call_id, call_flow_id, destination_id, queue, kind, event, status, version,
         url, payload_id, attempt_count, attempt_in_series, next_attempt_at)
@@ -78,7 +80,7 @@ pub(crate) fn for_call(
             body,
         })
     });
-    tx.tell(Committed::Planned(pending, job));
+    tx.tell(Committed::Planned { pending, wait: due_at.since(now), job });
     tx.tell_change(DeliveryChange {
         business_id: call.business_id,
         delivery_id: pending.id,
@@ -102,7 +104,7 @@ pub(crate) fn make_waiting_due(tx: &mut Tx<'_>, call: &Call) -> StoreResult<()> 
 /// Makes one waiting delivery due and hands it over.
 pub(crate) fn tell_due(tx: &mut Tx<'_>, found: &PendingRow, call: &Call) -> StoreResult<()> {
     if let Some(job) = make_due(tx, found, call)? {
-        tx.tell(Committed::Planned(job.pending, Some(job)));
+        tx.tell(Committed::Planned { pending: job.pending, wait: Duration::ZERO, job: Some(job) });
     }
     Ok(())
 }
@@ -160,5 +162,7 @@ pub(crate) fn freeze(tx: &Tx<'_>, call: &Call, mode: FiringMode) -> FrozenBody {
 
 /// Keeps a body; answers its id.
 pub(crate) fn insert_payload(tx: &mut Tx<'_>, body: &FrozenBody) -> StoreResult<i64> {
-    tx.sql().insert(INSERT_PAYLOAD, &[body.as_bytes().into()])
+    let id = tx.sql().insert(INSERT_PAYLOAD, &[body.as_bytes().into()])?;
+    reach(Point::BodyFrozen);
+    Ok(id)
 }

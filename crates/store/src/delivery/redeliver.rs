@@ -13,6 +13,7 @@ use crate::{Store, call};
 use domain::delivery::{Delivery, DeliveryEvent, DeliveryKind, DeliveryStatus, transition};
 use domain::destination::FiringMode;
 use domain::id::{BusinessId, DeliveryId};
+use std::time::Duration;
 
 /// What a redelivery by filter came to, or would come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +128,7 @@ fn send_again(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<bool> {
         return Ok(false);
     }
     let pending = Pending { kind: PendingKind::Attempt, due_at: now, version: before.version + 1, ..before };
-    tx.tell(Committed::Planned(pending, None));
+    tx.tell(Committed::Planned { pending, wait: Duration::ZERO, job: None });
     tx.tell_change(change_of(found, DeliveryStatus::Scheduled, found.attempt_count));
     Ok(true)
 }

@@ -149,7 +149,7 @@ impl Harness {
     /// What was planned since this was last asked.
     pub fn take_planned(&self) -> Vec<(Pending, Option<Arc<Job>>)> {
         let take = |committed| match committed {
-            Committed::Planned(pending, job) => Some((pending, job)),
+            Committed::Planned { pending, job, .. } => Some((pending, job)),
             _ => None,
         };
         self.heard.commits.lock().unwrap().drain(..).filter_map(take).collect()

@@ -12,6 +12,7 @@ use super::writer::end_if_unknown;
 use crate::error::{StoreError, StoreResult};
 use crate::figures::Figures;
 use crate::limits::{CHECKPOINT_PAGES, WIPE_PAUSE};
+use failpoint::{Point, reach};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -62,6 +63,7 @@ impl Checkpoints {
         let pages = self.shared.pages.load(Ordering::Relaxed);
         if self.shared.copied.swap(false, Ordering::Acquire) {
             copy(writer, &self.figures);
+            reach(Point::CheckpointEnded);
             self.shared.wanted.store(false, Ordering::Relaxed);
             self.next_at_pages = pages.saturating_add(CHECKPOINT_PAGES);
         } else if pages < CHECKPOINT_PAGES {
@@ -104,7 +106,9 @@ fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>, fig
             return;
         }
         if shared.wanted.load(Ordering::Acquire) && !shared.copied.load(Ordering::Acquire) {
+            reach(Point::CheckpointBegun);
             copy(connection, figures);
+            reach(Point::CheckpointCopied);
             shared.copied.store(true, Ordering::Release);
         }
         if next_wipe <= Instant::now() && shared.erased.swap(false, Ordering::Acquire) {

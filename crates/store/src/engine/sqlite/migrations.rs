@@ -3,6 +3,7 @@
 use super::connection::SqliteConnection;
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
+use failpoint::{Point, reach};
 
 /// Every step in order; its place, from 1, is the `user_version` after it. Steps are added, never changed.
 const STEPS: [&str; 4] = [
@@ -28,6 +29,7 @@ pub fn run(connection: &mut SqliteConnection) -> StoreResult<()> {
     }
     for (index, step) in STEPS.iter().enumerate().skip(done) {
         connection.run(&format!("BEGIN IMMEDIATE; {step} PRAGMA user_version = {}; COMMIT;", index + 1))?;
+        reach(Point::TablesBroughtUpToDate);
     }
     Ok(())
 }

@@ -19,10 +19,10 @@ use crate::error::{StoreError, StoreResult};
 use crate::limits::{ENGINE_READERS, READ_TIMEOUT, READERS};
 use crate::tx::{Tx, TxShared};
 use connection::SqliteConnection;
+use failpoint::{Point, reach};
 use readers::Readers;
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,8 +31,11 @@ use writer::Writer;
 
 /// The name of the database in the data folder.
 pub const FILE_NAME: &str = "callhook.db";
-/// The name of the file whose lock says that a process uses the folder.
+/// The name of the file whose lock says that a process uses the folder. It holds the process's number and, from the time when there is
+/// a store, [`STORE_MADE`].
 const LOCK_NAME: &str = "callhook.lock";
+/// An empty database is a new one to SQLite: this says that it cannot be.
+const STORE_MADE: &str = "store made";
 
 /// An open embedded store.
 pub struct SqliteEngine {
@@ -59,15 +62,22 @@ impl SqliteEngine {
     /// Opens the store in `data_dir`, makes it where it is not there, brings it up to date.
     pub fn open(data_dir: &Path, shared: Arc<TxShared>) -> StoreResult<Self> {
         make_private(data_dir).map_err(|error| unavailable("make the data folder", data_dir, &error))?;
-        let lock = lock(data_dir)?;
+        let mut lock = lock(data_dir)?;
+        reach(Point::StoreLocked);
         let path = data_dir.join(FILE_NAME);
+        if lock.store_made && std::fs::metadata(&path).map_or(true, |file| file.len() == 0) {
+            return Err(StoreError::Gone { file: path });
+        }
         let mut connection = SqliteConnection::open(&path)?;
+        reach(Point::StoreOpened);
         migrations::run(&mut connection)?;
         connection.checkpoint()?;
+        reach(Point::StoreCheckpointed);
+        lock.note_store()?;
         let readers = Readers::open(&path, Arc::clone(&shared), READERS, Some(READ_TIMEOUT))?;
         let engine_readers = Readers::open(&path, Arc::clone(&shared), ENGINE_READERS, None)?;
         let writer = Writer::start(&path, connection, shared)?;
-        Ok(Self { writer, readers, engine_readers, path, _lock: lock })
+        Ok(Self { writer, readers, engine_readers, path, _lock: lock.file })
     }
 
     /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is on disk.
@@ -116,9 +126,15 @@ impl SqliteEngine {
 }
 
 /// Makes the folder, for its owner alone: it holds callers' numbers and recording links. In a folder that is there already, nobody but
-/// its owner and group may look either.
+/// its owner and group may look either. A folder that was made is synced into the one above, or a loss of power could take it with
+/// everything in it.
 fn make_private(data_dir: &Path) -> std::io::Result<()> {
+    let made: Vec<&Path> = data_dir.ancestors().take_while(|folder| !folder.exists()).collect();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+    for above in made.iter().filter_map(|folder| folder.parent()) {
+        let is_here = above.as_os_str().is_empty();
+        File::open(if is_here { Path::new(".") } else { above })?.sync_all()?;
+    }
     let mut rights = std::fs::metadata(data_dir)?.permissions();
     if rights.mode() & 0o007 != 0 {
         rights.set_mode(rights.mode() & 0o770);
@@ -140,29 +156,50 @@ fn caught<T>(operation: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
     })
 }
 
-fn lock(data_dir: &Path) -> StoreResult<File> {
+/// The right to use the data folder.
+struct Lock {
+    file: File,
+    path: PathBuf,
+    /// Whether there has been a store in the folder.
+    store_made: bool,
+}
+
+impl Lock {
+    /// From now on there is a store.
+    fn note_store(&mut self) -> StoreResult<()> {
+        self.store_made = true;
+        self.write().map_err(|error| unavailable("write", &self.path, &error))
+    }
+
+    fn write(&mut self) -> std::io::Result<()> {
+        let made = if self.store_made { format!("{STORE_MADE}\n") } else { String::new() };
+        self.file.set_len(0)?;
+        self.file.write_all_at(format!("{}\n{made}", std::process::id()).as_bytes(), 0)
+    }
+}
+
+fn lock(data_dir: &Path) -> StoreResult<Lock> {
     let path = data_dir.join(LOCK_NAME);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .open(&path)
         .map_err(|error| unavailable("open", &path, &error))?;
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
     match file.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
-            let holder = std::fs::read_to_string(&path).unwrap_or_default();
-            return Err(StoreError::InUse {
-                data_dir: data_dir.to_owned(),
-                process: holder.trim().to_owned(),
-            });
+            let process = text.lines().next().unwrap_or_default().to_owned();
+            return Err(StoreError::InUse { data_dir: data_dir.to_owned(), process });
         }
         Err(std::fs::TryLockError::Error(error)) => return Err(unavailable("lock", &path, &error)),
     }
-    // The number is for the message above only; a lock that could be taken is taken, whatever the file says.
-    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(file)
+    let mut lock = Lock { file, path, store_made: text.lines().any(|line| line == STORE_MADE) };
+    // The number is for the message above only; a lock that could be taken is taken, whatever can be written.
+    let _ = lock.write();
+    Ok(lock)
 }
 
 fn unavailable(what: &str, path: &Path, error: &std::io::Error) -> StoreError {

@@ -12,6 +12,7 @@ use crate::error::{StoreError, StoreResult};
 use crate::figures::Figures;
 use crate::limits::{GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
 use crate::tx::{Savepoints, Told, Tx, TxShared};
+use failpoint::{Point, reach};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -90,6 +91,7 @@ impl Writer {
                 mpsc::error::TrySendError::Closed(_) => ended(),
             })?;
         }
+        reach(Point::OperationQueued);
         answered.await.map_err(|_| ended())?
     }
 }
@@ -149,6 +151,7 @@ fn run(
 ) {
     let mut group = Vec::new();
     while take_group(&mut queue, &mut group) {
+        reach(Point::GroupTaken);
         let began = Instant::now();
         let (committed, told) = match commit(&mut connection, &mut group, shared) {
             Ok(told) => (Ok(()), Some(told)),
@@ -170,14 +173,17 @@ fn run(
         if let Some(told) = told {
             erased = told.erased;
             told.tell(shared);
+            reach(Point::GroupTold);
         }
         answer(runtime, std::mem::take(&mut group), committed);
         checkpoints.after_commit(&connection, erased);
     }
     drop(checkpoints);
+    reach(Point::WriterEnded);
     if let Err(error) = connection.checkpoint() {
         tracing::warn!(%error, "The last checkpoint failed; the next start does it");
     }
+    reach(Point::LastCheckpointDone);
 }
 
 /// Answers a group's callers from one task of theirs: one wake-up crosses threads instead of one for each, and the writer goes on.
@@ -186,6 +192,7 @@ fn answer(runtime: &Handle, group: Vec<Box<dyn Operation>>, committed: Result<()
         for operation in group {
             operation.finish(&committed);
         }
+        reach(Point::GroupAnswered);
     });
 }
 
@@ -216,9 +223,11 @@ fn commit(
         connection.run_prepared("BEGIN IMMEDIATE")?;
         one_by_one(connection, group, shared)?
     };
+    reach(Point::GroupDone);
     let began = Instant::now();
     connection.run_prepared("COMMIT")?;
     shared.figures.sync_duration.add_duration(began.elapsed());
+    reach(Point::GroupCommitted);
     Ok(told)
 }
 
@@ -272,6 +281,7 @@ fn run_one(
     if connection.is_idle() {
         return Err(StoreError::Unavailable("the database took the whole group back".to_owned()));
     }
+    reach(Point::OperationDone);
     Ok((fine, news))
 }
 
