@@ -24,6 +24,10 @@ test *FILTER:
 simulate SEEDS='100000':
     CALLHOOK_SIM_SEEDS={{SEEDS}} cargo test --release -p delivery --test simulation
 
+# Measures callhook against the bare pipeline; nothing else should run meanwhile.
+bench *SCENARIOS:
+    scripts/bench {{SCENARIOS}}
+
 # Writes the golden files anew (OpenAPI, payload schema, help); look at the difference before you commit it.
 bless:
     CALLHOOK_BLESS=1 cargo nextest run --workspace golden
