@@ -58,6 +58,16 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// How long to wait from `now` on, so that this time has surely come; zero where it has. Both are cut off to the millisecond: one more
+    /// is waited, so that nothing is early by what was cut off.
+    #[must_use]
+    pub fn wait_from(self, now: Self) -> Duration {
+        match self.since(now) {
+            Duration::ZERO => Duration::ZERO,
+            wait => wait + Duration::from_millis(1),
+        }
+    }
+
     /// RFC 3339 with milliseconds, for timelines where seconds are too coarse.
     #[must_use]
     pub fn to_rfc3339_millis(self) -> String {
@@ -150,5 +160,13 @@ mod tests {
         assert_eq!(start.before(Duration::from_secs(9)), Timestamp::from_millis(0));
         assert_eq!(start.after(Duration::MAX).to_string(), "9999-12-30T21:59:59Z");
         assert_eq!(start.since(start.after(Duration::from_secs(1))), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_cut_off_of_a_time_makes_nothing_early() {
+        let wait = |due, now| Timestamp::from_millis(due).wait_from(Timestamp::from_millis(now));
+        // What began at 10.9 ms, on record as 10, waits 2 s: from 11.0 until 2,010.9.
+        assert_eq!(wait(2_010, 11), Duration::from_secs(2));
+        assert_eq!((wait(11, 11), wait(3, 11)), (Duration::ZERO, Duration::ZERO));
     }
 }

@@ -1,6 +1,7 @@
 //! A store of a million deliveries: what its lists take, and what a delivery costs beside one in a small store.
 
 use super::Bench;
+use super::pipeline::CALLS_PER_SECOND_MAX;
 use crate::client::Connection;
 use crate::figures::Times;
 use crate::load::{Load, send_batch};
@@ -34,7 +35,8 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
     let program = bench.callhook(&folder, &[]).await?;
     let clock = Instant::now();
     let rows = usize::try_from(bench.run.rows).unwrap();
-    let receiver = Receiver::start(Behaviour::Accept, rows * 4, clock).await?;
+    let measured = usize::try_from(bench.run.seconds).unwrap() * CALLS_PER_SECOND_MAX;
+    let receiver = Receiver::start(Behaviour::Accept, rows * 2 + measured * 2, clock).await?;
     let failing = Receiver::start(Behaviour::FailFirst, rows, clock).await?;
     let store = Filled::prepare(&program, &receiver, &failing).await?;
     store.fill(&program, 0..FEW.min(bench.run.rows)).await?;

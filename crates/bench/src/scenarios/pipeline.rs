@@ -20,7 +20,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// Outcomes are gathered this long at the most, before they are written.
 const OUTCOMES_WITHIN: Duration = Duration::from_millis(300);
 /// More calls than any machine reports in the time: 100,000 a second.
-const CALLS_PER_SECOND_MAX: usize = 100_000;
+pub const CALLS_PER_SECOND_MAX: usize = 100_000;
 
 /// The figures of one side, a round a value.
 #[derive(Default)]

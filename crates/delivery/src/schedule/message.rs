@@ -16,13 +16,9 @@ pub struct Now {
 }
 
 impl Now {
-    /// When a time of the wall clock is reached by the clock that never goes back. Times of the wall clock are cut off to the
-    /// millisecond: one more is waited, so that nothing is early by what was cut off.
+    /// When a time of the wall clock is reached by the clock that never goes back.
     pub(super) fn elapsed_at(&self, due_at: Timestamp) -> Duration {
-        match due_at.since(self.wall) {
-            Duration::ZERO => self.elapsed,
-            wait => self.elapsed + wait + Duration::from_millis(1),
-        }
+        self.elapsed + due_at.wait_from(self.wall)
     }
 }
 
@@ -114,19 +110,4 @@ pub struct Start {
     pub repeated: bool,
     /// How long ago it was due.
     pub late: Duration,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_cut_off_of_a_time_makes_nothing_early() {
-        let now = Now { wall: Timestamp::from_millis(11), elapsed: Duration::from_secs(5) };
-        // An attempt ended at 10.9 ms, on record as 10, and is repeated after 2 s: at 2,010.9.
-        let elapsed = now.elapsed_at(Timestamp::from_millis(2_010));
-        assert_eq!(elapsed.saturating_sub(now.elapsed), Duration::from_secs(2));
-        assert_eq!(now.elapsed_at(Timestamp::from_millis(11)), now.elapsed);
-        assert_eq!(now.elapsed_at(Timestamp::from_millis(3)), now.elapsed);
-    }
 }

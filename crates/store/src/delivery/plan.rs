@@ -80,7 +80,7 @@ pub(crate) fn for_call(
             body,
         })
     });
-    tx.tell(Committed::Planned { pending, wait: due_at.since(now), job });
+    tx.tell(Committed::Planned { pending, wait: due_at.wait_from(now), job });
     tx.tell_change(DeliveryChange {
         business_id: call.business_id,
         delivery_id: pending.id,
