@@ -43,6 +43,7 @@ def test_the_first_start_makes_one_key_and_keeps_it_private(tmp_path):
         headers = {"Authorization": f"Bearer {key}"}
         wait_until(lambda: answers(port, "/api/v1/calls", headers=headers))
         assert (tmp_path / "callhook-data" / "secret.key").stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / "callhook-data").stat().st_mode & 0o777 == 0o700, "made by whoever comes first, for its owner alone"
     finally:
         server.terminate()
         output = server.communicate(timeout=20)[0]

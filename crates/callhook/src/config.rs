@@ -250,12 +250,12 @@ impl Config {
     }
 }
 
-/// Writes a file that only its owner reads, complete or not at all.
+/// Writes a file of the data folder that only its owner reads, complete or not at all; makes the folder where it is not there.
 pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        store::engine::sqlite::make_private(folder)?;
     }
     let draft = path.with_extension("new");
     let mut file =

@@ -128,7 +128,7 @@ impl SqliteEngine {
 /// Makes the folder, for its owner alone: it holds callers' numbers and recording links. In a folder that is there already, nobody but
 /// its owner and group may look either. A folder that was made is synced into the one above, or a loss of power could take it with
 /// everything in it.
-fn make_private(data_dir: &Path) -> std::io::Result<()> {
+pub fn make_private(data_dir: &Path) -> std::io::Result<()> {
     let made: Vec<&Path> = data_dir.ancestors().take_while(|folder| !folder.exists()).collect();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
     for above in made.iter().filter_map(|folder| folder.parent()) {
