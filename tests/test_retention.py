@@ -23,6 +23,11 @@ def test_payloads_and_calls_go_when_their_days_are_over(receiver, tmp_path):
         told = subprocess.run(command, env={"CALLHOOK_SECRET_KEY": SECRET_KEY}, capture_output=True, text=True, timeout=20)
         assert "(payloads kept 2 days)  (calls kept 9 days)" in told.stdout, told
 
+        for wrong in ("-1", "3651", "99999999999"):
+            refused = subprocess.run([*command[:4], "--payload-days", wrong, *command[8:]],
+                                     env={"CALLHOOK_SECRET_KEY": SECRET_KEY}, capture_output=True, text=True, timeout=20)
+            assert refused.returncode != 0 and "from 1 to 3650, or 0 for good" in refused.stderr, refused
+
         # A pass is made at each start, and each hour.
         wall_clock.set(hours=3 * 24)
         assert callhook.stop() == 0

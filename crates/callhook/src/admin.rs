@@ -158,13 +158,15 @@ fn line(what: &str, given: &str) -> Result<String, Invalid> {
 /// What was asked for, or what there is.
 fn days(
     what: &str,
-    asked: Option<u16>,
+    asked: Option<i64>,
     current: Option<RetentionDays>,
 ) -> Result<Option<RetentionDays>, Invalid> {
     match asked {
         None => Ok(current),
         Some(0) => Ok(None),
-        Some(days) => RetentionDays::new(days.into()).map(Some).map_err(|refused| refused.within(what)),
+        Some(days) => RetentionDays::new(days)
+            .map(Some)
+            .map_err(|refused| Invalid::field(what, format!("{}, or 0 for good", refused.reason))),
     }
 }
 

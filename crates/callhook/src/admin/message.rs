@@ -27,9 +27,9 @@ pub enum Request {
         /// Its name.
         name: String,
         /// Days for payloads and attempts.
-        payload_days: Option<u16>,
+        payload_days: Option<i64>,
         /// Days for calls.
-        call_days: Option<u16>,
+        call_days: Option<i64>,
     },
     /// Make a key.
     CreateKey {

@@ -36,11 +36,16 @@ pub enum Businesses {
         /// Its name
         name: String,
         /// Days for payloads and attempts of deliveries; 0: for good
-        #[arg(long, value_name = "DAYS", required_unless_present = "call_days")]
-        payload_days: Option<u16>,
+        #[arg(
+            long,
+            value_name = "DAYS",
+            required_unless_present = "call_days",
+            allow_negative_numbers = true
+        )]
+        payload_days: Option<i64>,
         /// Days for calls, with all that belongs to them; 0: for good
-        #[arg(long, value_name = "DAYS")]
-        call_days: Option<u16>,
+        #[arg(long, value_name = "DAYS", allow_negative_numbers = true)]
+        call_days: Option<i64>,
         #[command(flatten)]
         folder: Folder,
     },
