@@ -13,6 +13,8 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 pub const CHECKPOINT_PAGES: u32 = if failpoint::ARMED { 100 } else { 4_000 };
 /// How long the log is left alone after it was emptied for an erasure: others wait while that is done.
 pub const WIPE_PAUSE: Duration = Duration::from_secs(1);
+/// How long emptying the log waits for readers, and holds up the writer meanwhile: a backup reads one state for minutes.
+pub const WIPE_PATIENCE: Duration = Duration::from_millis(50);
 /// Operations that wait for the writer. Beyond it a caller is told to come again: memory stays flat.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
 /// Operations of one group commit: some 20 ms of work.

@@ -1,12 +1,12 @@
 //! What is past its time goes, in steps; what is still on its way stays, however old it is.
 
-use crate::harness::Harness;
+use crate::harness::{Harness, SECRET, open};
 use domain::Timestamp;
 use domain::business::{Retention, RetentionDays};
 use domain::delivery::DeliveryStatus;
 use domain::id::CallId;
 use domain::retry::Verdict;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
@@ -45,17 +45,34 @@ async fn purge_calls(h: &Harness, before: Timestamp) {
     }
 }
 
-fn files(h: &Harness) -> Vec<PathBuf> {
-    std::fs::read_dir(h.folder.path()).unwrap().map(|file| file.unwrap().path()).collect()
+fn files(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect()
 }
 
 /// How often the mark stands in the store's files.
-fn marks(h: &Harness) -> usize {
+fn marks(folder: &Path) -> usize {
     let count = |path: PathBuf| {
         let bytes = std::fs::read(path).unwrap_or_default();
         bytes.windows(MARK.len()).filter(|window| *window == MARK.as_bytes()).count()
     };
-    files(h).into_iter().map(count).sum()
+    files(folder).into_iter().map(count).sum()
+}
+
+/// Somebody who looks at one state of the store for long, as a backup does.
+fn reader(folder: &Path) -> rusqlite::Connection {
+    let reader = rusqlite::Connection::open(folder.join("callhook.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM calls").unwrap();
+    reader
+}
+
+async fn marks_vanish(folder: &Path) {
+    for _ in 0..500 {
+        if marks(folder) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} traces are left", marks(folder));
 }
 
 #[tokio::test]
@@ -156,16 +173,16 @@ async fn an_erased_call_leaves_no_trace_in_any_file_while_the_store_is_open() {
     let flow = h.flow(|_| {}).await;
     let (id, pending) = reported(&h, &flow, "once").await;
     end(&h, pending).await;
-    assert!(marks(&h) > 0, "the mark can be found where it is");
+    assert!(marks(h.folder.path()) > 0, "the mark can be found where it is");
     h.store.erase_call(h.business, id).await.unwrap();
     // The log is emptied on a thread of its own, beside commits: nothing tells when.
     for _ in 0..500 {
-        if marks(&h) == 0 {
+        if marks(h.folder.path()) == 0 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{} traces are left in {:?}", marks(&h), files(&h));
+    panic!("{} traces are left in {:?}", marks(h.folder.path()), files(h.folder.path()));
 }
 
 #[tokio::test]
@@ -189,4 +206,45 @@ async fn the_file_shrinks_when_much_was_removed() {
     assert!(size(&h) < before / 2, "{} of {before} bytes", size(&h));
     let flow = h.flow(|_| {}).await;
     reported(&h, &flow, "after").await;
+}
+
+#[tokio::test]
+async fn an_erasure_does_not_stop_writes_while_somebody_reads_an_old_state() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (id, pending) = reported(&h, &flow, "once").await;
+    end(&h, pending).await;
+    let reader = reader(h.folder.path());
+    h.store.erase_call(h.business, id).await.unwrap();
+    // Long enough for the log to be tried more than once; a write that is shut out waits for 5 seconds.
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(2_500) {
+        let written = tokio::time::timeout(Duration::from_secs(3), h.report(h.call(flow.id)));
+        written.await.expect("a write waited for the reader").unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(reader);
+    marks_vanish(h.folder.path()).await;
+}
+
+#[tokio::test]
+async fn what_was_erased_before_a_crash_leaves_the_log_although_the_start_could_not_empty_it() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (id, pending) = reported(&h, &flow, "once").await;
+    end(&h, pending).await;
+    let before = reader(h.folder.path());
+    h.store.erase_call(h.business, id).await.unwrap();
+    // What a crash leaves: the files as they are now.
+    let crashed = tempfile::tempdir().unwrap();
+    for name in ["callhook.db", "callhook.db-wal"] {
+        std::fs::copy(h.folder.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    drop(before);
+    assert!(marks(crashed.path()) > 0, "the log holds what was erased");
+    let after = reader(crashed.path());
+    let store = open(crashed.path(), &h.world, &h.heard, SECRET).await.unwrap();
+    drop(after);
+    marks_vanish(crashed.path()).await;
+    drop(store);
 }

@@ -4,14 +4,14 @@
 //! meanwhile is little; the writer copies that itself, between two groups, so that the WAL begins anew instead of growing on. A
 //! reader that still looks at an old state holds that up for as long as it may read; then the WAL grows, and is copied again.
 //!
-//! The WAL also holds what pages were before. After an erasure the thread therefore empties it, for which it waits for readers and
-//! makes the writer wait, once for all erasures of a second.
+//! The WAL also holds what pages were before. After an erasure the thread therefore empties it, once for all erasures of a second. That
+//! locks the writer out while readers are waited for, so they are waited for a moment only, and it is tried again.
 
 use super::connection::SqliteConnection;
 use super::writer::end_if_unknown;
 use crate::error::{StoreError, StoreResult};
 use crate::figures::Figures;
-use crate::limits::{CHECKPOINT_PAGES, WIPE_PAUSE};
+use crate::limits::{CHECKPOINT_PAGES, WIPE_PATIENCE, WIPE_PAUSE};
 use failpoint::{Point, reach};
 use std::path::Path;
 use std::sync::Arc;
@@ -43,11 +43,18 @@ struct Shared {
 }
 
 impl Checkpoints {
-    /// Starts the copying thread and counts the pages of what `writer` commits.
-    pub fn start(path: &Path, writer: &mut SqliteConnection, figures: Arc<Figures>) -> StoreResult<Self> {
-        let shared = Arc::new(Shared::default());
+    /// Starts the copying thread and counts the pages of what `writer` commits. A WAL that could not be emptied before may hold what an
+    /// earlier process erased.
+    pub fn start(
+        path: &Path,
+        writer: &mut SqliteConnection,
+        is_log_empty: bool,
+        figures: Arc<Figures>,
+    ) -> StoreResult<Self> {
+        let shared = Arc::new(Shared { erased: AtomicBool::new(!is_log_empty), ..Shared::default() });
         writer.count_wal_pages(Arc::clone(&shared.pages))?;
         let connection = SqliteConnection::open(path)?;
+        connection.set_patience(WIPE_PATIENCE)?;
         // One wake-up that waits stands for all that come before it is taken.
         let (wake, woken) = mpsc::sync_channel(1);
         let (told, counted) = (Arc::clone(&shared), Arc::clone(&figures));

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 const VERSION_MIN: i32 = 3_051_003;
 /// Prepared statements kept per connection; more than there are texts in this crate, filters included.
 const STATEMENTS_MAX: usize = 256;
-/// Only upkeep outside this process can hold a lock; it is waited for no longer than a request would.
+/// Upkeep outside this process can hold a lock, and a checkpoint for a moment; it is waited for no longer than a request would.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a page: two rows of a call and its body fit.
 const PAGE_BYTES: u32 = 8_192;
@@ -122,6 +122,11 @@ impl SqliteConnection {
     /// Whether no transaction is open: after an error, whether the engine rolled all of it back.
     pub fn is_idle(&self) -> bool {
         self.0.is_autocommit()
+    }
+
+    /// Waits no longer than this for a lock.
+    pub fn set_patience(&self, patience: Duration) -> StoreResult<()> {
+        self.0.busy_timeout(patience).map_err(translate)
     }
 
     /// Keeps the number of pages that the WAL holds after each commit of this connection.

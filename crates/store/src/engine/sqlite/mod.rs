@@ -71,12 +71,12 @@ impl SqliteEngine {
         let mut connection = SqliteConnection::open(&path)?;
         reach(Point::StoreOpened);
         migrations::run(&mut connection)?;
-        connection.checkpoint()?;
+        let is_log_empty = connection.checkpoint()?;
         reach(Point::StoreCheckpointed);
         lock.note_store()?;
         let readers = Readers::open(&path, Arc::clone(&shared), READERS, Some(READ_TIMEOUT))?;
         let engine_readers = Readers::open(&path, Arc::clone(&shared), ENGINE_READERS, None)?;
-        let writer = Writer::start(&path, connection, shared)?;
+        let writer = Writer::start(&path, connection, is_log_empty, shared)?;
         Ok(Self { writer, readers, engine_readers, path, _lock: lock.file })
     }
 

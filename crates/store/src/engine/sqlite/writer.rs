@@ -52,12 +52,17 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(path: &Path, mut connection: SqliteConnection, shared: Arc<TxShared>) -> StoreResult<Self> {
+    pub fn start(
+        path: &Path,
+        mut connection: SqliteConnection,
+        is_log_empty: bool,
+        shared: Arc<TxShared>,
+    ) -> StoreResult<Self> {
         let runtime = Handle::try_current().map_err(|error| {
             StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
         })?;
         let figures = Arc::clone(&shared.figures);
-        let checkpoints = Checkpoints::start(path, &mut connection, Arc::clone(&figures))?;
+        let checkpoints = Checkpoints::start(path, &mut connection, is_log_empty, Arc::clone(&figures))?;
         let (sender, receiver) = mpsc::channel(WRITER_QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -180,8 +185,12 @@ fn run(
     }
     drop(checkpoints);
     reach(Point::WriterEnded);
-    if let Err(error) = connection.checkpoint() {
-        tracing::warn!(%error, "The last checkpoint failed; the next start does it");
+    match connection.checkpoint() {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::warn!("Another process reads the store: its log was not emptied; the next start does it")
+        }
+        Err(error) => tracing::warn!(%error, "The last checkpoint failed; the next start does it"),
     }
     reach(Point::LastCheckpointDone);
 }
