@@ -37,8 +37,10 @@ pub const JOB_PAUSE_MIN: Duration = Duration::from_mins(1);
 pub const JOB_PAUSE_MAX: Duration = Duration::from_hours(1);
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 500;
-/// Rows that one page of a filtered list looks at: some 10 ms of reading.
+/// Rows that one page of a filtered list, or one step of work on what matches, looks at: some 10 ms of reading.
 pub const ROWS_LOOKED_AT_MAX: usize = 10_000;
+/// How long one page looks for rows that match, where each takes long: a fifth of [`READ_TIMEOUT`].
+pub const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
 /// Bytes of the texts of one page of calls: a page of long transcripts ends early instead of filling the memory.
 pub const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Call flows of a business: an agency has one a client, and some thousands are the most that were heard of.

@@ -1,14 +1,16 @@
 //! Pages of lists and the filters that narrow them.
 //!
 //! A filter of several conditions, or of one that no index serves, may have to look at every row of a business to find the few that
-//! match. Nobody waits for that: a page ends after it has looked at [`ROWS_LOOKED_AT_MAX`] rows, and its cursor goes on from there.
+//! match. Nobody waits for that: a look ends after [`ROWS_LOOKED_AT_MAX`] rows or [`LOOK_TIME_MAX`], and says where to go on.
 
 use crate::engine::{Row, Value};
 use crate::error::StoreResult;
-use crate::limits::ROWS_LOOKED_AT_MAX;
+use crate::limits::{LOOK_TIME_MAX, ROWS_LOOKED_AT_MAX};
 use crate::tx::Tx;
+use domain::id::BusinessId;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
+use tokio::time::Instant;
 
 /// A page of a list, newest first.
 #[derive(Clone, Debug)]
@@ -18,8 +20,11 @@ pub struct Page<T> {
     /// Whether older ones follow, or may follow.
     pub more: bool,
     /// The id of the last row that was looked at, where the page ended for having looked at so many.
-    looked_until: Option<[u8; 16]>,
+    looked_until: Option<RowId>,
 }
+
+/// The bytes of a row's id.
+pub type RowId = [u8; 16];
 
 impl<T> Page<T> {
     /// Makes a page of what was read with a limit one higher than asked for.
@@ -31,9 +36,26 @@ impl<T> Page<T> {
     }
 
     /// Before which id the next page begins; `None` at the end.
-    pub fn next(&self, id: impl Fn(&T) -> [u8; 16]) -> Option<[u8; 16]> {
+    pub fn next(&self, id: impl Fn(&T) -> RowId) -> Option<RowId> {
         self.looked_until.or_else(|| self.rows.last().map(id)).filter(|_| self.more)
     }
+}
+
+/// Which end of a table a look begins at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As lists are shown.
+    NewestFirst,
+    /// As work is done.
+    OldestFirst,
+}
+
+/// What a look through a table found.
+pub struct Found {
+    /// The rows that match.
+    pub ids: Vec<RowId>,
+    /// The row after which to go on; `None` where no more can match.
+    pub until: Option<RowId>,
 }
 
 /// A filter on its way to a statement: one condition that an index serves leads to rows, all others are asked of each row that is
@@ -79,48 +101,82 @@ impl Search {
         self
     }
 
-    /// All conditions as one, for a statement that has to see every row that matches.
-    #[must_use]
-    pub fn into_conditions(self) -> Conditions {
-        let Self { mut conditions, asked, .. } = self;
-        for condition in asked {
-            conditions.add_plain(&condition);
-        }
-        conditions
+    /// A condition without a value that is asked of each row.
+    pub fn asked_plain(&mut self, condition: &str) -> &mut Self {
+        self.asked.push(condition.to_owned());
+        self
     }
 
-    /// One page of `columns`, newest first: at most `limit` rows, and no more after one that `read` takes for the last.
-    pub fn page<T>(
+    /// Looks for at most `matches_max` rows. It computes nothing of a row but whether it matches: its texts may be long.
+    pub fn look(
         &self,
         tx: &mut Tx<'_>,
         table: &Table,
-        limit: usize,
-        mut read: impl FnMut(&dyn Row) -> StoreResult<(T, ControlFlow<()>)>,
-    ) -> StoreResult<Page<T>> {
-        let Table { name, columns, id } = table;
+        order: Order,
+        matches_max: usize,
+    ) -> StoreResult<Found> {
+        let Table { name, id, .. } = table;
         let asked = if self.asked.is_empty() { "1".to_owned() } else { self.asked.join(" AND ") };
         let conditions = self.conditions.sql();
-        let sql = format!("SELECT {columns}, {id}, {asked} FROM {name} {conditions} ORDER BY {id} DESC");
-        let id_column = columns.matches(',').count() + 1;
-        let (mut page, mut looked_at, mut is_full) = (Page::cut(Vec::new(), limit), 0, limit == 0);
+        let order = match order {
+            Order::NewestFirst => "DESC",
+            Order::OldestFirst => "ASC",
+        };
+        let sql = format!("SELECT {id}, {asked} FROM {name} {conditions} ORDER BY {id} {order}");
+        let (mut found, mut looked_at, began) = (Found { ids: Vec::new(), until: None }, 0, Instant::now());
         tx.sql().each_row(&sql, self.conditions.params(), &mut |row| {
             looked_at += 1;
-            if row.opt_int(id_column + 1)? == Some(1) {
-                if is_full {
-                    page.more = true;
+            let id: RowId = row.id(0)?;
+            if row.opt_int(1)? == Some(1) {
+                if found.ids.len() == matches_max {
+                    found.until = found.ids.last().copied();
                     return Ok(ControlFlow::Break(()));
                 }
-                let (read, more) = read(row)?;
-                page.rows.push(read);
-                is_full = more.is_break() || page.rows.len() >= limit;
+                found.ids.push(id);
             }
-            if looked_at >= ROWS_LOOKED_AT_MAX {
-                page.more = true;
-                page.looked_until = Some(row.id(id_column)?);
+            if looked_at >= ROWS_LOOKED_AT_MAX || began.elapsed() >= LOOK_TIME_MAX {
+                found.until = Some(id);
                 return Ok(ControlFlow::Break(()));
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        Ok(found)
+    }
+
+    /// How many rows match. For what a look has bounded before: it counts them all.
+    pub fn count(&self, tx: &mut Tx<'_>, table: &Table) -> StoreResult<u64> {
+        let mut conditions = self.conditions.clone();
+        for condition in &self.asked {
+            conditions.add_plain(condition);
+        }
+        let sql = format!("SELECT count(*) FROM {} {}", table.name, conditions.sql());
+        tx.sql().count(&sql, conditions.params())
+    }
+
+    /// One page, newest first: at most `limit` rows, and no more after one that `read` takes for the last.
+    pub fn page<T>(
+        &self,
+        tx: &mut Tx<'_>,
+        business_id: BusinessId,
+        table: &Table,
+        limit: usize,
+        mut read: impl FnMut(&dyn Row) -> StoreResult<(T, ControlFlow<()>)>,
+    ) -> StoreResult<Page<T>> {
+        let found = self.look(tx, table, Order::NewestFirst, limit)?;
+        let Table { name, columns, business, id } = table;
+        let sql = format!("SELECT {columns} FROM {name} WHERE {business} = ?1 AND {id} = ?2");
+        let mut page = Page { rows: Vec::new(), more: found.until.is_some(), looked_until: found.until };
+        for (index, id) in found.ids.iter().enumerate() {
+            let Some((row, more)) = tx.sql().row(&sql, &[business_id.into(), (&id[..]).into()], &mut read)?
+            else {
+                continue;
+            };
+            page.rows.push(row);
+            if more.is_break() && index + 1 < found.ids.len() {
+                (page.more, page.looked_until) = (true, Some(*id));
+                break;
+            }
+        }
         Ok(page)
     }
 }
@@ -131,12 +187,14 @@ pub struct Table {
     pub name: &'static str,
     /// What is read of each row.
     pub columns: &'static str,
+    /// The business, which with the id is the key.
+    pub business: &'static str,
     /// The id, by which the list is ordered.
     pub id: &'static str,
 }
 
 /// Conditions joined by AND, with their parameters.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Conditions {
     sql: String,
     params: Vec<Value<'static>>,

@@ -221,9 +221,9 @@ pub(crate) fn list(
 ) -> StoreResult<Page<Call>> {
     let mut search = filter.search(business_id);
     search.within("id < ?", before);
-    let table = Table { name: "calls", columns: row::COLUMNS, id: "id" };
+    let table = Table { name: "calls", columns: row::COLUMNS, business: "business_id", id: "id" };
     let (keyring, mut bytes) = (tx.keyring(), 0);
-    search.page(tx, &table, limit, |found| {
+    search.page(tx, business_id, &table, limit, |found| {
         let call = row::read(found, keyring)?;
         bytes += text_bytes(&call);
         let more = if bytes > PAGE_BYTES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };

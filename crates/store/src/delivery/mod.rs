@@ -17,7 +17,7 @@ pub use test_run::TestRun;
 use crate::Store;
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
-use crate::list::{Conditions, Page, Search, Table};
+use crate::list::{Page, Search, Table};
 use crate::queue::{Committed, DeliveryChange};
 use crate::tx::Tx;
 use domain::Timestamp;
@@ -67,6 +67,9 @@ const CANCEL: &str =
 const SELECT_BODY: &str = "SELECT p.body FROM deliveries d JOIN payloads p ON p.id = d.payload_id
     WHERE d.business_id = ?1 AND d.id = ?2";
 
+const TABLE: Table =
+    Table { name: "deliveries d", columns: row::COLUMNS, business: "d.business_id", id: "d.id" };
+
 impl Store {
     /// The business's deliveries that match, newest first.
     pub async fn list_deliveries(
@@ -112,10 +115,6 @@ impl DeliveryFilter {
         *self == Self::default()
     }
 
-    pub(crate) fn conditions(&self, business_id: BusinessId) -> Conditions {
-        self.search(business_id).into_conditions()
-    }
-
     /// What leads to fewer rows stands first.
     fn search(&self, business_id: BusinessId) -> Search {
         // Ids hold the time at which they were made, so the range of times is a range of the primary key.
@@ -153,8 +152,7 @@ pub(crate) fn list(
 ) -> StoreResult<Page<Delivery>> {
     let mut search = filter.search(business_id);
     search.within("d.id < ?", before);
-    let table = Table { name: "deliveries d", columns: row::COLUMNS, id: "d.id" };
-    search.page(tx, &table, limit, |found| Ok((row::read(found)?, ControlFlow::Continue(()))))
+    search.page(tx, business_id, &TABLE, limit, |found| Ok((row::read(found)?, ControlFlow::Continue(()))))
 }
 
 /// A delivery with its body and attempts, as it stands in this transaction.

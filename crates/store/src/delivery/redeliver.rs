@@ -2,11 +2,12 @@
 
 use super::plan;
 use super::row::{self, PendingRow};
-use super::{DeliveryFilter, change_of, find};
+use super::{DeliveryFilter, TABLE, change_of, find};
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
 use crate::job::{self, Job};
 use crate::limits::ROWS_CHANGED_MAX;
+use crate::list::Order;
 use crate::queue::{Committed, Pending, PendingKind};
 use crate::tx::Tx;
 use crate::{Store, call};
@@ -50,48 +51,60 @@ impl Store {
         .await
     }
 
-    /// Sends again all that match; more than one transaction may change go on in the background.
+    /// Sends again all that match now; more than one transaction may change goes on in the background. The answer is what
+    /// [`Store::count_redeliverable`] says just before: what changes in between is not in it.
     pub async fn redeliver_matching(
         &self,
         business_id: BusinessId,
         once: Option<(Once, Render<Redelivered>)>,
         filter: DeliveryFilter,
     ) -> StoreResult<Answer<Redelivered>> {
+        // What is made from now on is not meant, and must not make the work endless.
+        let made_until = self.read(|tx| Ok(tx.now().as_millis().saturating_add(1))).await?;
+        let until_ms = Some(filter.until_ms.unwrap_or(i64::MAX).min(made_until));
+        let filter = DeliveryFilter { until_ms, ..filter };
+        let counted = self.count_redeliverable(business_id, filter.clone()).await?;
         self.write_rows_once(ROWS_CHANGED_MAX, business_id, once, move |tx| {
-            let counted = count(tx, business_id, &filter)?;
-            // What is made from now on is not meant, and must not make the work endless.
-            let made_until = filter.until_ms.unwrap_or(i64::MAX).min(tx.now().as_millis().saturating_add(1));
-            let filter = DeliveryFilter { until_ms: Some(made_until), ..filter.clone() };
-            job::start(tx, business_id, &Job::Redeliver { filter })?;
+            job::start(tx, business_id, &Job::Redeliver { filter: filter.clone() })?;
             Ok(counted)
         })
         .await
     }
 
-    /// What [`Store::redeliver_matching`] would come to now.
+    /// What [`Store::redeliver_matching`] would come to now. It is counted in steps, so that no read of a million rows keeps the log
+    /// from being emptied.
     pub async fn count_redeliverable(
         &self,
         business_id: BusinessId,
         filter: DeliveryFilter,
     ) -> StoreResult<Redelivered> {
-        self.read(move |tx| count(tx, business_id, &filter)).await
+        let (mut counted, mut after) = (Redelivered::default(), None);
+        loop {
+            let step = filter.clone();
+            let (found, until) = self.read(move |tx| count_step(tx, business_id, &step, after)).await?;
+            counted.redelivered += found.redelivered;
+            counted.skipped += found.skipped;
+            if until.is_none() {
+                return Ok(counted);
+            }
+            after = until;
+        }
     }
 }
 
-/// One step of a redelivery by filter: at most 500 rows, in the order of ids. Answers where to go on; `None` at the end.
+/// One step of a redelivery by filter, in the order of ids: at most 500 rows are sent again, and so many looked at as one page of a list
+/// may. Answers where to go on; `None` at the end.
 pub(crate) fn redeliver_step(
     tx: &mut Tx<'_>,
     business_id: BusinessId,
     filter: &DeliveryFilter,
     after: Option<DeliveryId>,
 ) -> StoreResult<Option<DeliveryId>> {
-    let mut conditions = filter.conditions(business_id);
-    conditions.add_plain(REDELIVERABLE).add_some("d.id > ?", after);
-    let sql =
-        format!("SELECT d.id FROM deliveries d {} ORDER BY d.id LIMIT {ROWS_CHANGED_MAX}", conditions.sql());
-    let ids = tx.sql().rows(&sql, conditions.params(), |row| row.id::<DeliveryId>(0))?;
-    for id in &ids {
-        let sent = tx.alone(|tx| match row::find_pending(tx, business_id, *id)? {
+    let mut search = filter.search(business_id);
+    search.within("d.id > ?", after).asked_plain(REDELIVERABLE);
+    let found = search.look(tx, &TABLE, Order::OldestFirst, ROWS_CHANGED_MAX)?;
+    for id in found.ids.into_iter().map(DeliveryId::from_bytes) {
+        let sent = tx.alone(|tx| match row::find_pending(tx, business_id, id)? {
             Some(found) => send_again(tx, &found),
             None => Ok(false),
         })?;
@@ -99,18 +112,21 @@ pub(crate) fn redeliver_step(
             tracing::error!(%error, delivery_id = %id, "A delivery cannot be sent again and is left out");
         }
     }
-    Ok(ids.last().copied().filter(|_| ids.len() == ROWS_CHANGED_MAX))
+    Ok(found.until.map(DeliveryId::from_bytes))
 }
 
-fn count(tx: &mut Tx<'_>, business_id: BusinessId, filter: &DeliveryFilter) -> StoreResult<Redelivered> {
-    let all = filter.conditions(business_id);
-    let matching =
-        tx.sql().count(&format!("SELECT count(*) FROM deliveries d {}", all.sql()), all.params())?;
-    let mut fit = filter.conditions(business_id);
-    fit.add_plain(REDELIVERABLE);
-    let redelivered =
-        tx.sql().count(&format!("SELECT count(*) FROM deliveries d {}", fit.sql()), fit.params())?;
-    Ok(Redelivered { redelivered, skipped: matching - redelivered })
+/// Counts as many as one page of a list looks at. Answers where to go on; `None` at the end.
+fn count_step(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    filter: &DeliveryFilter,
+    after: Option<DeliveryId>,
+) -> StoreResult<(Redelivered, Option<DeliveryId>)> {
+    let mut search = filter.search(business_id);
+    let matching = search.within("d.id > ?", after).look(tx, &TABLE, Order::OldestFirst, usize::MAX)?;
+    let until = matching.until.map(DeliveryId::from_bytes);
+    let redelivered = search.within("d.id <= ?", until).asked_plain(REDELIVERABLE).count(tx, &TABLE)?;
+    Ok((Redelivered { redelivered, skipped: matching.ids.len() as u64 - redelivered }, until))
 }
 
 /// Starts a new series; `false` where the delivery is pending, a test, or has nowhere to go or nothing to say.

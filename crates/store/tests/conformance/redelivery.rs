@@ -6,10 +6,11 @@ use domain::delivery::DeliveryStatus;
 use domain::id::DeliveryId;
 use domain::retry::Verdict;
 use std::sync::Arc;
+use std::time::Duration;
 use store::StoreError;
 use store::call_flow::CallFlowSettings;
 use store::delivery::{DeliveryFilter, Redelivered};
-use store::queue::{PendingKind, Prepared, QueueStore};
+use store::queue::{Pending, PendingKind, Prepared, QueueStore};
 
 async fn ended(h: &Harness, flow: &CallFlow, verdict: Verdict) -> DeliveryId {
     let (_, pending, _) = h.planned(flow).await;
@@ -89,4 +90,27 @@ async fn another_businesss_delivery_is_not_there() {
     assert!(matches!(h.store.delivery(other, id).await, Err(StoreError::NotFound(_))));
     let everything = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
     assert_eq!(h.store.count_redeliverable(other, everything).await.unwrap(), Redelivered::default());
+}
+
+#[tokio::test]
+async fn what_lies_behind_many_that_do_not_match_is_counted_and_sent_again_in_steps() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let first = ended(&h, &flow, Verdict::Failed).await;
+    // More than a step looks at.
+    for _ in 0..21 {
+        h.world.advance(Duration::from_millis(1));
+        let calls = (0..500).map(|_| Ok(h.call(flow.id))).collect();
+        new(h.store.record_calls(h.reporter(), None, calls).await);
+    }
+    h.take_planned();
+    h.world.advance(Duration::from_millis(1));
+    let last = ended(&h, &flow, Verdict::Failed).await;
+    let filter = DeliveryFilter { call_flow_id: Some(flow.id), ..DeliveryFilter::default() };
+    let expected = Redelivered { redelivered: 2, skipped: 21 * 500 };
+    assert_eq!(new(h.store.redeliver_matching(h.business, None, filter).await), expected);
+    let sent = |planned: Vec<(Pending, _)>| planned.iter().map(|(row, _)| row.id).collect::<Vec<_>>();
+    assert_eq!(sent(h.take_planned()), [first], "the commit that asks for it looks at a part");
+    while h.store.run_job_step().await.unwrap() {}
+    assert_eq!(sent(h.take_planned()), [last]);
 }

@@ -217,7 +217,7 @@ async fn an_erasure_does_not_stop_writes_while_somebody_reads_an_old_state() {
     let reader = reader(h.folder.path());
     h.store.erase_call(h.business, id).await.unwrap();
     // Long enough for the log to be tried more than once; a write that is shut out waits for 5 seconds.
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     while began.elapsed() < Duration::from_millis(2_500) {
         let written = tokio::time::timeout(Duration::from_secs(3), h.report(h.call(flow.id)));
         written.await.expect("a write waited for the reader").unwrap();

@@ -188,7 +188,9 @@ fn run(
     match connection.checkpoint() {
         Ok(true) => {}
         Ok(false) => {
-            tracing::warn!("Another process reads the store: its log was not emptied; the next start does it")
+            tracing::warn!(
+                "Another process reads the store: its log was not emptied; the next start does it"
+            );
         }
         Err(error) => tracing::warn!(%error, "The last checkpoint failed; the next start does it"),
     }
