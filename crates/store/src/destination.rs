@@ -15,7 +15,8 @@ use domain::secret::Secret;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Opened destinations by id, each with the version of the flow at which it was read.
+/// Opened destinations by id, each with the version of the flow at which it was read. What an undone transaction left here is never taken
+/// for a later one of the same version: every change of a flow reads it as it stood before, which takes that place.
 #[derive(Default)]
 pub struct Cache(Mutex<HashMap<DestinationId, (u64, Arc<Destination>)>>);
 

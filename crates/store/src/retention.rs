@@ -5,7 +5,7 @@
 
 use crate::delivery::erase;
 use crate::engine::Row;
-use crate::error::StoreResult;
+use crate::error::{StoreError, StoreResult};
 use crate::limits::{PURGE_CALLS, PURGE_SCAN_ROWS, ROWS_CHANGED_MAX};
 use crate::tx::Tx;
 use crate::{Store, call};
@@ -41,8 +41,14 @@ impl Store {
         let page = self.read_engine(move |tx| deliveries_past(tx, business_id, before, after)).await?;
         if !page.ended.is_empty() {
             let ended = page.ended;
-            let purge =
-                move |tx: &mut Tx<'_>| ended.iter().try_for_each(|id| purge_payload(tx, business_id, *id));
+            let purge = move |tx: &mut Tx<'_>| {
+                for id in &ended {
+                    if let Err(error) = tx.alone(|tx| purge_payload(tx, business_id, *id))? {
+                        tracing::error!(%error, delivery_id = %id, "A payload that is past its time cannot be removed");
+                    }
+                }
+                Ok(())
+            };
             self.write_engine(ROWS_CHANGED_MAX, purge).await?;
         }
         Ok(page.next)
@@ -152,8 +158,12 @@ fn purge_call(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResu
         let call = call::find(tx, business_id, id)?;
         call::erase(tx, &call)
     })?;
-    if let Err(error) = purged {
-        tracing::error!(%error, call_id = %id, "A call that is past its time cannot be removed");
+    match purged {
+        // It was erased since it was looked at.
+        Ok(()) | Err(StoreError::NotFound(_)) => {}
+        Err(error) => {
+            tracing::error!(%error, call_id = %id, "A call that is past its time cannot be removed");
+        }
     }
     Ok(())
 }

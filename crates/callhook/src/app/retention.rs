@@ -5,14 +5,17 @@ use domain::business::Business;
 use std::time::Duration;
 use store::StoreResult;
 
-/// Between two steps: removing takes at most a fourth of the writer's time.
+/// Between two steps: some milliseconds of the writer's time each.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// One pass over all businesses.
+/// One pass over all businesses. What fails for one is left to the next pass, and keeps nothing of another.
 pub async fn run(app: &App) -> StoreResult<()> {
     for business in app.store.list_businesses().await? {
-        purge_calls(app, &business).await?;
-        purge_payloads(app, &business).await?;
+        for purged in [purge_calls(app, &business).await, purge_payloads(app, &business).await] {
+            if let Err(error) = purged {
+                tracing::warn!(%error, business_id = %business.id, "What is past its time could not be removed and is tried again");
+            }
+        }
     }
     while app.store.run_reclaim_step().await? {
         tokio::time::sleep(PAUSE).await;

@@ -110,7 +110,10 @@ fn record_late(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRe
             found.status == DeliveryStatus::Scheduled && found.pending.version == pending.version + 1;
         return Ok(if is_planned { OutcomeApplied::Next(found.pending) } else { OutcomeApplied::Ended });
     }
-    insert_attempt(tx, &pending, attempt)?;
+    // Where the body is past its retention, so are the attempts.
+    if found.payload_id.is_some() {
+        insert_attempt(tx, &pending, attempt)?;
+    }
     reach(Point::LateAttemptRecorded);
     tx.sql().execute(APPLY_LATE, &[pending.business_id.into(), pending.id.into(), attempt.attempt.into()])?;
     let succeeded = outcome.verdict == Verdict::Delivered;

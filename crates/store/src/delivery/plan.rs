@@ -160,7 +160,7 @@ pub(crate) fn freeze(tx: &Tx<'_>, call: &Call, mode: FiringMode) -> FrozenBody {
     FrozenBody::freeze(&Payload::of(call, fields, &tx.rules().public_url))
 }
 
-/// Keeps a body; answers its id.
+/// Keeps a body; answers its id. It is one delivery's alone, whatever the tables say: whoever removes a delivery removes its body.
 pub(crate) fn insert_payload(tx: &mut Tx<'_>, body: &FrozenBody) -> StoreResult<i64> {
     let id = tx.sql().insert(INSERT_PAYLOAD, &[body.as_bytes().into()])?;
     reach(Point::BodyFrozen);

@@ -57,3 +57,20 @@ async fn a_copy_that_is_broken_off_leaves_nothing_behind() {
     assert!(refused.to_string().contains("broken off"), "{refused}");
     assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn what_a_killed_copy_left_goes_with_the_next_and_one_under_way_stays() {
+    let h = Harness::start().await;
+    let target = tempfile::tempdir().unwrap();
+    let [left, under_way] = ["left", "under-way"].map(|name| {
+        let folder = target.path().join(format!(".callhook-copy-{name}"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("draft"), "half of a store").unwrap();
+        folder
+    });
+    let held = fs::File::open(&under_way).unwrap();
+    held.try_lock().unwrap();
+    let file = target.path().join("copy");
+    backup::write(h.folder.path(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
+    assert_eq!((left.exists(), under_way.join("draft").exists(), file.exists()), (false, true, true));
+}

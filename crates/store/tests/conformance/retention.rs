@@ -1,7 +1,8 @@
 //! What is past its time goes, in steps; what is still on its way stays, however old it is.
 
-use crate::harness::{Harness, SECRET, open};
+use crate::harness::{Harness, SECRET, new, open};
 use domain::Timestamp;
+use domain::World as _;
 use domain::business::{Retention, RetentionDays};
 use domain::delivery::DeliveryStatus;
 use domain::id::CallId;
@@ -206,6 +207,21 @@ async fn the_file_shrinks_when_much_was_removed() {
     assert!(size(&h) < before / 2, "{} of {before} bytes", size(&h));
     let flow = h.flow(|_| {}).await;
     reported(&h, &flow, "after").await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_ends_after_its_payload_went_leaves_no_record() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (_, pending) = reported(&h, &flow, "once").await;
+    let late = h.outcome(pending, 1, Verdict::Delivered);
+    new(h.store.cancel_delivery(h.business, None, pending.id).await);
+    h.world.advance(DAY);
+    purge_payloads(&h, h.world.now()).await;
+    h.store.record_outcomes(Arc::new(vec![late])).await.unwrap();
+    let detail = h.store.delivery(h.business, pending.id).await.unwrap();
+    assert_eq!((detail.attempts.len(), detail.delivery.attempt_count), (0, 1));
+    assert_eq!(detail.delivery.status, DeliveryStatus::Delivered);
 }
 
 #[tokio::test]

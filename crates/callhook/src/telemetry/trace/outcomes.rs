@@ -56,7 +56,10 @@ impl QueueStore for TracedStore {
         let began = Instant::now();
         let applied = self.store.record_outcomes(Arc::clone(&outcomes)).await?;
         for (outcome, applied) in outcomes.iter().zip(&applied) {
-            self.tracer.recorded(outcome, began.elapsed(), *applied == OutcomeApplied::Ended);
+            // Of what could not be recorded, or belongs to an erased call, nothing is on disk.
+            if !matches!(applied, OutcomeApplied::Unrecorded | OutcomeApplied::Gone) {
+                self.tracer.recorded(outcome, began.elapsed(), *applied == OutcomeApplied::Ended);
+            }
         }
         Ok(applied)
     }

@@ -38,6 +38,8 @@ struct Shared {
     wanted: AtomicBool,
     /// A copy was made; the rest is the writer's.
     copied: AtomicBool,
+    /// Pages that the copy had to leave, since somebody looked at an older state.
+    left_pages: AtomicU32,
     /// Something was erased since the WAL was empty.
     erased: AtomicBool,
 }
@@ -69,7 +71,10 @@ impl Checkpoints {
     pub fn after_commit(&mut self, writer: &SqliteConnection, erased: bool) {
         let pages = self.shared.pages.load(Ordering::Relaxed);
         if self.shared.copied.swap(false, Ordering::Acquire) {
-            copy(writer, &self.figures);
+            // Many were left while somebody read: should they be free by now, the next copy takes them, beside the commits.
+            if self.shared.left_pages.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
+                copy(writer, &self.figures);
+            }
             reach(Point::CheckpointEnded);
             self.shared.wanted.store(false, Ordering::Relaxed);
             self.next_at_pages = pages.saturating_add(CHECKPOINT_PAGES);
@@ -114,8 +119,9 @@ fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>, fig
         }
         if shared.wanted.load(Ordering::Acquire) && !shared.copied.load(Ordering::Acquire) {
             reach(Point::CheckpointBegun);
-            copy(connection, figures);
+            let left_pages = copy(connection, figures);
             reach(Point::CheckpointCopied);
+            shared.left_pages.store(left_pages, Ordering::Relaxed);
             shared.copied.store(true, Ordering::Release);
         }
         if next_wipe <= Instant::now() && shared.erased.swap(false, Ordering::Acquire) {
@@ -127,8 +133,9 @@ fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>, fig
     }
 }
 
-fn copy(connection: &SqliteConnection, figures: &Figures) {
-    counted(figures, || connection.checkpoint_some());
+/// Copies what nobody holds up; answers how many pages are left.
+fn copy(connection: &SqliteConnection, figures: &Figures) -> u32 {
+    counted(figures, || connection.checkpoint_some()).unwrap_or(0)
 }
 
 /// Empties the WAL; `false` where somebody still needs it.

@@ -138,9 +138,12 @@ impl SqliteConnection {
         self.0.wal_hook(Some(count)).map_err(translate)
     }
 
-    /// Moves what the WAL holds into the database file and syncs it, as far as that goes without waiting for anybody.
-    pub fn checkpoint_some(&self) -> StoreResult<()> {
-        self.0.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(translate)
+    /// Moves what the WAL holds into the database file and syncs it, as far as that goes without waiting for anybody. Answers how many
+    /// pages it had to leave.
+    pub fn checkpoint_some(&self) -> StoreResult<u32> {
+        let left = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(1)?.saturating_sub(row.get::<_, i64>(2)?));
+        let left = self.0.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], left).map_err(translate)?;
+        Ok(u32::try_from(left).unwrap_or(0))
     }
 
     /// Moves all that the WAL holds into the database file, syncs it and empties the WAL. Answers whether it could: a reader may look

@@ -121,6 +121,8 @@ fn examine_and_pause(
 /// goes with the folder, whether the file is kept or not.
 struct Draft {
     file: NamedTempFile,
+    // Held while the draft is written: what lies in a draft's folder that nobody holds was left by a process that was killed.
+    _held: File,
     _folder: TempDir,
 }
 
@@ -128,8 +130,12 @@ impl Draft {
     fn beside(file: &Path) -> Result<Self, BackupError> {
         let parent = folder_of(file);
         let failed = |error: std::io::Error| failed("write to", parent, &error);
+        remove_left_drafts(parent);
         let folder = tempfile::Builder::new().prefix(DRAFT_PREFIX).tempdir_in(parent).map_err(failed)?;
-        Ok(Self { file: NamedTempFile::new_in(&folder).map_err(failed)?, _folder: folder })
+        let held = File::open(folder.path()).map_err(failed)?;
+        // A file system that knows no locks keeps drafts that were left.
+        let _ = held.try_lock();
+        Ok(Self { file: NamedTempFile::new_in(&folder).map_err(failed)?, _held: held, _folder: folder })
     }
 
     fn path(&self) -> &Path {
@@ -150,6 +156,16 @@ impl Draft {
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| failed("sync", folder, &error))
+    }
+}
+
+/// Removes what killed processes have left of their drafts: copies of whole stores. What cannot be removed is in nobody's way.
+fn remove_left_drafts(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(DRAFT_PREFIX)) {
+        if File::open(entry.path()).is_ok_and(|held| held.try_lock().is_ok()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
