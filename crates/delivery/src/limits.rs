@@ -13,6 +13,10 @@ pub const LANE_SHARE: usize = 2;
 pub const RESERVE_SHARE: usize = 4;
 /// The share of the slots that lanes may take together which are new or whose last attempt failed, as a divisor.
 pub const UNPROVEN_SHARE: usize = 2;
+/// The share of the slots that lanes may take together whose last attempt failed, as a divisor: what they leave is for new ones, each of
+/// which has one attempt in flight until it is known better. After a restart all are new, and a healthy one waits for its first attempt
+/// only where more than a hundred others hang.
+pub const FAILING_SHARE: usize = 4;
 /// Failures in a row after which a lane is only probed: one more than a receiver's restart costs.
 pub const PROBE_AFTER_FAILURES: u32 = 5;
 /// Attempts in flight of a lane that is only probed: one that hangs does not stop the other from finding it well.
@@ -95,6 +99,7 @@ pub const ATTEMPT_MICROS_BOUNDS: [u64; 11] =
     [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
 
 const _: () = assert!(SLOTS / HOST_SHARE / LANE_SHARE >= 1, "a lane may always have an attempt in flight");
+const _: () = assert!(FAILING_SHARE > UNPROVEN_SHARE, "failing lanes leave room for new ones");
 const _: () = assert!(PROBES_IN_FLIGHT_MAX <= SLOTS / HOST_SHARE / LANE_SHARE, "a probed lane takes less");
 const _: () = assert!(
     SWEEP_AHEAD.as_secs() >= 2 * SWEEP_INTERVAL.as_secs(),

@@ -61,6 +61,12 @@ impl Config {
         (self.slots / limits::UNPROVEN_SHARE).max(1)
     }
 
+    /// Those of them that lanes may take whose last attempt failed.
+    #[must_use]
+    pub fn failing_slots(&self) -> usize {
+        (self.slots / limits::FAILING_SHARE).max(1)
+    }
+
     /// The last free slots, which are closed to a business above its equal share.
     #[must_use]
     pub fn reserved_slots(&self) -> usize {
@@ -106,6 +112,8 @@ pub enum Safeguard {
     Reserve,
     /// The share of lanes that are new or failing.
     UnprovenShare,
+    /// One attempt at a time to an endpoint of which nothing is known.
+    Trial,
     /// Few attempts at a time to an endpoint that keeps failing.
     Probing,
     /// Waiting on the monotonic clock.
@@ -122,7 +130,7 @@ pub enum Safeguard {
 
 impl Safeguard {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InHand,
         Self::LeftHand,
         Self::ReadAgain,
@@ -138,6 +146,7 @@ impl Safeguard {
         Self::LaneTurn,
         Self::Reserve,
         Self::UnprovenShare,
+        Self::Trial,
         Self::Probing,
         Self::Monotonic,
         Self::LaneChanges,

@@ -14,8 +14,21 @@ pub(super) enum Place {
     Round,
     /// Behind others at a host that is full.
     Host,
-    /// Behind others at the share of the unproven.
-    Unproven,
+    /// Behind others at the share of the new.
+    New,
+    /// Behind others at the share of the failing.
+    Failing,
+}
+
+/// What is known of a lane's endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Its last attempt succeeded.
+    Proven,
+    /// No attempt of it has ended in this process.
+    New,
+    /// Its last attempt failed.
+    Failing,
 }
 
 /// Whether a lane's rows are being read.
@@ -74,8 +87,12 @@ impl Lane {
         last(&self.waiting).max(last(&self.ready))
     }
 
-    pub fn is_unproven(&self) -> bool {
-        !self.proven || self.failures > 0
+    pub fn standing(&self) -> Standing {
+        match (self.failures, self.proven) {
+            (0, true) => Standing::Proven,
+            (0, false) => Standing::New,
+            _ => Standing::Failing,
+        }
     }
 
     pub fn is_complete(&self) -> bool {

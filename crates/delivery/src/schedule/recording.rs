@@ -89,13 +89,14 @@ impl Schedule {
         if success {
             lane.proven = true;
             lane.failures = 0;
-            if lane.place == Place::Unproven {
-                self.delist(index);
-            }
-            self.enlist(index);
         } else {
             lane.failures = lane.failures.saturating_add(1);
         }
+        // It may have waited for room among those whom it belongs to no longer.
+        if matches!(lane.place, Place::New | Place::Failing) {
+            self.delist(index);
+        }
+        self.enlist(index);
     }
 
     pub(super) fn ask_to_record(&mut self, commands: &mut Vec<Command>) {

@@ -1,5 +1,6 @@
 //! The rows in memory: one slab, found by id, by place and by ticket.
 
+use super::lane::Standing;
 use super::message::Ticket;
 use domain::Timestamp;
 use domain::id::DeliveryId;
@@ -57,7 +58,7 @@ pub(super) enum State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     pub host: Option<u32>,
-    pub unproven: bool,
+    pub standing: Standing,
 }
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::Schedule;
 use super::config::{Config, Safeguard};
-use super::lane::Place;
+use super::lane::{Place, Standing};
 use super::row::{Slot, State};
 use crate::limits;
 use domain::id::BusinessId;
@@ -45,10 +45,12 @@ pub(super) struct Turns {
     host_by_name: HashMap<String, u32>,
     round: VecDeque<u32>,
     parked: VecDeque<u32>,
-    unproven_parked: VecDeque<u32>,
+    new_parked: VecDeque<u32>,
+    failing_parked: VecDeque<u32>,
     /// Hosts at which lanes are parked: the full ones, of which there are no more than the host share allows.
     parking_hosts: BTreeSet<u32>,
-    unproven_in_flight: usize,
+    new_in_flight: usize,
+    failing_in_flight: usize,
     in_flight: usize,
     /// Who comes last is first: only to see that the simulation misses the turns.
     last_come_first: bool,
@@ -124,7 +126,8 @@ impl Turns {
 
     fn take(&mut self, business: u32, slot: Slot) {
         self.in_flight += 1;
-        self.unproven_in_flight += usize::from(slot.unproven);
+        self.new_in_flight += usize::from(slot.standing == Standing::New);
+        self.failing_in_flight += usize::from(slot.standing == Standing::Failing);
         if let Some(host) = slot.host {
             self.host_mut(host).in_flight += 1;
         }
@@ -133,11 +136,31 @@ impl Turns {
 
     fn give_back(&mut self, business: u32, slot: Slot) {
         self.in_flight -= 1;
-        self.unproven_in_flight -= usize::from(slot.unproven);
+        self.new_in_flight -= usize::from(slot.standing == Standing::New);
+        self.failing_in_flight -= usize::from(slot.standing == Standing::Failing);
         if let Some(host) = slot.host {
             self.host_mut(host).in_flight -= 1;
         }
         self.business_mut(business).in_flight -= 1;
+    }
+
+    fn has_room_for(&self, standing: Standing, config: &Config) -> bool {
+        let unproven = self.new_in_flight + self.failing_in_flight;
+        match standing {
+            Standing::Proven => true,
+            Standing::New => unproven < config.unproven_slots(),
+            Standing::Failing => {
+                unproven < config.unproven_slots() && self.failing_in_flight < config.failing_slots()
+            }
+        }
+    }
+
+    /// Who waited longest for room among the new, else among the failing.
+    fn next_unproven(&mut self, config: &Config) -> Option<u32> {
+        let new = self.has_room_for(Standing::New, config).then(|| self.new_parked.pop_front()).flatten();
+        new.or_else(|| {
+            self.has_room_for(Standing::Failing, config).then(|| self.failing_parked.pop_front()).flatten()
+        })
     }
 
     fn enter_round(&mut self, business: u32) {
@@ -273,13 +296,16 @@ impl Schedule {
             return false;
         }
         let lane = self.lanes.get_mut(index);
-        let slot = Slot { host: lane.host, unproven: lane.is_unproven() };
-        if slot.unproven
-            && self.turns.unproven_in_flight >= self.config.unproven_slots()
+        let slot = Slot { host: lane.host, standing: lane.standing() };
+        if !self.turns.has_room_for(slot.standing, &self.config)
             && self.config.keeps(Safeguard::UnprovenShare)
         {
-            lane.place = Place::Unproven;
-            self.turns.unproven_parked.push_back(index);
+            let (place, parked) = match slot.standing {
+                Standing::New => (Place::New, &mut self.turns.new_parked),
+                _ => (Place::Failing, &mut self.turns.failing_parked),
+            };
+            lane.place = place;
+            parked.push_back(index);
             return false;
         }
         if let Some(host) = slot.host
@@ -298,7 +324,8 @@ impl Schedule {
     pub(super) fn lane_is_full(&self, index: u32) -> bool {
         let lane = self.lanes.get(index);
         let probed = lane.failures >= limits::PROBE_AFTER_FAILURES && self.config.keeps(Safeguard::Probing);
-        let bound = if lane.host.is_none() {
+        let on_trial = lane.standing() == Standing::New && self.config.keeps(Safeguard::Trial);
+        let bound = if lane.host.is_none() || on_trial {
             1
         } else if probed {
             limits::PROBES_IN_FLIGHT_MAX.min(self.config.lane_slots())
@@ -339,8 +366,8 @@ impl Schedule {
         if let Some(host) = slot.host {
             self.call_from_host(host);
         }
-        if slot.unproven
-            && let Some(next) = self.turns.unproven_parked.pop_front()
+        if slot.standing != Standing::Proven
+            && let Some(next) = self.turns.next_unproven(&self.config)
         {
             self.return_to_round(next);
         }
@@ -395,9 +422,7 @@ impl Schedule {
     /// When the round is empty: one lane that was put aside and has room again. It may have been passed over when
     /// the room came, because whoever was called then could not use it.
     fn recall_parked_lane(&mut self) -> bool {
-        if self.turns.unproven_in_flight < self.config.unproven_slots()
-            && let Some(lane) = self.turns.unproven_parked.pop_front()
-        {
+        if let Some(lane) = self.turns.next_unproven(&self.config) {
             self.return_to_round(lane);
             return true;
         }
@@ -421,7 +446,8 @@ impl Schedule {
         let queue = match std::mem::replace(&mut lane.place, Place::Off) {
             Place::Off => return,
             Place::Round => &mut self.turns.business_mut(business).round,
-            Place::Unproven => &mut self.turns.unproven_parked,
+            Place::New => &mut self.turns.new_parked,
+            Place::Failing => &mut self.turns.failing_parked,
             Place::Host => {
                 if let Some(host) = host {
                     self.turns.unpark_from_host(host, index);

@@ -242,6 +242,37 @@ async fn a_start_adopts_what_waits_and_marks_what_may_be_a_repetition() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn beside_many_that_hang_a_healthy_endpoint_waits_neither_at_the_start_nor_later() {
+    let setup = Setup::with_lanes(101);
+    setup.receiver.reply(Reply::HangBut(100));
+    for report in 0..2_000 {
+        setup.report_without_hand_over(report % 100);
+    }
+    let waiting = setup.report_without_hand_over(100);
+    let _dispatcher = setup.start().await;
+    setup.settle(SECOND).await;
+    assert_eq!(setup.status(waiting), (Status::Delivered, 1), "all are new");
+    setup.settle(30 * SECOND).await;
+    let later = setup.report(100, None);
+    setup.settle(SECOND).await;
+    assert_eq!(setup.status(later), (Status::Delivered, 1), "the others are known to fail");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_endpoint_waits_for_no_failing_one() {
+    let setup = Setup::with_lanes(101);
+    setup.receiver.reply(Reply::HangBut(100));
+    for report in 0..2_000 {
+        setup.report_without_hand_over(report % 100);
+    }
+    let _dispatcher = setup.start().await;
+    setup.settle(15 * SECOND).await;
+    let first = setup.report(100, None);
+    setup.settle(SECOND).await;
+    assert_eq!(setup.status(first), (Status::Delivered, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_that_breaks_off_is_made_again_with_its_number() {
     let setup = Setup::new();
     setup.receiver.reply(Reply::BreakOffOnce);

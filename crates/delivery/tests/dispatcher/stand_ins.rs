@@ -51,6 +51,8 @@ pub enum Reply {
     Fail,
     FailOnce,
     BreakOffOnce,
+    /// Only this lane's receiver answers; the others hang until the sender gives up.
+    HangBut(usize),
 }
 
 /// An attempt that was begun.
@@ -89,6 +91,11 @@ impl Attempts for Receiver {
                 true
             }
             Reply::Fail => false,
+            Reply::HangBut(lane) if job.destination.id == lane_id(lane) => true,
+            Reply::HangBut(_) => {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                false
+            }
             Reply::FailOnce => {
                 self.reply(good);
                 false
@@ -248,10 +255,15 @@ pub struct Setup {
 
 impl Setup {
     pub fn new() -> Self {
+        Self::with_lanes(2)
+    }
+
+    /// Destinations of one business, each at a host of its own.
+    pub fn with_lanes(count: usize) -> Self {
         let clock = Arc::new(TestClock { started: tokio::time::Instant::now(), jump_ms: AtomicI64::new(0) });
         let (sender, changes) = broadcast::channel(limits::CHANGES_MAX);
         let (listener, handed_over) = hand_over(Arc::clone(&clock) as Arc<dyn Clock>, sender);
-        let lanes = (0..2).map(|number| Lane {
+        let lanes = (0..count).map(|number| Lane {
             id: lane_id(number),
             business: business_id(0),
             host: number,

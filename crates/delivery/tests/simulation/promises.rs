@@ -56,6 +56,12 @@ struct LaneHealth {
     probed_since: Option<u64>,
 }
 
+impl LaneHealth {
+    fn is_unknown(&self) -> bool {
+        !self.succeeded && self.failures == 0
+    }
+}
+
 impl Promises {
     pub fn new(profile: Profile, scenario: &Scenario) -> Self {
         Self {
@@ -312,6 +318,10 @@ impl Promises {
             ("of the host", of_host >= self.config.host_slots()),
             ("of the lane", of_lane >= self.config.lane_slots()),
             ("of lanes without a success", is_new && new >= self.config.unproven_slots()),
+            (
+                "of a lane of which nothing is known",
+                of_lane >= 1 && health.is_none_or(LaneHealth::is_unknown),
+            ),
             (
                 "of a failing lane",
                 of_lane >= 2 && probed.is_some_and(|since| true_ms(now) > since.max(self.quiet_since) + 100),
