@@ -99,9 +99,10 @@ async fn upkeep(app: Arc<App>) {
 
 async fn retention(app: Arc<App>) {
     let mut interval = tokio::time::interval(RETENTION_EVERY);
+    let mut progress = app::retention::Progress::default();
     loop {
         interval.tick().await;
-        let done = app::retention::run(&app).await.map(|()| false);
+        let done = app::retention::run(&app, &mut progress).await.map(|()| false);
         heard(done, "A pass of retention broke off and is made again");
     }
 }

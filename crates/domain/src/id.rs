@@ -39,6 +39,14 @@ macro_rules! ids {
                 bytes[..8].copy_from_slice(&millis.to_be_bytes());
                 Self(Uuid::from_bytes(bytes))
             }
+
+            /// When it was made, to the millisecond: the first 48 bits of a `UUIDv7`.
+            #[must_use]
+            pub fn made_at(&self) -> Timestamp {
+                let mut millis = [0; 8];
+                millis[2..].copy_from_slice(&self.as_bytes()[..6]);
+                Timestamp::from_millis(i64::from_be_bytes(millis))
+            }
         }
 
         impl From<[u8; 16]> for $name {
@@ -104,6 +112,7 @@ mod tests {
         let new = CallId::new(late, [0; 10]);
         assert!(old < new);
         assert!(CallId::floor(late) <= new && CallId::floor(late) > old);
+        assert_eq!((old.made_at(), new.made_at()), (early, late));
     }
 
     #[test]

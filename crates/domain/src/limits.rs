@@ -49,6 +49,8 @@ pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_hours(24);
 pub const RETENTION_DAYS_MAX: u16 = 3_650;
 /// How long a tombstone keeps a late repeat of an erased call's report away: phone systems repeat for days, people's imports for months.
 pub const TOMBSTONE_RETENTION: Duration = Duration::from_hours(400 * 24);
+/// How long counts of what ended are kept, and can be asked for.
+pub const STATISTICS_RETENTION: Duration = Duration::from_hours(90 * 24);
 /// How long an expected recording may still come; after it, its link says that there is none.
 pub const RECORDING_WAIT: Duration = Duration::from_hours(24);
 /// How long the legs of a call are remembered after their last callback: phone systems repeat for at most days.

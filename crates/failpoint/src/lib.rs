@@ -88,6 +88,22 @@ points! {
     JobLeft: Work,
     /// A step of upkeep is done, not yet committed.
     UpkeepStepDone: Work,
+    /// A call's deliveries are gone, the call itself is not.
+    CallErased: Work,
+    /// Bodies and attempts past their time are removed, not yet committed.
+    PayloadsPurged: Work,
+    /// Calls past their time are removed, not yet committed.
+    CallsPurged: Work,
+    /// Tests with sample data past their time are removed, not yet committed.
+    SamplesPurged: Work,
+    /// Counts past their time are removed, not yet committed.
+    StatisticsPurged: Work,
+    /// Free pages are given back to the file system, not yet committed.
+    SpaceGivenBack: Work,
+    /// Something was erased: the log that holds it is about to be emptied.
+    WipeBegun: Work,
+    /// The log was emptied after an erasure.
+    LogWiped: Work,
     /// The log is long: it is about to be copied into the database file.
     CheckpointBegun: Work,
     /// The log was copied; the writer copies what came meanwhile.

@@ -100,7 +100,8 @@ fn create(tx: &mut Tx<'_>, name: String, default_country: Country) -> StoreResul
     Ok(business)
 }
 
-fn find(tx: &mut Tx<'_>, id: BusinessId) -> StoreResult<Business> {
+/// The business as it stands in this transaction.
+pub(crate) fn find(tx: &mut Tx<'_>, id: BusinessId) -> StoreResult<Business> {
     tx.sql().row(SELECT, &[id.into()], read)?.ok_or(StoreError::NotFound("business"))
 }
 

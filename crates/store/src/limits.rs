@@ -23,8 +23,10 @@ pub const GROUP_OPERATIONS_MAX: usize = 512;
 pub const GROUP_ROWS_MAX: usize = 2_000;
 /// Rows that one operation changes at the most; more is done by a job in steps.
 pub const ROWS_CHANGED_MAX: usize = 500;
-/// Calls that one step of retention removes: each has some ten rows in all.
-pub const PURGE_CALLS: u64 = 40;
+/// Calls that one step of retention looks at: each has some ten rows in all.
+pub const PURGE_CALLS: u64 = 50;
+/// Tests with sample data that one step of retention removes: a delivery, a body and an attempt each.
+pub const PURGE_SAMPLES: u64 = 150;
 /// Deliveries that one step of retention looks at: a few milliseconds of reading.
 pub const PURGE_SCAN_ROWS: u64 = 5_000;
 /// Free pages that the file keeps for what is written next: 8 MB, so that it does not shrink and grow in turn.

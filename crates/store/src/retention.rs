@@ -6,20 +6,24 @@
 use crate::delivery::erase;
 use crate::engine::Row;
 use crate::error::{StoreError, StoreResult};
-use crate::limits::{PURGE_CALLS, PURGE_SCAN_ROWS, ROWS_CHANGED_MAX};
+use crate::limits::{PURGE_CALLS, PURGE_SAMPLES, PURGE_SCAN_ROWS, ROWS_CHANGED_MAX};
 use crate::tx::Tx;
 use crate::{Store, call};
 use domain::Timestamp;
 use domain::id::{BusinessId, CallId, DeliveryId};
+use failpoint::{Point, reach};
 
 const SELECT_DELIVERIES: &str =
-    "SELECT id, payload_id IS NOT NULL AND next_attempt_at IS NULL, attempt_count FROM deliveries
+    "SELECT id, payload_id IS NOT NULL, next_attempt_at IS NOT NULL, attempt_count FROM deliveries
     WHERE business_id = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?4";
 const SELECT_PAYLOAD: &str = "SELECT payload_id FROM deliveries
     WHERE business_id = ?1 AND id = ?2 AND payload_id IS NOT NULL AND next_attempt_at IS NULL";
 const FORGET_PAYLOAD: &str = "UPDATE deliveries SET payload_id = NULL WHERE business_id = ?1 AND id = ?2";
+/// Each call with about as many rows as belong to it: itself and its source id's; a delivery, its body and its attempts.
 const SELECT_CALLS: &str =
-    "SELECT id FROM calls WHERE business_id = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?4";
+    "SELECT id, 2 + (SELECT 2 * count(*) + coalesce(sum(d.attempt_count), 0) FROM deliveries d
+        WHERE d.business_id = calls.business_id AND d.call_id = calls.id)
+    FROM calls WHERE business_id = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?4";
 const HAS_PENDING: &str =
     "SELECT 1 FROM deliveries WHERE business_id = ?1 AND call_id = ?2 AND next_attempt_at IS NOT NULL";
 const SELECT_SAMPLES: &str =
@@ -30,14 +34,25 @@ const DELETE_STATISTICS: &str =
     (SELECT business_id, minute, call_flow_id, status, latency_bucket FROM delivery_statistics
         WHERE business_id = ?1 AND minute < ?2 ORDER BY minute LIMIT ?3)";
 
+/// What one step over payloads came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadsPurged {
+    /// Where the next step goes on; `None` at the end.
+    pub next: Option<DeliveryId>,
+    /// The last delivery before one that is pending.
+    pub ended_until: Option<DeliveryId>,
+    /// Whether all that it looked at have ended.
+    pub all_ended: bool,
+}
+
 impl Store {
-    /// Removes bodies and attempts of deliveries that were made before, from `after` on. Answers where to go on; `None` at the end.
+    /// Removes bodies and attempts of deliveries that were made before, from `after` on.
     pub async fn purge_payloads(
         &self,
         business_id: BusinessId,
         before: Timestamp,
         after: Option<DeliveryId>,
-    ) -> StoreResult<Option<DeliveryId>> {
+    ) -> StoreResult<PayloadsPurged> {
         let page = self.read_engine(move |tx| deliveries_past(tx, business_id, before, after)).await?;
         if !page.ended.is_empty() {
             let ended = page.ended;
@@ -47,11 +62,12 @@ impl Store {
                         tracing::error!(%error, delivery_id = %id, "A payload that is past its time cannot be removed");
                     }
                 }
+                reach(Point::PayloadsPurged);
                 Ok(())
             };
             self.write_engine(ROWS_CHANGED_MAX, purge).await?;
         }
-        Ok(page.next)
+        Ok(page.purged)
     }
 
     /// Removes calls that were reported before, from `after` on, with all that belongs to them. Answers where to go on; `None` at
@@ -62,52 +78,38 @@ impl Store {
         before: Timestamp,
         after: Option<CallId>,
     ) -> StoreResult<Option<CallId>> {
-        let params = [
-            business_id.into(),
-            after.unwrap_or(CallId::from_bytes([0; 16])).into(),
-            CallId::floor(before).into(),
-            PURGE_CALLS.into(),
-        ];
-        let ids = self.read_engine(move |tx| tx.sql().rows(SELECT_CALLS, &params, |row| row.id(0))).await?;
-        let next = ids.last().copied().filter(|_| ids.len() as u64 == PURGE_CALLS);
+        let (ids, next) = self.read_engine(move |tx| calls_past(tx, business_id, before, after)).await?;
         if !ids.is_empty() {
-            let purge = move |tx: &mut Tx<'_>| ids.iter().try_for_each(|id| purge_call(tx, business_id, *id));
+            let purge = move |tx: &mut Tx<'_>| {
+                ids.iter().try_for_each(|id| purge_call(tx, business_id, *id))?;
+                reach(Point::CallsPurged);
+                Ok(())
+            };
             self.write_engine(ROWS_CHANGED_MAX, purge).await?;
         }
         Ok(next)
     }
 
-    /// Removes what belongs to no call: tests that were made with sample data before, and counts of what ended before. Answers
-    /// whether there may be more.
-    pub async fn purge_beside_calls(&self, business_id: BusinessId, before: Timestamp) -> StoreResult<bool> {
-        self.write_engine(ROWS_CHANGED_MAX, move |tx| {
-            let params = [business_id.into(), DeliveryId::floor(before).into(), PURGE_CALLS.into()];
-            let read = |row: &dyn Row| Ok((row.id(0)?, row.opt_int(1)?));
-            let samples = tx.sql().rows(SELECT_SAMPLES, &params, read)?;
-            for (id, payload_id) in &samples {
-                erase::delivery(tx, business_id, *id, *payload_id)?;
-                tx.tell_erased();
-            }
-            let minute = before.as_millis() / crate::statistics::MINUTE_MS;
-            let rows = ROWS_CHANGED_MAX as u64;
-            let counts =
-                tx.sql().execute(DELETE_STATISTICS, &[business_id.into(), minute.into(), rows.into()])?;
-            Ok(samples.len() as u64 == PURGE_CALLS || counts == rows)
-        })
-        .await
+    /// Removes tests that were made with sample data before, which belong to no call. Answers whether there may be more.
+    pub async fn purge_samples(&self, business_id: BusinessId, before: Timestamp) -> StoreResult<bool> {
+        self.write_engine(ROWS_CHANGED_MAX, move |tx| purge_samples(tx, business_id, before)).await
+    }
+
+    /// Removes counts of what ended before. Answers whether there may be more.
+    pub async fn purge_statistics(&self, business_id: BusinessId, before: Timestamp) -> StoreResult<bool> {
+        self.write_engine(ROWS_CHANGED_MAX, move |tx| purge_statistics(tx, business_id, before)).await
     }
 }
 
 /// Deliveries that are past their time.
-struct Past {
+pub(crate) struct Past {
     /// Those that have ended and still have a body.
     ended: Vec<DeliveryId>,
-    /// Where to go on.
-    next: Option<DeliveryId>,
+    purged: PayloadsPurged,
 }
 
 /// As many as one transaction may purge, of as many rows as are looked at in one go.
-fn deliveries_past(
+pub(crate) fn deliveries_past(
     tx: &mut Tx<'_>,
     business_id: BusinessId,
     before: Timestamp,
@@ -119,24 +121,56 @@ fn deliveries_past(
         DeliveryId::floor(before).into(),
         PURGE_SCAN_ROWS.into(),
     ];
-    let read = |row: &dyn Row| Ok((row.id(0)?, row.bool(1)?, row.number::<usize>(2)?));
-    let found: Vec<(DeliveryId, bool, usize)> = tx.sql().rows(SELECT_DELIVERIES, &params, read)?;
-    let (mut past, mut rows) = (Past { ended: Vec::new(), next: None }, 0);
-    for (id, has_ended, attempts) in &found {
+    let read = |row: &dyn Row| Ok((row.id(0)?, row.bool(1)?, row.bool(2)?, row.number::<usize>(3)?));
+    let found: Vec<(DeliveryId, bool, bool, usize)> = tx.sql().rows(SELECT_DELIVERIES, &params, read)?;
+    let mut purged = PayloadsPurged { next: None, ended_until: None, all_ended: true };
+    let (mut ended, mut rows) = (Vec::new(), 0);
+    for (id, has_body, is_pending, attempts) in &found {
         if rows >= ROWS_CHANGED_MAX {
-            return Ok(past);
+            return Ok(Past { ended, purged });
         }
-        past.next = Some(*id);
-        if *has_ended {
-            past.ended.push(*id);
+        purged.next = Some(*id);
+        purged.all_ended &= !is_pending;
+        if purged.all_ended {
+            purged.ended_until = purged.next;
+        }
+        if *has_body && !is_pending {
+            ended.push(*id);
             // The delivery, its body, its attempts.
             rows += 2 + attempts;
         }
     }
     if (found.len() as u64) < PURGE_SCAN_ROWS {
-        past.next = None;
+        purged.next = None;
     }
-    Ok(past)
+    Ok(Past { ended, purged })
+}
+
+/// Calls that are past their time, as many as one transaction may purge, and where to go on.
+pub(crate) fn calls_past(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    before: Timestamp,
+    after: Option<CallId>,
+) -> StoreResult<(Vec<CallId>, Option<CallId>)> {
+    let params = [
+        business_id.into(),
+        after.unwrap_or(CallId::from_bytes([0; 16])).into(),
+        CallId::floor(before).into(),
+        PURGE_CALLS.into(),
+    ];
+    let read = |row: &dyn Row| Ok((row.id(0)?, row.number::<usize>(1)?));
+    let found: Vec<(CallId, usize)> = tx.sql().rows(SELECT_CALLS, &params, read)?;
+    let mut rows = 0;
+    let fit = found.iter().take_while(|(_, belonging)| {
+        let has_room = rows < ROWS_CHANGED_MAX;
+        rows += belonging;
+        has_room
+    });
+    let ids: Vec<CallId> = fit.map(|(id, _)| *id).collect();
+    let is_all = ids.len() == found.len() && (found.len() as u64) < PURGE_CALLS;
+    let next = ids.last().copied().filter(|_| !is_all);
+    Ok((ids, next))
 }
 
 /// It may have been sent again since it was looked at: then it is left.
@@ -154,11 +188,7 @@ fn purge_call(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResu
     if tx.sql().exists(HAS_PENDING, &[business_id.into(), id.into()])? {
         return Ok(());
     }
-    let purged = tx.alone(|tx| {
-        let call = call::find(tx, business_id, id)?;
-        call::erase(tx, &call)
-    })?;
-    match purged {
+    match tx.alone(|tx| call::erase(tx, business_id, id))? {
         // It was erased since it was looked at.
         Ok(()) | Err(StoreError::NotFound(_)) => {}
         Err(error) => {
@@ -166,4 +196,32 @@ fn purge_call(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResu
         }
     }
     Ok(())
+}
+
+pub(crate) fn purge_samples(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    before: Timestamp,
+) -> StoreResult<bool> {
+    let params = [business_id.into(), DeliveryId::floor(before).into(), PURGE_SAMPLES.into()];
+    let read = |row: &dyn Row| Ok((row.id(0)?, row.opt_int(1)?));
+    let samples = tx.sql().rows(SELECT_SAMPLES, &params, read)?;
+    for (id, payload_id) in &samples {
+        erase::delivery(tx, business_id, *id, *payload_id)?;
+        tx.tell_erased();
+    }
+    reach(Point::SamplesPurged);
+    Ok(samples.len() as u64 == PURGE_SAMPLES)
+}
+
+pub(crate) fn purge_statistics(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    before: Timestamp,
+) -> StoreResult<bool> {
+    let minute = before.as_millis() / crate::statistics::MINUTE_MS;
+    let rows = ROWS_CHANGED_MAX as u64;
+    let counts = tx.sql().execute(DELETE_STATISTICS, &[business_id.into(), minute.into(), rows.into()])?;
+    reach(Point::StatisticsPurged);
+    Ok(counts == rows)
 }

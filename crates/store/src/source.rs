@@ -9,7 +9,7 @@ use crate::list::Page;
 use crate::seal;
 use crate::tx::Tx;
 use domain::Timestamp;
-use domain::call::{Call, EndedCall, Recording};
+use domain::call::{EndedCall, Recording};
 use domain::id::{BusinessId, CallId, SourceId};
 use domain::phone_number::Country;
 use domain::secret::Secret;
@@ -289,11 +289,14 @@ fn apply(
 }
 
 /// Forgets what is kept of a call's legs.
-pub(crate) fn forget_call(tx: &mut Tx<'_>, call: &Call) -> StoreResult<()> {
-    if let (Ok(source_id), Some(source_call_id)) =
-        (call.reported_by.parse::<SourceId>(), &call.source_call_id)
-    {
-        tx.sql().execute(FORGET_CALL, &[call.business_id.into(), source_id.into(), source_call_id.into()])?;
+pub(crate) fn forget_call(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    reported_by: &str,
+    source_call_id: &str,
+) -> StoreResult<()> {
+    if let Ok(source_id) = reported_by.parse::<SourceId>() {
+        tx.sql().execute(FORGET_CALL, &[business_id.into(), source_id.into(), source_call_id.into()])?;
     }
     Ok(())
 }

@@ -4,9 +4,16 @@ use crate::Store;
 use crate::engine::sqlite::reclaim;
 use crate::error::StoreResult;
 use crate::limits::{FREE_PAGES_KEPT, FREE_PAGES_STEP, ROWS_CHANGED_MAX};
+use crate::tx::Tx;
 use domain::limits::{IDEMPOTENCY_RETENTION, SOURCE_CALL_RETENTION, TOMBSTONE_RETENTION};
 use failpoint::{Point, reach};
 
+/// A kept response of a batch has as many subjects as the batch had calls: they go before it, so that their rows are counted.
+const PURGE_IDEMPOTENCY_SUBJECTS: &str =
+    "DELETE FROM idempotency_subjects WHERE (business_id, call_id, key) IN
+    (SELECT s.business_id, s.call_id, s.key FROM idempotency_keys k
+        JOIN idempotency_subjects s ON s.business_id = k.business_id AND s.key = k.key
+        WHERE k.created_at < ?1 ORDER BY k.created_at LIMIT ?2)";
 const PURGE_IDEMPOTENCY_KEYS: &str = "DELETE FROM idempotency_keys WHERE (business_id, key) IN
     (SELECT business_id, key FROM idempotency_keys WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
 const PURGE_SOURCE_CALLS: &str = "DELETE FROM source_calls WHERE (business_id, source_id, source_call_id) IN
@@ -17,21 +24,7 @@ const PURGE_TOMBSTONES: &str = "DELETE FROM tombstones WHERE (business_id, hash)
 impl Store {
     /// One step of upkeep. Answers whether there may be more to do.
     pub async fn run_upkeep_step(&self) -> StoreResult<bool> {
-        self.write_engine(ROWS_CHANGED_MAX, |tx| {
-            let now = tx.now();
-            let rows = ROWS_CHANGED_MAX as u64;
-            let keys = tx
-                .sql()
-                .execute(PURGE_IDEMPOTENCY_KEYS, &[now.before(IDEMPOTENCY_RETENTION).into(), rows.into()])?;
-            let calls = tx
-                .sql()
-                .execute(PURGE_SOURCE_CALLS, &[now.before(SOURCE_CALL_RETENTION).into(), rows.into()])?;
-            let tombstones =
-                tx.sql().execute(PURGE_TOMBSTONES, &[now.before(TOMBSTONE_RETENTION).into(), rows.into()])?;
-            reach(Point::UpkeepStepDone);
-            Ok(keys.max(calls).max(tombstones) == rows)
-        })
-        .await
+        self.write_engine(ROWS_CHANGED_MAX, purge).await
     }
 
     /// Gives some of the file's free space back to the file system. Answers whether there may be more.
@@ -41,7 +34,26 @@ impl Store {
             return Ok(false);
         }
         let pages = (free - FREE_PAGES_KEPT).min(FREE_PAGES_STEP);
-        self.write_engine(ROWS_CHANGED_MAX, move |tx| reclaim::give_back(tx, pages)).await?;
+        self.write_engine(ROWS_CHANGED_MAX, move |tx| {
+            reclaim::give_back(tx, pages)?;
+            reach(Point::SpaceGivenBack);
+            Ok(())
+        })
+        .await?;
         Ok(free - pages > FREE_PAGES_KEPT)
     }
+}
+
+pub(crate) fn purge(tx: &mut Tx<'_>) -> StoreResult<bool> {
+    let (now, mut room) = (tx.now(), ROWS_CHANGED_MAX as u64);
+    for (purge, kept) in [
+        (PURGE_IDEMPOTENCY_SUBJECTS, IDEMPOTENCY_RETENTION),
+        (PURGE_IDEMPOTENCY_KEYS, IDEMPOTENCY_RETENTION),
+        (PURGE_SOURCE_CALLS, SOURCE_CALL_RETENTION),
+        (PURGE_TOMBSTONES, TOMBSTONE_RETENTION),
+    ] {
+        room -= tx.sql().execute(purge, &[now.before(kept).into(), room.into()])?.min(room);
+    }
+    reach(Point::UpkeepStepDone);
+    Ok(room == 0)
 }

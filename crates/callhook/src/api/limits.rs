@@ -23,7 +23,7 @@ pub const SEARCH_CHARS_MAX: usize = 200;
 /// Calls that an export reads at a time.
 pub const EXPORT_PAGE_ROWS: usize = 500;
 /// How far back statistics go.
-pub const STATISTICS_SPAN_MAX: Duration = Duration::from_hours(90 * 24);
+pub const STATISTICS_SPAN_MAX: Duration = domain::limits::STATISTICS_RETENTION;
 /// How far back they go where the client names no time.
 pub const STATISTICS_SPAN_DEFAULT: Duration = Duration::from_hours(24);
 /// Buckets of a series: as many as a chart has columns.

@@ -25,7 +25,7 @@ pub use outcomes::TracedStore;
 
 use delivery::sender::Phases;
 use domain::delivery::Attempt;
-use domain::id::{CallId, DeliveryId};
+use domain::id::CallId;
 use domain::{Timestamp, World};
 use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -166,7 +166,7 @@ impl Tracer {
             return;
         }
         let parent = pending.call_id.map_or(SpanId::INVALID, |call| last_half(call.as_bytes()));
-        let mut span = self.span(trace, parent, "deliver", made_at(pending.id).min(ended), ended + took);
+        let mut span = self.span(trace, parent, "deliver", at(pending.id.made_at()).min(ended), ended + took);
         span.span_context = SpanContext::new(trace, deliver, flags(true), false, TraceState::default());
         span.attributes = vec![
             KeyValue::new("callhook.delivery_id", pending.id.to_string()),
@@ -226,13 +226,6 @@ fn last_half(id: &[u8; 16]) -> SpanId {
     SpanId::from_bytes(half)
 }
 
-/// When a delivery was made: its id begins with it.
-fn made_at(id: DeliveryId) -> SystemTime {
-    let mut millis = [0; 8];
-    millis[2..].copy_from_slice(&id.as_bytes()[..6]);
-    UNIX_EPOCH + Duration::from_millis(u64::from_be_bytes(millis))
-}
-
 const fn flags(is_sampled: bool) -> TraceFlags {
     if is_sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED }
 }
@@ -269,11 +262,5 @@ mod tests {
             let sampling = Sampling::new(ratio);
             assert_eq!((sampling.takes(low), sampling.takes(high)), (takes_low, takes_high), "{ratio}");
         }
-    }
-
-    #[test]
-    fn a_deliverys_id_says_when_it_was_made() {
-        let made = Timestamp::from_millis(1_774_880_000_123);
-        assert_eq!(made_at(DeliveryId::new(made, [7; 10])), at(made));
     }
 }

@@ -8,6 +8,7 @@ pub(crate) use record::{id_by_source, record};
 
 use crate::Store;
 use crate::delivery::{self, plan};
+use crate::engine::Row;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::PAGE_BYTES_MAX;
 use crate::list::{Page, Search, Table, like};
@@ -17,6 +18,7 @@ use domain::attribution::Attribution;
 use domain::call::{Call, CallStatus, Direction, Recording};
 use domain::id::{BusinessId, CallFlowId, CallId, NumberId};
 use domain::{Invalid, Timestamp};
+use failpoint::{Point, reach};
 use std::ops::ControlFlow;
 
 /// Which calls are listed. All conditions hold together.
@@ -69,6 +71,8 @@ const SEARCHED: &str = "(caller_number LIKE ? ESCAPE '\\' OR tracking_number LIK
     OR source_call_id LIKE ? ESCAPE '\\' OR call_flow_name LIKE ? ESCAPE '\\' OR summary LIKE ? ESCAPE '\\'
     OR transcription LIKE ? ESCAPE '\\')";
 const DELETE: &str = "DELETE FROM calls WHERE business_id = ?1 AND id = ?2";
+const SELECT_REPORTED: &str =
+    "SELECT reported_by, source_call_id FROM calls WHERE business_id = ?1 AND id = ?2";
 const INSERT_TOMBSTONE: &str = "INSERT INTO tombstones (business_id, hash, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (business_id, hash) DO NOTHING";
 
 impl Store {
@@ -157,11 +161,7 @@ impl Store {
 
     /// Erases a call: its row, its deliveries with their attempts and bodies. A late repeat of its report is refused.
     pub async fn erase_call(&self, business_id: BusinessId, id: CallId) -> StoreResult<()> {
-        self.write(move |tx| {
-            let call = find(tx, business_id, id)?;
-            erase(tx, &call)
-        })
-        .await
+        self.write(move |tx| erase(tx, business_id, id)).await
     }
 }
 
@@ -196,16 +196,18 @@ impl CallFilter {
     }
 }
 
-/// Erases a call inside a transaction.
-pub(crate) fn erase(tx: &mut Tx<'_>, call: &Call) -> StoreResult<()> {
-    let (business_id, id) = (call.business_id, call.id);
-    if let Some(source_call_id) = &call.source_call_id {
-        let hash = tx.keyring().tombstone(&call.reported_by, source_call_id);
+/// Erases a call inside a transaction. Nothing is read of it but by whom it was reported: what cannot be read can be erased.
+pub(crate) fn erase(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResult<()> {
+    let reported = |row: &dyn Row| Ok((row.text(0).ok(), row.opt_text(1).ok().flatten()));
+    let found = tx.sql().row(SELECT_REPORTED, &[business_id.into(), id.into()], reported)?;
+    if let (Some(reported_by), Some(source_call_id)) = found.ok_or(StoreError::NotFound("call"))? {
+        let hash = tx.keyring().tombstone(&reported_by, &source_call_id);
         let now = tx.now();
         tx.sql().execute(INSERT_TOMBSTONE, &[business_id.into(), (&hash).into(), now.into()])?;
+        crate::source::forget_call(tx, business_id, &reported_by, &source_call_id)?;
     }
     delivery::erase::deliveries_of_call(tx, business_id, id)?;
-    crate::source::forget_call(tx, call)?;
+    reach(Point::CallErased);
     crate::idempotency::erase_call(tx, business_id, id)?;
     tx.tell_erased();
     tx.sql().execute(DELETE, &[business_id.into(), id.into()]).map(drop)

@@ -1,11 +1,13 @@
 //! Deliveries are removed with all that belongs to them.
 
-use super::row;
+use crate::engine::Row;
 use crate::error::StoreResult;
 use crate::queue::Committed;
 use crate::tx::Tx;
 use domain::id::{BusinessId, CallId, DeliveryId};
 
+const SELECT_OF_CALL: &str =
+    "SELECT id, destination_id, payload_id FROM deliveries WHERE business_id = ?1 AND call_id = ?2";
 const DELETE_ATTEMPTS: &str = "DELETE FROM attempts WHERE business_id = ?1 AND delivery_id = ?2";
 const DELETE: &str = "DELETE FROM deliveries WHERE business_id = ?1 AND id = ?2";
 const DELETE_PAYLOAD: &str = "DELETE FROM payloads WHERE id = ?1";
@@ -16,10 +18,12 @@ pub(crate) fn deliveries_of_call(
     business_id: BusinessId,
     call_id: CallId,
 ) -> StoreResult<()> {
-    let sql = row::select_pending("q.business_id = ?1 AND q.call_id = ?2");
-    for found in tx.sql().rows(&sql, &[business_id.into(), call_id.into()], row::read_pending)? {
-        delivery(tx, business_id, found.pending.id, found.payload_id)?;
-        tx.tell(Committed::Left(found.pending.id, found.pending.lane));
+    let read = |row: &dyn Row| Ok((row.id(0)?, row.id(1)?, row.opt_int(2)?));
+    for (id, lane, payload_id) in
+        tx.sql().rows(SELECT_OF_CALL, &[business_id.into(), call_id.into()], read)?
+    {
+        delivery(tx, business_id, id, payload_id)?;
+        tx.tell(Committed::Left(id, lane));
     }
     Ok(())
 }

@@ -7,10 +7,11 @@ use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
 use crate::job::{self, Job};
 use crate::limits::ROWS_CHANGED_MAX;
-use crate::list::Order;
+use crate::list::{Order, Search};
 use crate::queue::{Committed, Pending, PendingKind};
 use crate::tx::Tx;
-use crate::{Store, call};
+use crate::{Store, business, call};
+use domain::Timestamp;
 use domain::delivery::{Delivery, DeliveryEvent, DeliveryKind, DeliveryStatus, transition};
 use domain::destination::FiringMode;
 use domain::id::{BusinessId, DeliveryId};
@@ -101,7 +102,8 @@ pub(crate) fn redeliver_step(
     after: Option<DeliveryId>,
 ) -> StoreResult<Option<DeliveryId>> {
     let mut search = filter.search(business_id);
-    search.within("d.id > ?", after).asked_plain(REDELIVERABLE);
+    search.within("d.id > ?", after);
+    ask_for_redeliverable(tx, business_id, &mut search)?;
     let found = search.look(tx, &TABLE, Order::OldestFirst, ROWS_CHANGED_MAX)?;
     for id in found.ids.into_iter().map(DeliveryId::from_bytes) {
         let sent = tx.alone(|tx| match row::find_pending(tx, business_id, id)? {
@@ -125,8 +127,21 @@ fn count_step(
     let mut search = filter.search(business_id);
     let matching = search.within("d.id > ?", after).look(tx, &TABLE, Order::OldestFirst, usize::MAX)?;
     let until = matching.until.map(DeliveryId::from_bytes);
-    let redelivered = search.within("d.id <= ?", until).asked_plain(REDELIVERABLE).count(tx, &TABLE)?;
+    ask_for_redeliverable(tx, business_id, search.within("d.id <= ?", until))?;
+    let redelivered = search.count(tx, &TABLE)?;
     Ok((Redelivered { redelivered, skipped: matching.ids.len() as u64 - redelivered }, until))
+}
+
+fn ask_for_redeliverable(tx: &mut Tx<'_>, business_id: BusinessId, search: &mut Search) -> StoreResult<()> {
+    let kept_from = bodies_kept_from(tx, business_id)?.map(DeliveryId::floor);
+    search.asked_plain(REDELIVERABLE).asked("(d.payload_id IS NOT NULL OR d.id >= ?)", kept_from);
+    Ok(())
+}
+
+/// From when on the business keeps bodies; `None`: for ever.
+fn bodies_kept_from(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<Option<Timestamp>> {
+    let now = tx.now();
+    Ok(business::find(tx, business_id)?.retention.payload.map(|days| days.before(now)))
 }
 
 /// Starts a new series; `false` where the delivery is pending, a test, or has nowhere to go or nothing to say.
@@ -149,13 +164,17 @@ fn send_again(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<bool> {
     Ok(true)
 }
 
-/// The frozen body; one that was cancelled while it waited for AI has none yet and is frozen now. One that was sent and is past its
-/// retention is not made up from what the call says today: the receiver would get another body under the same id.
+/// The frozen body; one that was cancelled while it waited for AI has none yet and is frozen now. One that is past its retention is not
+/// made up from what the call says today: a receiver that had it would get another body under the same id.
 fn body_of(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<Option<i64>> {
     if found.payload_id.is_some() {
         return Ok(found.payload_id);
     }
     let Some(call_id) = found.pending.call_id.filter(|_| found.attempt_count == 0) else { return Ok(None) };
+    if bodies_kept_from(tx, found.pending.business_id)?.is_some_and(|from| found.pending.id.made_at() < from)
+    {
+        return Ok(None);
+    }
     let call = call::find(tx, found.pending.business_id, call_id)?;
     let body = plan::freeze(tx, &call, FiringMode::WaitForAi);
     plan::insert_payload(tx, &body).map(Some)

@@ -5,7 +5,6 @@ use crate::engine::Row;
 use crate::error::StoreResult;
 use crate::queue::{Pending, PendingKind, QueueId};
 use crate::tx::Tx;
-use domain::Timestamp;
 use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus};
 use domain::destination::Destination;
 use domain::event::Event;
@@ -35,16 +34,9 @@ pub(crate) fn read(row: &dyn Row) -> StoreResult<Delivery> {
         last_status_code: row.opt_number(11)?,
         last_error: row.opt_text(12)?,
         reason: row.opt_text(13)?,
-        created_at: created_at(id),
+        created_at: id.made_at(),
         delivered_at: row.opt_time(14)?,
     })
-}
-
-/// A delivery's id holds the time at which it was made: the first 48 bits of a `UUIDv7`.
-fn created_at(id: DeliveryId) -> Timestamp {
-    let mut millis = [0; 8];
-    millis[2..].copy_from_slice(&id.as_bytes()[..6]);
-    Timestamp::from_millis(i64::from_be_bytes(millis))
 }
 
 /// A delivery with what its next attempt needs, read together with its destination.

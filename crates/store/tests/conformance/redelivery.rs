@@ -1,6 +1,7 @@
 //! Sending again: a new series of the same delivery, from an ended state only.
 
 use crate::harness::{Harness, new};
+use domain::business::{Retention, RetentionDays};
 use domain::call_flow::CallFlow;
 use domain::delivery::DeliveryStatus;
 use domain::id::DeliveryId;
@@ -45,6 +46,23 @@ async fn what_was_cancelled_while_it_waited_gets_its_body_when_it_is_sent_again(
     let (again, _) = h.take_planned().remove(0);
     let Prepared::Send(job) = h.store.prepare(vec![again]).await.unwrap().remove(0) else { panic!() };
     assert!(!job.body.as_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_never_sent_gets_no_body_once_bodies_of_its_age_are_kept_no_longer() {
+    let h = Harness::start().await;
+    let flow = h.waiting_flow().await;
+    let (_, pending, _) = h.planned(&flow).await;
+    new(h.store.cancel_delivery(h.business, None, pending.id).await);
+    let days = RetentionDays::new(1).ok();
+    h.store.set_retention(h.business, move |_| Ok(Retention { payload: days, call: None })).await.unwrap();
+    let all = DeliveryFilter { call_flow_id: Some(flow.id), ..DeliveryFilter::default() };
+    let counted = || h.store.count_redeliverable(h.business, all.clone());
+    assert_eq!(counted().await.unwrap(), Redelivered { redelivered: 1, skipped: 0 });
+    h.world.advance(Duration::from_hours(25));
+    assert_eq!(counted().await.unwrap(), Redelivered { redelivered: 0, skipped: 1 });
+    let refused = h.store.redeliver(h.business, None, pending.id).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Conflict(reason) if reason.contains("retention")), "{refused}");
 }
 
 #[tokio::test]

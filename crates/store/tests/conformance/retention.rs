@@ -14,6 +14,7 @@ use store::StoreError;
 use store::call::CallFilter;
 use store::delivery::DeliveryFilter;
 use store::queue::{Pending, QueueStore};
+use store::retention::PayloadsPurged;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Stands in the caller's words, and nowhere else.
@@ -34,7 +35,7 @@ async fn end(h: &Harness, pending: Pending) {
 
 async fn purge_payloads(h: &Harness, before: Timestamp) {
     let mut after = None;
-    while let Some(next) = h.store.purge_payloads(h.business, before, after).await.unwrap() {
+    while let Some(next) = h.store.purge_payloads(h.business, before, after).await.unwrap().next {
         after = Some(next);
     }
 }
@@ -66,6 +67,7 @@ fn reader(folder: &Path) -> rusqlite::Connection {
     reader
 }
 
+/// The log is emptied on a thread of its own, beside commits: nothing tells when.
 async fn marks_vanish(folder: &Path) {
     for _ in 0..500 {
         if marks(folder) == 0 {
@@ -115,12 +117,14 @@ async fn what_is_still_on_its_way_stays_and_goes_once_it_has_ended() {
     let (id, pending) = reported(&h, &flow, "slow").await;
     h.world.advance(DAY * 3);
     let before = h.world.now_before(DAY);
-    purge_payloads(&h, before).await;
+    let purged = h.store.purge_payloads(h.business, before, None).await.unwrap();
+    assert_eq!(purged, PayloadsPurged { next: None, ended_until: None, all_ended: false });
     purge_calls(&h, before).await;
     assert!(h.store.delivery(h.business, pending.id).await.unwrap().body.is_some());
     assert!(h.store.call(h.business, id).await.is_ok());
     end(&h, pending).await;
-    purge_payloads(&h, before).await;
+    let purged = h.store.purge_payloads(h.business, before, None).await.unwrap();
+    assert_eq!(purged, PayloadsPurged { next: None, ended_until: Some(pending.id), all_ended: true });
     assert!(h.store.delivery(h.business, pending.id).await.unwrap().body.is_none());
     purge_calls(&h, before).await;
     assert!(matches!(h.store.call(h.business, id).await, Err(StoreError::NotFound(_))));
@@ -155,6 +159,25 @@ async fn calls_go_with_all_that_belongs_to_them_and_a_late_repeat_is_refused() {
 }
 
 #[tokio::test]
+async fn a_step_removes_few_calls_that_have_many_attempts() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let mut last = None;
+    for number in 0..3 {
+        let (id, pending) = reported(&h, &flow, &format!("{number}")).await;
+        end(&h, pending).await;
+        last = Some(id);
+    }
+    h.damage("UPDATE deliveries SET attempt_count = 300", []);
+    h.world.advance(DAY);
+    let next = h.store.purge_calls(h.business, h.world.now(), None).await.unwrap();
+    assert!(next.is_some() && next < last, "two have 600 rows");
+    assert_eq!(h.store.purge_calls(h.business, h.world.now(), next).await.unwrap(), None);
+    let left = h.store.list_calls(h.business, CallFilter::default(), None, 50).await.unwrap();
+    assert_eq!(left.rows.len(), 0);
+}
+
+#[tokio::test]
 async fn counts_go_with_the_calls() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;
@@ -164,7 +187,7 @@ async fn counts_go_with_the_calls() {
     let ended = || h.store.delivery_statistics(h.business, began, None, 60);
     assert_eq!(ended().await.unwrap().ended.get("delivered"), Some(&1));
     h.world.advance(DAY * 2);
-    while h.store.purge_beside_calls(h.business, h.world.now_before(DAY)).await.unwrap() {}
+    while h.store.purge_statistics(h.business, h.world.now_before(DAY)).await.unwrap() {}
     assert_eq!(ended().await.unwrap().ended.get("delivered"), None);
 }
 
@@ -176,14 +199,7 @@ async fn an_erased_call_leaves_no_trace_in_any_file_while_the_store_is_open() {
     end(&h, pending).await;
     assert!(marks(h.folder.path()) > 0, "the mark can be found where it is");
     h.store.erase_call(h.business, id).await.unwrap();
-    // The log is emptied on a thread of its own, beside commits: nothing tells when.
-    for _ in 0..500 {
-        if marks(h.folder.path()) == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{} traces are left in {:?}", marks(h.folder.path()), files(h.folder.path()));
+    marks_vanish(h.folder.path()).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use domain::call_flow::CallFlow;
 use domain::delivery::DeliveryStatus;
 use domain::retry::Verdict;
 use std::sync::Arc;
+use std::time::Duration;
+use store::call::CallFilter;
+use store::delivery::DeliveryFilter;
 use store::queue::{OutcomeApplied, Pending, Prepared, QueueStore};
 
 /// What makes a delivery unreadable; `?1` is its id. Settings that were opened before are kept until their flow's version changes.
@@ -146,4 +149,24 @@ async fn ai_ends_though_the_destination_that_waits_for_it_cannot_be_read() {
         assert!(h.take_planned().is_empty(), "{sql}");
         assert_eq!(status(&h, pending).await.0, DeliveryStatus::WaitingForAi, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_read_can_be_erased_and_purged() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let [erased, purged] = two_planned(&h, [&flow, &flow]).await;
+    for pending in [erased, purged] {
+        let outcome = h.outcome(pending, 1, Verdict::Delivered);
+        h.store.record_outcomes(Arc::new(vec![outcome])).await.unwrap();
+        damage(&h, CALL_SEALED, pending);
+    }
+    h.damage("UPDATE deliveries SET queue = 99999", []);
+    h.store.erase_call(h.business, erased.call_id.unwrap()).await.unwrap();
+    h.world.advance(Duration::from_hours(24));
+    h.store.purge_calls(h.business, h.world.now(), None).await.unwrap();
+    let left = h.store.list_calls(h.business, CallFilter::default(), None, 50).await.unwrap();
+    assert_eq!(left.rows.len(), 0);
+    let left = h.store.list_deliveries(h.business, DeliveryFilter::default(), None, 50).await.unwrap();
+    assert_eq!(left.rows.len(), 0);
 }

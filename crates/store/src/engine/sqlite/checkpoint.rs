@@ -125,7 +125,10 @@ fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>, fig
             shared.copied.store(true, Ordering::Release);
         }
         if next_wipe <= Instant::now() && shared.erased.swap(false, Ordering::Acquire) {
-            if !wipe(connection, figures) {
+            reach(Point::WipeBegun);
+            if wipe(connection, figures) {
+                reach(Point::LogWiped);
+            } else {
                 shared.erased.store(true, Ordering::Release);
             }
             next_wipe = Instant::now() + WIPE_PAUSE;

@@ -149,8 +149,9 @@ impl SqliteConnection {
     /// Moves all that the WAL holds into the database file, syncs it and empties the WAL. Answers whether it could: a reader may look
     /// at an old state, or a writer write on, for longer than anybody waits here.
     pub fn checkpoint(&self) -> StoreResult<bool> {
-        let busy = "PRAGMA wal_checkpoint(TRUNCATE)";
-        self.0.query_row(busy, [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0).map_err(translate)
+        let busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        let busy = self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy).map_err(translate)?;
+        Ok(busy == 0)
     }
 }
 

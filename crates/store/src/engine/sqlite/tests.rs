@@ -151,6 +151,36 @@ async fn a_write_that_panics_is_undone_alone() {
 }
 
 #[tokio::test]
+async fn where_a_group_is_not_written_nobody_of_it_is_answered_by_what_it_saw() {
+    let (engine, _folder) = open();
+    let demand = Demand { rows: 1, waits: false };
+    let (end, ended) = mpsc::channel::<()>();
+    let ended = std::sync::Mutex::new(ended);
+    let mut holding = Box::pin(engine.write(demand, move |_| {
+        let _ = ended.lock().unwrap().recv();
+        Ok(())
+    }));
+    assert!(futures_util::poll!(&mut holding).is_pending());
+    // The writer is held, so that these are one group.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut writing = Box::pin(engine.write(demand, |tx| tx.sql().execute(INSERT, &["test".into()])));
+    assert!(futures_util::poll!(&mut writing).is_pending());
+    let mut judging = Box::pin(engine.write(demand, |tx| match tx.sql().count(COUNT, &[])? {
+        0 => Ok(()),
+        _ => Err(StoreError::Conflict("it is there".to_owned())),
+    }));
+    assert!(futures_util::poll!(&mut judging).is_pending());
+    let mut breaking = Box::pin(engine.write(demand, |tx| tx.sql().execute("ROLLBACK", &[])));
+    assert!(futures_util::poll!(&mut breaking).is_pending());
+    drop(end);
+    holding.await.unwrap();
+    assert!(matches!(writing.await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(judging.await, Err(StoreError::Unavailable(_))), "it saw what is not there");
+    assert!(matches!(breaking.await, Err(StoreError::Unavailable(_))));
+    assert_eq!(engine.read(|tx| tx.sql().count(COUNT, &[])).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn where_the_queue_is_full_clients_are_refused_and_the_delivery_engine_waits() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open_sqlite(folder.path(), config()).await.unwrap());

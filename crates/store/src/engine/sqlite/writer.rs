@@ -27,7 +27,7 @@ trait Operation: Send {
     /// Runs it; `false` where it failed, and its changes are to be undone.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
     /// Answers its caller.
-    fn finish(self: Box<Self>, committed: &Result<(), GroupFailure>);
+    fn finish(self: Box<Self>, committed: &Result<(), NotWritten>);
 }
 
 /// What an operation asks of the writer.
@@ -39,11 +39,8 @@ pub struct Demand {
     pub waits: bool,
 }
 
-/// Why a whole group failed.
-enum GroupFailure {
-    /// Nothing of it was written.
-    NotWritten(String),
-}
+/// Why nothing of a whole group was written.
+struct NotWritten(String);
 
 pub struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Operation>>>,
@@ -135,12 +132,11 @@ where
         fine
     }
 
-    fn finish(self: Box<Self>, committed: &Result<(), GroupFailure>) {
-        let result = match (self.result, committed) {
-            (Some(Err(error)), _) => Err(error),
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (_, Err(GroupFailure::NotWritten(reason))) => Err(StoreError::Unavailable(reason.clone())),
-            (None, Ok(())) => Err(ended()),
+    fn finish(self: Box<Self>, committed: &Result<(), NotWritten>) {
+        let result = match committed {
+            Ok(()) => self.result.unwrap_or_else(|| Err(ended())),
+            // Also where it had failed by itself: perhaps for what another of the group had written, which is not there now.
+            Err(NotWritten(reason)) => Err(StoreError::Unavailable(reason.clone())),
         };
         // A caller that hung up loses nothing: what was committed is told to the listener below.
         let _ = self.answer.send(result);
@@ -169,7 +165,7 @@ fn run(
                 }
                 tracing::error!(%error, operations = group.len(), "A group of writes was not committed");
                 shared.figures.groups_failed.add(1);
-                (Err(GroupFailure::NotWritten(error.to_string())), None)
+                (Err(NotWritten(error.to_string())), None)
             }
         };
         shared.figures.group_operations.add(group.len() as u64);
@@ -198,7 +194,7 @@ fn run(
 }
 
 /// Answers a group's callers from one task of theirs: one wake-up crosses threads instead of one for each, and the writer goes on.
-fn answer(runtime: &Handle, group: Vec<Box<dyn Operation>>, committed: Result<(), GroupFailure>) {
+fn answer(runtime: &Handle, group: Vec<Box<dyn Operation>>, committed: Result<(), NotWritten>) {
     runtime.spawn(async move {
         for operation in group {
             operation.finish(&committed);

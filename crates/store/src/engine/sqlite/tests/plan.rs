@@ -7,7 +7,9 @@ use crate::engine::sqlite::connection::SqliteConnection;
 use crate::engine::sqlite::migrations;
 use crate::engine::{Row, Sql, Value};
 use crate::error::StoreResult;
+use crate::retention;
 use crate::tx::{Savepoints, Tx};
+use crate::upkeep;
 use domain::Timestamp;
 use domain::analysis::AiCategory;
 use domain::call::{CallStatus, Direction};
@@ -72,6 +74,7 @@ fn plans<T>(operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T>) -> String {
     let path = folder.path().join("test.db");
     let mut writer = SqliteConnection::open(&path).unwrap();
     migrations::run(&mut writer).unwrap();
+    writer.run("INSERT INTO businesses (id, name, default_country, created_at) VALUES (x'01010101010101010101010101010101', 'Acme', 'US', 0)").unwrap();
     let mut explaining = Explaining { connection: writer, plans: String::new() };
     // What is not there is not found; its statements were explained all the same.
     let _ = operation(&mut Tx::new(&mut explaining, &shared(), Savepoints::Left));
@@ -203,6 +206,35 @@ fn what_the_writer_looks_up_is_not_searched_for_among_all_of_a_business() {
         },
         "deliveries_not_delivered (business_id=? AND status=? AND id>?)",
     );
+}
+
+#[test]
+fn what_retention_and_upkeep_look_for_has_its_index() {
+    let now = Timestamp::from_millis(0);
+    check(
+        |tx| retention::deliveries_past(tx, BUSINESS, now, None),
+        "PRIMARY KEY (business_id=? AND id>? AND id<?)",
+    );
+    let calls = plans(|tx| retention::calls_past(tx, BUSINESS, now, None));
+    for index in
+        ["calls_by_id (business_id=? AND id>? AND id<?)", "deliveries_by_call (business_id=? AND call_id=?)"]
+    {
+        assert!(calls.contains(index), "{calls}");
+    }
+    check(
+        |tx| retention::purge_samples(tx, BUSINESS, now),
+        "deliveries_by_call (business_id=? AND call_id=? AND id<?)",
+    );
+    check(|tx| retention::purge_statistics(tx, BUSINESS, now), "PRIMARY KEY (business_id=? AND minute<?)");
+    let upkeep = plans(upkeep::purge);
+    for index in [
+        "idempotency_keys_by_age (created_at<?)",
+        "idempotency_subjects_by_key (business_id=? AND key=?)",
+        "source_calls_by_age (updated_at<?)",
+        "tombstones_by_age (created_at<?)",
+    ] {
+        assert!(upkeep.contains(index), "expected {index}, but it is\n{upkeep}");
+    }
 }
 
 #[test]
