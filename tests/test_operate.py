@@ -1,5 +1,6 @@
 """What an operator does: back up, restore, let sending go on, ask after health, and find out what is wrong."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -153,30 +154,60 @@ def test_a_restored_store_takes_calls_and_sends_nothing_until_it_is_told_to(back
         assert not sending_paused(callhook), "once lifted, for good"
 
 
+TRAILER_WORDS = b"callhook backup\n"
+
+
+def end_as_a_backup(file: Path):
+    """Ends the file as `callhook backup` ends what it writes."""
+    body = file.read_bytes().split(TRAILER_WORDS)[0]
+    file.write_bytes(body + TRAILER_WORDS + hashlib.sha256(body).digest())
+
+
+def change_a_byte(file: Path):
+    """One bit of a payload's text: SQLite's own check does not see it."""
+    whole = file.read_bytes()
+    place = whole.index(b'"event":"call.completed"') + 10
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
+
+
 def damage(file: Path):
     with open(file, "r+b") as opened:
         opened.seek(3 * 8_192)
         opened.write(os.urandom(2 * 8_192))
 
 
+def damage_in_disguise(file: Path):
+    damage(file)
+    end_as_a_backup(file)
+
+
 def make_newer(file: Path):
     with sqlite3.connect(file) as store:
         store.execute("PRAGMA user_version = 999")
+    end_as_a_backup(file)
 
 
 def make_foreign(file: Path):
     file.unlink()
     with sqlite3.connect(file) as store:
         store.execute("CREATE TABLE other (id INTEGER)")
+    end_as_a_backup(file)
+
+
+def make_text(file: Path):
+    file.write_text("This is a text and no store.")
+    end_as_a_backup(file)
 
 
 @pytest.mark.parametrize("change, part", [
-    (damage, "damaged"), (make_newer, "newer callhook"), (make_foreign, "no store of callhook"),
-    (lambda file: file.write_text("This is a text and no store."), "cannot be read as a store"),
-    (lambda file: file.write_bytes(file.read_bytes()[:20_000]), ""),
-    (lambda file: file.with_name(file.name + "-wal").touch(), "in use and no backup"),
-    (lambda file: file.unlink(), "cannot read"),
-], ids=["damaged", "newer", "foreign", "text", "cut short", "a store in use", "missing"])
+    (damage, "damaged"), (change_a_byte, "damaged"), (damage_in_disguise, "damaged"), (make_newer, "newer callhook"),
+    (make_foreign, "no store of callhook"), (make_text, "cannot be read as a store"),
+    (lambda file: file.write_bytes(file.read_bytes()[:20_000]), "cut short"),
+    (lambda file: file.write_bytes(file.read_bytes()[:-1]), "cut short"),
+    (lambda file: file.write_bytes(file.read_bytes().split(TRAILER_WORDS)[0]), "`callhook backup` did not write it"),
+    (lambda file: file.unlink(), "cannot read"), (lambda file: (file.unlink(), file.mkdir()), "cannot"),
+], ids=["damaged", "a byte", "damaged in disguise", "newer", "foreign", "text", "cut short", "cut by a byte", "a store's file",
+        "missing", "a folder"])
 def test_what_is_no_whole_backup_is_not_restored(backup, tmp_path, change, part):
     file = tmp_path / "copy"
     shutil.copy(backup, file)
@@ -184,7 +215,42 @@ def test_what_is_no_whole_backup_is_not_restored(backup, tmp_path, change, part)
     refused = one_sentence(run("restore", str(file), "--data-dir", str(tmp_path / "data"), env=WITH_KEY))
     assert part in refused
     left = os.listdir(tmp_path / "data") if (tmp_path / "data").exists() else []
-    assert set(left) <= {"callhook.lock"}, "nothing is left that a server could take for a store"
+    assert left == [], "nothing is left that a server could take for a store"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_what_root_restores_belongs_to_the_folders_owner(backup, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, 65_532, 65_532)
+    assert run("restore", str(backup), "--data-dir", str(data), env=WITH_KEY).returncode == 0
+    assert {name: (data / name).stat().st_uid for name in os.listdir(data)} == {"callhook.db": 65_532, "callhook.lock": 65_532}
+
+
+def test_a_folder_that_is_shared_with_others_is_left_as_it_is(backup, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    for command in (["restore", str(backup)], ["serve"]):
+        refused = one_sentence(run(*command, "--data-dir", str(shared), env=WITH_KEY))
+        assert "a folder of its own" in refused, command
+        assert shared.stat().st_mode & 0o7777 == 0o1777
+
+
+def test_a_backup_takes_no_name_that_the_store_itself_uses(tmp_path):
+    with Callhook() as callhook:
+        data = callhook.folder / "data"
+        for name in ("callhook.db-journal", "callhook.db-anything"):
+            assert "choose another" in one_sentence(run("backup", str(data / name), "--data-dir", str(data), env=WITH_KEY))
+        assert run("backup", str(tmp_path / "callhook.db-journal"), "--data-dir", str(data), env=WITH_KEY).returncode == 0
+
+
+def test_an_empty_file_is_not_taken_for_a_new_store(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "callhook.db").touch()
+    for _ in range(2):
+        assert "gone or empty" in one_sentence(run("serve", "--data-dir", str(data), env=WITH_KEY))
 
 
 def test_a_restore_takes_no_place_that_is_taken(backup, tmp_path):

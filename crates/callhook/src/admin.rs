@@ -14,6 +14,7 @@ use domain::api_key::{KeyText, Role};
 use domain::business::{Retention, RetentionDays};
 use domain::limits::NAME_CHARS_MAX;
 use domain::{Invalid, World, text};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::pause::Outstanding;
@@ -24,8 +25,10 @@ use store::{Store, StoreConfig, StoreError};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-/// Bytes of one request or answer.
-const LINE_BYTES_MAX: u64 = 1_048_576;
+/// Bytes of one request.
+const REQUEST_BYTES_MAX: u64 = 65_536;
+/// Bytes of one answer: a list of some 400,000 businesses.
+const ANSWER_BYTES_MAX: u64 = 64 * 1_048_576;
 /// The socket in the data folder.
 const SOCKET_NAME: &str = "callhook.sock";
 
@@ -70,8 +73,14 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
 
 /// Asks the server that runs on the folder; `None`: none does.
 pub async fn ask_running(data_dir: &Path, request: &Request) -> Option<Result<Answer, AdminError>> {
-    let stream = UnixStream::connect(socket_path(data_dir)).await.ok()?;
-    Some(ask_server(stream, request).await)
+    match UnixStream::connect(socket_path(data_dir)).await {
+        Ok(stream) => Some(ask_server(stream, request).await),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => None,
+        Err(error) => Some(Err(AdminError(format!(
+            "the server on {} cannot be asked ({error}): run this as the server's user",
+            data_dir.display()
+        )))),
+    }
 }
 
 /// Carries out a request on an open store.
@@ -194,7 +203,7 @@ pub fn listen(data_dir: &Path) -> std::io::Result<UnixListener> {
     let path = socket_path(data_dir);
     // The folder's lock is held: a socket that lies there belongs to a process that has ended.
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(&path)?;
@@ -225,7 +234,7 @@ pub async fn answer_commands(listener: UnixListener, app: Arc<App>) {
 async fn answer_command(stream: UnixStream, app: &App) -> Result<(), AdminError> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    BufReader::new(read.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
     let answer = perform_here(app, serde_json::from_str(&line)?).await.map_err(|error| error.to_string());
     write.write_all(serde_json::to_string(&answer)?.as_bytes()).await?;
     Ok(write.shutdown().await?)
@@ -252,7 +261,7 @@ async fn ask_server(stream: UnixStream, request: &Request) -> Result<Answer, Adm
     let (read, mut write) = stream.into_split();
     write.write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes()).await?;
     let mut text = String::new();
-    read.take(LINE_BYTES_MAX).read_to_string(&mut text).await?;
+    read.take(ANSWER_BYTES_MAX).read_to_string(&mut text).await?;
     let foreign = |_| {
         AdminError(
             "the server gave no answer that this command knows: restart it, if it is of another version"

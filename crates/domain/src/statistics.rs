@@ -1,4 +1,4 @@
-//! Latencies counted in buckets that grow by an eighth of a doubling: a percentile is true to within 10 %.
+//! Latencies counted in buckets that grow by an eighth of a doubling: a percentile is true to within an eighth.
 
 /// Counts of latencies by bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

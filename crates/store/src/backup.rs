@@ -83,17 +83,21 @@ impl BreakOff {
 
 /// Why there is no copy, or no store of it, in one sentence.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BackupError(pub(crate) String);
-
-impl BackupError {
-    pub(crate) fn broken_off() -> Self {
-        Self("it was broken off before it was whole: nothing is left of it".to_owned())
-    }
+pub enum BackupError {
+    /// Whoever waited has gone.
+    #[error("it was broken off before its end: nothing is left of it")]
+    BrokenOff,
+    /// The sentence says what is wrong and what to do.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl From<StoreError> for BackupError {
     fn from(error: StoreError) -> Self {
-        Self(error.to_string())
+        match error {
+            // Outside of a server, only whoever waits has statements broken off.
+            StoreError::Busy(_) => Self::BrokenOff,
+            error => Self::Failed(error.to_string()),
+        }
     }
 }

@@ -43,7 +43,7 @@ pub enum StoreError {
         reason: String,
     },
     /// There was a store in the data folder, and now there is none.
-    #[error("the store {} is gone or empty, although there was one: put it back, or a backup with `callhook restore FILE`; to begin anew, remove callhook.lock beside it", file.display())]
+    #[error("the store {} is gone or empty, although there was one: put it back, or a backup with `callhook restore FILE`; to begin anew, remove what is left of it (callhook.db, callhook.lock)", file.display())]
     Gone {
         /// The database file.
         file: std::path::PathBuf,

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: the same request again gives the first response again.
 //!
 //! The key's row is inserted in the operation's own transaction, so a key is known exactly when its operation happened. The
-//! whole response is kept, sealed: it may hold a secret that is shown once.
+//! whole response is kept, sealed: it may hold a secret that is shown once. Of the key a hash is kept.
 
 use crate::Store;
 use crate::error::{StoreError, StoreResult};
@@ -112,7 +112,8 @@ impl Store {
 }
 
 fn find(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once) -> StoreResult<Option<StoredResponse>> {
-    let row = tx.sql().row(SELECT, &[business_id.into(), (&once.key).into()], |row| {
+    let key = tx.keyring().idempotency_hash(&once.key);
+    let row = tx.sql().row(SELECT, &[business_id.into(), key.into()], |row| {
         Ok((row.blob(0)?, row.number(1)?, row.blob(2)?, row.time(3)?))
     })?;
     let Some((hash, status, sealed, created_at)) = row else { return Ok(None) };
@@ -134,12 +135,13 @@ fn find(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once) -> StoreResult<Op
 
 fn keep(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once, response: &StoredResponse) -> StoreResult<()> {
     let sealed = tx.keyring().seal(&response.body, tx.random());
+    let key = tx.keyring().idempotency_hash(&once.key);
     let now = tx.now();
     tx.sql().execute(
         INSERT,
         &[
             business_id.into(),
-            (&once.key).into(),
+            (&key).into(),
             (&once.request_hash).into(),
             response.status.into(),
             sealed.into(),
@@ -147,7 +149,7 @@ fn keep(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once, response: &Stored
         ],
     )?;
     for call_id in tx.shown() {
-        tx.sql().execute(INSERT_SUBJECT, &[business_id.into(), call_id.into(), (&once.key).into()])?;
+        tx.sql().execute(INSERT_SUBJECT, &[business_id.into(), call_id.into(), (&key).into()])?;
     }
     Ok(())
 }

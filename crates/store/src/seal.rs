@@ -20,6 +20,7 @@ const CANARY: &[u8] = b"callhook canary 1";
 pub struct Keyring {
     keys: Vec<Key>,
     tombstones: [u8; 32],
+    idempotency: [u8; 32],
 }
 
 struct Key {
@@ -32,15 +33,19 @@ impl Keyring {
     #[must_use]
     pub fn new(current: &Secret, older: &[Secret]) -> Self {
         let keys = std::iter::once(current).chain(older).map(Key::derive).collect();
-        // Tombstones must be found again after a change of keys, so they hang on the oldest secret.
+        // What is looked up by its hash must be found again after a change of keys, so it hangs on the oldest secret.
         let oldest = older.last().unwrap_or(current);
-        Self { keys, tombstones: derive(oldest, b"callhook tombstones 1") }
+        Self {
+            keys,
+            tombstones: derive(oldest, b"callhook tombstones 1"),
+            idempotency: derive(oldest, b"callhook idempotency 1"),
+        }
     }
 
     /// Names the key that seals now. Says nothing about the key itself.
     #[must_use]
     pub fn current_id(&self) -> String {
-        self.keys[0].id.iter().fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
+        self.keys[0].id.into_iter().fold(String::new(), hex)
     }
 
     /// Seals bytes with a nonce that was never used before: 24 random bytes.
@@ -82,13 +87,27 @@ impl Keyring {
     /// The keyed hash under which an erased call's source and source id are remembered.
     #[must_use]
     pub fn tombstone(&self, reported_by: &str, source_call_id: &str) -> [u8; 32] {
-        // Cannot fail: HMAC takes keys of any length.
-        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.tombstones) else { return [0; 32] };
-        mac.update(reported_by.as_bytes());
-        mac.update(&[0]);
-        mac.update(source_call_id.as_bytes());
-        mac.finalize().into_bytes().into()
+        keyed_hash(&self.tombstones, &[reported_by.as_bytes(), &[0], source_call_id.as_bytes()])
     }
+
+    /// What is kept of an `Idempotency-Key`: clients like to make it of what must not outlive its call.
+    #[must_use]
+    pub fn idempotency_hash(&self, key: &str) -> String {
+        keyed_hash(&self.idempotency, &[key.as_bytes()]).into_iter().fold(String::new(), hex)
+    }
+}
+
+fn keyed_hash(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    // Cannot fail: HMAC takes keys of any length.
+    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else { return [0; 32] };
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn hex(text: String, byte: u8) -> String {
+    text + &format!("{byte:02x}")
 }
 
 impl Key {

@@ -61,7 +61,7 @@ pub enum Request {
 /// What is answered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
-    /// The businesses that were made, renamed or listed.
+    /// The businesses that were made, changed or listed.
     Businesses(Vec<BusinessLine>),
     /// A key in clear, this once.
     Key {

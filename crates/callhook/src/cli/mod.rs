@@ -29,7 +29,7 @@ enum Command {
     Serve(Box<Common>),
     /// See it work: a server, a receiver and some forty calls on a throw-away folder
     Demo(demo::Demo),
-    /// Make, list and rename businesses (tenants)
+    /// Make, list and rename businesses (tenants), and set how long they keep what has ended
     #[command(subcommand)]
     Businesses(business::Businesses),
     /// Make, list and revoke API keys
@@ -56,15 +56,22 @@ enum Command {
     },
 }
 
-/// What a command that works on a data folder takes.
+/// Where a server's data folder is.
 #[derive(Args, Clone, Debug)]
-pub struct Folder {
+pub struct Place {
     /// TOML file with the server's settings
     #[arg(long, env = "CALLHOOK_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder that holds the embedded store [default: ./callhook-data]
     #[arg(long, env = "CALLHOOK_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+}
+
+/// What a command that works on a data folder takes.
+#[derive(Args, Clone, Debug)]
+pub struct Folder {
+    #[command(flatten)]
+    place: Place,
     /// The server's secret key; not needed while the server runs
     #[arg(long, env = "CALLHOOK_SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
     secret_key: Option<Hidden>,
@@ -85,10 +92,20 @@ pub struct Folder {
 impl Folder {
     /// The settings, checked and completed.
     fn config(self) -> Result<Config, Failure> {
-        let Self { config, data_dir, secret_key, secret_key_file, previous_secret_key } = self;
+        let Self { place: Place { config, data_dir }, secret_key, secret_key_file, previous_secret_key } =
+            self;
         let settings =
             Settings { data_dir, secret_key, secret_key_file, previous_secret_key, ..Settings::default() };
         Common { config, settings }.config()
+    }
+}
+
+impl Place {
+    /// The data folder.
+    fn data_dir(self) -> Result<PathBuf, Failure> {
+        let Self { config, data_dir } = self;
+        let settings = Settings { data_dir, ..Settings::default() };
+        Ok(Common { config, settings }.config()?.data_dir)
     }
 }
 
@@ -167,12 +184,16 @@ impl Cli {
         match ran {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                // Where it cannot be said, the status says it: `eprintln` would panic.
-                let _ = writeln!(std::io::stderr(), "callhook: {failure}");
+                say(&failure.to_string());
                 ExitCode::FAILURE
             }
         }
     }
+}
+
+/// Says a line to whoever watches. Where that cannot be said, so be it: `eprintln` would panic.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "callhook: {text}");
 }
 
 /// Prints a line; a reader that has gone (`| head`) is no failure.

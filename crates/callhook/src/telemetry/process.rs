@@ -1,6 +1,7 @@
 //! What the system says of this process.
 
 use procfs::process::{LimitValue, Process};
+use std::sync::OnceLock;
 
 /// The process at a moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +22,9 @@ pub struct ProcessFigures {
     pub start_seconds: f64,
 }
 
+/// Read once: the kernel's time of the boot moves with the clock, and a change of the start would look like a restart.
+static START_SECONDS: OnceLock<f64> = OnceLock::new();
+
 impl ProcessFigures {
     /// As the system has them now; `None` where it does not say.
     #[must_use]
@@ -33,6 +37,7 @@ impl ProcessFigures {
         let process = Process::myself()?;
         let stat = process.stat()?;
         let ticks_per_second = procfs::ticks_per_second() as f64;
+        let booted_at_seconds = procfs::boot_time_secs()? as f64;
         let open_files_max = match process.limits()?.max_open_files.soft_limit {
             LimitValue::Value(files) => Some(files),
             LimitValue::Unlimited => None,
@@ -44,7 +49,8 @@ impl ProcessFigures {
             open_files: process.fd_count()? as u64,
             open_files_max,
             threads: u64::try_from(stat.num_threads).unwrap_or(0),
-            start_seconds: procfs::boot_time_secs()? as f64 + stat.starttime as f64 / ticks_per_second,
+            start_seconds: *START_SECONDS
+                .get_or_init(|| booted_at_seconds + stat.starttime as f64 / ticks_per_second),
         })
     }
 }

@@ -15,7 +15,7 @@ const CHECK: &str = "public address";
 
 /// How long the server's own address may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Bytes that are read of an answer: callhook's own has some 40.
+/// Bytes that are read of an answer: callhook's own has some 100.
 const ANSWER_BYTES_MAX: usize = 4_096;
 
 /// Looks at the address under which others reach the server.
@@ -62,7 +62,7 @@ async fn reach(text: &str, config: &Config) -> (Level, String) {
         Ok(false) => (
             Level::Fault,
             format!(
-                "leads to something else than callhook: let the proxy pass all paths on to {}",
+                "leads to something else than callhook: let the proxy pass /api/v1 on to {}",
                 config.listen
             ),
         ),
@@ -76,14 +76,15 @@ async fn reach(text: &str, config: &Config) -> (Level, String) {
 }
 
 async fn answers_as_callhook(base: &str) -> Result<bool, Reason> {
-    let Ok(url) = Url::parse(&format!("{base}/healthz")) else { return Ok(false) };
+    // What every proxy in front has to pass on. Without a key it is refused, in callhook's own words.
+    let Ok(url) = Url::parse(&format!("{base}/api/v1/business")) else { return Ok(false) };
     let fetch = Fetch { url, headers: HeaderMap::new(), authorization: None };
     let fetched = operators_sender(ANSWER_WITHIN).fetch(&fetch).await?;
-    let is_good = fetched.status == 200;
+    let is_refused = fetched.status == 401;
     let body = Limited::new(fetched.body, ANSWER_BYTES_MAX).collect().await;
     let answer =
         body.ok().and_then(|body| serde_json::from_slice::<serde_json::Value>(&body.to_bytes()).ok());
-    Ok(is_good && answer.is_some_and(|answer| answer["data"]["status"] == "alive"))
+    Ok(is_refused && answer.is_some_and(|answer| answer["error"]["code"] == "unauthorized"))
 }
 
 fn is_loopback(url: &Url) -> bool {

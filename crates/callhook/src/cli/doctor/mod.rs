@@ -68,7 +68,9 @@ async fn look_at_server(config: &Config, findings: &mut Findings) -> Option<Cond
     match tokio::time::timeout(ANSWER_WITHIN, asked).await {
         Err(_) => findings.fault(SERVER, "it runs and does not answer: see its log"),
         Ok(None) => findings.warning(SERVER, "none runs on this folder"),
-        Ok(Some(Err(error))) => findings.fault(SERVER, format!("it runs and takes no calls: {error}")),
+        Ok(Some(Err(error))) => {
+            findings.fault(SERVER, format!("it runs and does not say that it takes calls: {error}"));
+        }
         Ok(Some(Ok(Answer::Condition(condition)))) => {
             let own = env!("CARGO_PKG_VERSION");
             if condition.version == own {

@@ -8,7 +8,7 @@ use crate::system::System;
 use domain::{Timestamp, World as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
-use store::backup::{self, Check, Holdings, KeyFits};
+use store::backup::{self, BackupError, Check, Holdings, KeyFits};
 
 const STORE: &str = "store";
 const KEY: &str = "secret key";
@@ -44,6 +44,7 @@ pub fn look(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
     })?;
     let held = match examined {
         Ok(held) => held,
+        Err(BackupError::BrokenOff) => return Err(Failure::new("broken off")),
         Err(error) => {
             findings.fault(STORE, error.to_string());
             return Ok(());

@@ -4,6 +4,7 @@ use super::change::{Change, State};
 use crate::cli::Failure;
 use domain::delivery::DeliveryStatus;
 use domain::event::Event;
+use domain::failure;
 use domain::id::CallFlowId;
 use serde_json::Value;
 
@@ -32,7 +33,16 @@ impl Filter {
                 .map_err(|refused| Failure::new(refused.within("--call-flow").to_string()))?;
         }
         known("--status", &self.status, &DeliveryStatus::ALL.map(DeliveryStatus::as_str))?;
-        known("--event", &self.event, &Event::ALL.map(Event::as_str))
+        known("--event", &self.event, &Event::ALL.map(Event::as_str))?;
+        let words: Vec<_> = failure::KINDS
+            .into_iter()
+            .filter(|kind| *kind != "other" && !kind.starts_with("http_"))
+            .collect();
+        let is_code = |code: &String| words.contains(&&**code) || is_status(code);
+        if self.error.iter().all(is_code) {
+            return Ok(());
+        }
+        Err(Failure::new(format!("--error is wrong: one of {} or http_503 is expected", words.join(", "))))
     }
 
     /// What a hint alone can tell: whether the delivery need be read at all.
@@ -49,6 +59,12 @@ impl Filter {
 
 fn passes(wanted: &[String], value: Option<&str>) -> bool {
     wanted.is_empty() || wanted.iter().any(|wanted| Some(&**wanted) == value)
+}
+
+/// Whether the code is that of an answer: `http_` and its status.
+fn is_status(code: &str) -> bool {
+    code.strip_prefix("http_")
+        .is_some_and(|status| status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn known(flag: &str, given: &[String], words: &[&str]) -> Result<(), Failure> {

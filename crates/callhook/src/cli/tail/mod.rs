@@ -8,7 +8,7 @@ mod client;
 mod events;
 mod filter;
 
-use super::{Failure, block_on};
+use super::{Failure, block_on, say};
 use crate::config::{Hidden, secret};
 use crate::system::System;
 use change::{Change, State};
@@ -124,7 +124,7 @@ impl View {
             if self.heard_at != before {
                 wait = RETRY_MIN;
             }
-            eprintln!("callhook: {} is lost and tried again: {why}", self.server);
+            say(&format!("{} is lost and tried again: {why}", self.server));
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(RETRY_MAX);
         }
@@ -134,10 +134,10 @@ impl View {
     async fn session(&mut self) -> Result<Infallible, Stop> {
         let mut stream = self.client.stream().await?;
         if self.heard_at.is_some() {
-            eprintln!("callhook: {} is back.", self.server);
+            say(&format!("{} is back.", self.server));
             self.catch_up().await?;
         } else {
-            eprintln!("callhook: listening to {}; Ctrl-C ends it.", self.server);
+            say(&format!("listening to {}; Ctrl-C ends it.", self.server));
         }
         self.heard_at = Some(System.now());
         let (mut reader, mut events) = (EventReader::default(), Vec::new());
@@ -166,13 +166,13 @@ impl View {
     /// Reads the newest deliveries again, and shows what was not shown.
     async fn catch_up(&mut self) -> Result<(), Stop> {
         let since = self.heard_at.unwrap_or_else(|| System.now()).before(OVERLAP);
-        eprintln!(
-            "callhook: changes may have been missed; deliveries made since {since} are read again, older ones are not."
-        );
+        say(&format!(
+            "changes may have been missed; deliveries made since {since} are read again, older ones are not."
+        ));
         let since = client::query(&since.to_rfc3339_millis());
         let page = self.client.data(&format!("/webhook-deliveries?limit=500&since={since}")).await?;
         if !page["next_cursor"].is_null() {
-            eprintln!("callhook: there are more than 500 of them; the newest are shown.");
+            say("there are more than 500 of them; the newest are shown.");
         }
         for row in page["webhook_deliveries"].as_array().into_iter().flatten().rev() {
             let id = row["id"].as_str().unwrap_or_default();

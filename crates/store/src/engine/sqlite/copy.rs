@@ -8,17 +8,20 @@
 //! interrupted takes its snapshot with it. SQLite's own locks keep the two processes apart; no lock of the folder is needed, so
 //! that a server may also start or stop meanwhile.
 //!
-//! **When a copy counts.** It is written under another name, opened and read to its end, and synced; only then it gets its name.
+//! **When a copy counts.** It is written under another name, opened and read to its end, ended with a checksum, and synced; only then it
+//! gets its name.
 
 use super::connection::SqliteConnection;
 use super::examination::{cause, examine, holdings};
-use super::{FILE_NAME, lock, make_private};
+use super::trailer::{self, Reading};
+use super::{FILE_NAME, LOCK_NAME, lock, make_folder, make_private};
 use crate::backup::{BackupError, BreakOff, Check, Holdings, KeyFits};
 use crate::engine::Sql;
 use crate::error::StoreError;
 use crate::seal::Keyring;
 use domain::Timestamp;
 use std::fs::File;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -35,7 +38,7 @@ pub fn write(
 ) -> Result<Holdings, BackupError> {
     let source = data_dir.join(FILE_NAME);
     if !source.exists() {
-        return Err(BackupError(format!(
+        return Err(BackupError::Failed(format!(
             "no store lies in {}: name the server's folder with --data-dir",
             data_dir.display()
         )));
@@ -43,23 +46,44 @@ pub fn write(
     if std::fs::symlink_metadata(file).is_ok() {
         return Err(taken(file));
     }
-    let draft = Draft::beside(file)?;
+    if is_name_of_the_engine(data_dir, file) {
+        return Err(BackupError::Failed(format!(
+            "{} is a name that the store itself uses: choose another",
+            file.display()
+        )));
+    }
+    let mut draft = Draft::beside(file)?;
     let mut connection = SqliteConnection::open_beside(&source)?;
     let is_wanted = break_off.clone();
     connection.break_off_when(move || is_wanted.is_wanted())?;
-    let target =
-        draft.path().to_str().ok_or_else(|| BackupError("the backup's name is no text".to_owned()))?;
+    let target = draft
+        .path()
+        .to_str()
+        .ok_or_else(|| BackupError::Failed("the backup's name is no text".to_owned()))?;
     let sql: &mut dyn Sql = &mut connection;
     sql.execute("VACUUM INTO ?1", &[target.into()]).map_err(|error| unwritten(file, &error))?;
     drop(connection);
     let held = examine(draft.path(), Check::Whole, keyring, now, break_off)?;
     if held.key == KeyFits::No {
-        return Err(BackupError(
+        return Err(BackupError::Failed(
             "the secret key that is set is not the store's: name the one that the server uses (--secret-key-file), or none".to_owned(),
         ));
     }
+    let ended = trailer::append(draft.file.as_file_mut(), break_off);
+    if ended.map_err(|error| failed("write", file, &error))? == Reading::BrokenOff {
+        return Err(BackupError::BrokenOff);
+    }
     draft.put(file, break_off)?;
     Ok(held)
+}
+
+/// Whether SQLite would take a file of this name for one of the store's own, as a journal to roll back.
+fn is_name_of_the_engine(data_dir: &Path, file: &Path) -> bool {
+    let is_beside = match (folder_of(file).canonicalize(), data_dir.canonicalize()) {
+        (Ok(folder), Ok(data_dir)) => folder == data_dir,
+        _ => false,
+    };
+    is_beside && file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FILE_NAME))
 }
 
 /// Puts a copy in place of a store: in `data_dir`, where none may be. The store is marked, so that its server sends nothing until the
@@ -71,31 +95,74 @@ pub fn restore(
     now: Timestamp,
     break_off: &BreakOff,
 ) -> Result<Holdings, BackupError> {
-    let log = beside(file, "-wal");
-    if log.exists() {
-        return Err(BackupError(format!(
-            "{} lies beside {}: this is a store in use and no backup; make one with `callhook backup`",
-            log.display(),
-            file.display()
-        )));
-    }
     let mut backup = File::open(file).map_err(|error| failed("read", file, &error))?;
-    make_private(data_dir).map_err(|error| failed("make", data_dir, &error))?;
-    let _lock = lock(data_dir)?;
+    make_folder(data_dir).map_err(|error| failed("make", data_dir, &error))?;
+    let lock_path = data_dir.join(LOCK_NAME);
+    let was_used = lock_path.exists();
+    let lock = lock(data_dir)?;
+    let restored = restore_into(&mut backup, file, data_dir, keyring, now, break_off)
+        .and_then(|held| give_to_owner(&lock_path, data_dir).map(|()| held));
+    if restored.is_err() && !was_used {
+        // Nothing is left of what was not restored; if this stays, it is in nobody's way.
+        let _ = std::fs::remove_file(lock_path);
+    }
+    drop(lock);
+    restored
+}
+
+fn restore_into(
+    backup: &mut File,
+    file: &Path,
+    data_dir: &Path,
+    keyring: Option<&Keyring>,
+    now: Timestamp,
+    break_off: &BreakOff,
+) -> Result<Holdings, BackupError> {
     let place = data_dir.join(FILE_NAME);
     for taken in [place.clone(), beside(&place, "-wal"), beside(&place, "-shm")] {
         if taken.exists() {
-            return Err(BackupError(format!(
+            return Err(BackupError::Failed(format!(
                 "{} is there already: restore into an empty folder, or move the store that lies there away first",
                 taken.display()
             )));
         }
     }
     let mut draft = Draft::beside(&place)?;
-    std::io::copy(&mut backup, &mut draft.file).map_err(|error| failed("copy", file, &error))?;
+    let copied = trailer::copy_without(backup, draft.file.as_file_mut(), break_off);
+    let name = file.display();
+    match copied.map_err(|error| failed("copy", file, &error))? {
+        Reading::Whole => {}
+        Reading::NoBackup => {
+            return Err(BackupError::Failed(format!(
+                "{name} does not end as a backup does: it was cut short, or `callhook backup` did not write it"
+            )));
+        }
+        Reading::Changed => {
+            return Err(BackupError::Failed(format!(
+                "{name} is damaged, it is not what `callhook backup` wrote: restore an earlier backup"
+            )));
+        }
+        Reading::BrokenOff => return Err(BackupError::BrokenOff),
+    }
     let held = examine_and_pause(&draft, file, keyring, now, break_off)?;
+    make_private(data_dir).map_err(|error| failed("close to others", data_dir, &error))?;
+    give_to_owner(draft.path(), data_dir)?;
     draft.put(&place, break_off)?;
     Ok(held)
+}
+
+/// Whoever restores need not be whose server it is: what it could not open would be no store to it.
+fn give_to_owner(file: &Path, folder: &Path) -> Result<(), BackupError> {
+    let owner = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.uid(), metadata.gid()));
+    let (is, should_be) = owner(file)
+        .and_then(|is| Ok((is, owner(folder)?)))
+        .map_err(|error| failed("look at", folder, &error))?;
+    if is.0 == should_be.0 {
+        return Ok(());
+    }
+    chown(file, Some(should_be.0), Some(should_be.1)).map_err(|_| {
+        BackupError::Failed(format!("{} belongs to another user: run this as that one", folder.display()))
+    })
 }
 
 /// What is examined is the copy that will be used, not the file that it was read from.
@@ -145,7 +212,7 @@ impl Draft {
     /// Gives it its name, which it takes from nobody, and makes that last.
     fn put(self, file: &Path, break_off: &BreakOff) -> Result<(), BackupError> {
         if break_off.is_wanted() {
-            return Err(BackupError::broken_off());
+            return Err(BackupError::BrokenOff);
         }
         self.file.as_file().sync_all().map_err(|error| failed("sync", file, &error))?;
         self.file.persist_noclobber(file).map_err(|error| match error.error.kind() {
@@ -181,19 +248,22 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
 }
 
 fn taken(file: &Path) -> BackupError {
-    BackupError(format!(
+    BackupError::Failed(format!(
         "{} is there already: name another file, or move that one away first",
         file.display()
     ))
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> BackupError {
-    BackupError(format!("cannot {what} {}: {error}", path.display()))
+    BackupError::Failed(format!("cannot {what} {}: {error}", path.display()))
 }
 
 fn unwritten(file: &Path, error: &StoreError) -> BackupError {
     match error {
-        StoreError::Busy(_) => BackupError::broken_off(),
-        error => BackupError(format!("the store cannot be copied to {}: {}", file.display(), cause(error))),
+        // Here, only whoever waits has statements broken off.
+        StoreError::Busy(_) => BackupError::BrokenOff,
+        error => {
+            BackupError::Failed(format!("the store cannot be copied to {}: {}", file.display(), cause(error)))
+        }
     }
 }

@@ -55,13 +55,13 @@ pub(super) fn holdings(
     let version = sql.count("PRAGMA user_version", &[]).map_err(|error| unreadable(path, &error))?;
     let version = usize::try_from(version).unwrap_or(usize::MAX);
     if version == 0 {
-        return Err(BackupError(format!(
+        return Err(BackupError::Failed(format!(
             "{} is no store of callhook: name the file of a backup",
             path.display()
         )));
     }
     if version > VERSION {
-        return Err(BackupError(format!(
+        return Err(BackupError::Failed(format!(
             "{} was written by a newer callhook (its tables are of version {version}, this one knows {VERSION}): use that version",
             path.display()
         )));
@@ -73,7 +73,7 @@ pub(super) fn holdings(
     let found = sql.row(pragma, &[], |row| row.text(0)).map_err(|error| unreadable(path, &error))?;
     if let Some(fault) = found.filter(|found| found != "ok") {
         let fault = fault.lines().collect::<Vec<_>>().join(" ");
-        return Err(BackupError(format!(
+        return Err(BackupError::Failed(format!(
             "{} is damaged ({fault}): restore an earlier backup",
             path.display()
         )));
@@ -108,10 +108,12 @@ fn count(
 fn unreadable(path: &Path, error: &StoreError) -> BackupError {
     match error {
         // Here, only whoever waits has statements broken off.
-        StoreError::Busy(_) => BackupError::broken_off(),
-        error => {
-            BackupError(format!("{} cannot be read as a store of callhook: {}", path.display(), cause(error)))
-        }
+        StoreError::Busy(_) => BackupError::BrokenOff,
+        error => BackupError::Failed(format!(
+            "{} cannot be read as a store of callhook: {}",
+            path.display(),
+            cause(error)
+        )),
     }
 }
 

@@ -13,6 +13,7 @@ mod readers;
 pub mod reclaim;
 #[cfg(test)]
 mod tests;
+mod trailer;
 mod writer;
 
 use crate::error::{StoreError, StoreResult};
@@ -52,7 +53,7 @@ pub struct SqliteEngine {
 pub struct Sizes {
     /// Bytes of the database file.
     pub database_bytes: u64,
-    /// Bytes of the WAL's file, which keeps the size that it has reached.
+    /// Bytes of the WAL's file, which keeps the size that it has reached until something is erased.
     pub log_bytes: u64,
     /// Writes that wait for the writer.
     pub writes_queued: usize,
@@ -65,7 +66,12 @@ impl SqliteEngine {
         let mut lock = lock(data_dir)?;
         reach(Point::StoreLocked);
         let path = data_dir.join(FILE_NAME);
-        if lock.store_made && std::fs::metadata(&path).map_or(true, |file| file.len() == 0) {
+        let is_empty = std::fs::metadata(&path).map_or(lock.store_made, |file| file.len() == 0);
+        if is_empty && (lock.store_made || lock.is_new) {
+            if lock.is_new {
+                // Else the next start would take the empty file for one that a first start left.
+                let _ = std::fs::remove_file(&lock.path);
+            }
             return Err(StoreError::Gone { file: path });
         }
         let mut connection = SqliteConnection::open(&path)?;
@@ -125,19 +131,29 @@ impl SqliteEngine {
     }
 }
 
-/// Makes the folder, for its owner alone: it holds callers' numbers and recording links. In a folder that is there already, nobody but
-/// its owner and group may look either. A folder that was made is synced into the one above, or a loss of power could take it with
+/// Makes the folder, for its owner alone. A folder that was made is synced into the one above, or a loss of power could take it with
 /// everything in it.
-pub fn make_private(data_dir: &Path) -> std::io::Result<()> {
+fn make_folder(data_dir: &Path) -> std::io::Result<()> {
     let made: Vec<&Path> = data_dir.ancestors().take_while(|folder| !folder.exists()).collect();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
     for above in made.iter().filter_map(|folder| folder.parent()) {
         let is_here = above.as_os_str().is_empty();
         File::open(if is_here { Path::new(".") } else { above })?.sync_all()?;
     }
+    Ok(())
+}
+
+/// Makes the folder, where it is not there, and closes it to all but its owner and group: it holds callers' numbers and recording
+/// links. A folder that everybody may write to is shared by others, and is left as it is.
+pub fn make_private(data_dir: &Path) -> std::io::Result<()> {
+    const STICKY: u32 = 0o1000;
+    make_folder(data_dir)?;
     let mut rights = std::fs::metadata(data_dir)?.permissions();
+    if rights.mode() & STICKY != 0 {
+        return Err(std::io::Error::other("it is shared with others (sticky): choose a folder of its own"));
+    }
     if rights.mode() & 0o007 != 0 {
-        rights.set_mode(rights.mode() & 0o770);
+        rights.set_mode(rights.mode() & !0o007);
         std::fs::set_permissions(data_dir, rights)?;
     }
     Ok(())
@@ -162,6 +178,8 @@ struct Lock {
     path: PathBuf,
     /// Whether there has been a store in the folder.
     store_made: bool,
+    /// Whether this process made the file: every callhook does so before its store.
+    is_new: bool,
 }
 
 impl Lock {
@@ -180,6 +198,7 @@ impl Lock {
 
 fn lock(data_dir: &Path) -> StoreResult<Lock> {
     let path = data_dir.join(LOCK_NAME);
+    let is_new = !path.exists();
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -196,7 +215,7 @@ fn lock(data_dir: &Path) -> StoreResult<Lock> {
         }
         Err(std::fs::TryLockError::Error(error)) => return Err(unavailable("lock", &path, &error)),
     }
-    let mut lock = Lock { file, path, store_made: text.lines().any(|line| line == STORE_MADE) };
+    let mut lock = Lock { file, path, store_made: text.lines().any(|line| line == STORE_MADE), is_new };
     // The number is for the message above only; a lock that could be taken is taken, whatever can be written.
     let _ = lock.write();
     Ok(lock)
