@@ -245,6 +245,61 @@ def test_a_backup_takes_no_name_that_the_store_itself_uses(tmp_path):
         assert run("backup", str(tmp_path / "callhook.db-journal"), "--data-dir", str(data), env=WITH_KEY).returncode == 0
 
 
+def test_a_store_whose_file_is_gone_or_another_acknowledges_nothing(receiver):
+    with Callhook() as callhook:
+        flow = callhook.flow(receiver.base)
+        callhook.report(flow)
+        callhook.settled(1)
+        data = callhook.folder / "data"
+        (data / "callhook.db").rename(data / "moved")
+        refused = callhook.call("POST", "/calls", {"call_flow_id": flow["id"], "caller_number": "+13055559876", "status": "completed"})
+        assert refused.status_code == 503
+        assert "removed or replaced" in one_sentence(run("ready", "--data-dir", str(data)))
+        wait_until(lambda: requests.get(f"{callhook.base}/readyz", timeout=5).status_code == 503)
+        found, _ = doctor(data)
+        check(found, "store", "fault", "put it back")
+        (data / "callhook.db").write_bytes((data / "moved").read_bytes())
+        assert callhook.call("POST", "/calls", {"call_flow_id": flow["id"], "status": "completed"}).status_code in (422, 503)
+        assert "removed or replaced" in one_sentence(run("ready", "--data-dir", str(data))), "a copy is another file"
+        os.replace(data / "moved", data / "callhook.db")
+        callhook.report(flow)
+        callhook.settled(2)
+
+
+def test_the_doctor_says_that_the_server_has_another_public_address():
+    with Callhook() as callhook:
+        found, _ = doctor(callhook.folder / "data", "--public-url=https://calls.example.com")
+        check(found, "settings in use", "warning", "https://calls.example.com")
+
+
+def test_a_second_server_is_refused_although_somebody_removed_the_lock():
+    with Callhook() as callhook:
+        data = callhook.folder / "data"
+        (data / "callhook.lock").unlink()
+        assert "in use" in one_sentence(run("serve", "--data-dir", str(data), "--listen", "127.0.0.1:0", env=WITH_KEY))
+        assert run("ready", "--data-dir", str(data)).stdout == "ready\n"
+
+
+def test_a_server_whose_socket_is_gone_is_not_taken_for_none():
+    with Callhook() as callhook:
+        data = callhook.folder / "data"
+        (data / "callhook.sock").unlink()
+        assert "restart it" in one_sentence(run("ready", "--data-dir", str(data)))
+        found, _ = doctor(data)
+        check(found, "server", "fault", "restart it")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_who_may_not_look_into_the_folder_is_told_so(tmp_path):
+    tmp_path.parent.chmod(0o755)
+    with Callhook() as callhook:
+        data = callhook.folder / "data"
+        for command in (["ready"], ["keys", "list"], ["doctor"]):
+            asked = subprocess.run([callhook.binary, *command, "--data-dir", str(data)], capture_output=True, text=True,
+                                   user=65_534, group=65_534, extra_groups=[], cwd="/", env={})
+            assert asked.returncode == 1 and "server's user" in asked.stdout + asked.stderr, (command, asked)
+
+
 def test_an_empty_file_is_not_taken_for_a_new_store(tmp_path):
     data = tmp_path / "data"
     data.mkdir()

@@ -53,7 +53,7 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
     if let Some(answer) = ask_running(&config.data_dir, &request).await {
         return answer;
     }
-    if !config.data_dir.join(store::engine::sqlite::FILE_NAME).exists() {
+    if let Ok(false) = config.data_dir.join(store::engine::sqlite::FILE_NAME).try_exists() {
         return Err(AdminError(format!(
             "no store lies in {}: run `callhook serve` there first, or name another folder with --data-dir",
             config.data_dir.display()
@@ -75,7 +75,13 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
 pub async fn ask_running(data_dir: &Path, request: &Request) -> Option<Result<Answer, AdminError>> {
     match UnixStream::connect(socket_path(data_dir)).await {
         Ok(stream) => Some(ask_server(stream, request).await),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => None,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            let process = store::engine::sqlite::user(data_dir)?;
+            Some(Err(AdminError(format!(
+                "callhook (process {process}) runs on {} and cannot be asked, since its socket {SOCKET_NAME} is gone: restart it",
+                data_dir.display()
+            ))))
+        }
         Err(error) => Some(Err(AdminError(format!(
             "the server on {} cannot be asked ({error}): run this as the server's user",
             data_dir.display()

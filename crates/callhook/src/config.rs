@@ -342,9 +342,10 @@ fn otlp(endpoint: Option<Url>, sample_ratio: Option<f64>) -> Result<Option<OtlpC
         return Err(ConfigError("--otlp-sample-ratio is out of range: 0 to 1 is expected".into()));
     }
     let Some(endpoint) = endpoint else { return Ok(None) };
-    if !matches!(endpoint.scheme(), "http" | "https") || endpoint.host().is_none() {
+    let names_somebody = !endpoint.username().is_empty() || endpoint.password().is_some();
+    if !matches!(endpoint.scheme(), "http" | "https") || endpoint.host().is_none() || names_somebody {
         return Err(ConfigError(
-            "--otlp-endpoint is wrong: http://host:4318 or https://host is expected".into(),
+            "--otlp-endpoint is wrong: http://host:4318 or https://host is expected, without user and password".into(),
         ));
     }
     Ok(Some(OtlpConfig { endpoint, sample_ratio }))

@@ -37,6 +37,8 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub struct Limits {
     /// Connections at a time; who comes later waits in the system's queue.
     pub connections: usize,
+    /// How long a new connection may keep silent.
+    pub first_byte_within: Duration,
     /// How long a request's head may take, and how long a connection may wait for its next request.
     pub head_within: Duration,
 }
@@ -48,7 +50,11 @@ impl Limits {
         let files = rlimit::increase_nofile_limit(u64::MAX)
             .or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|(soft, _)| soft))
             .unwrap_or(FILES_ASSUMED);
-        Self { connections: connections_within(files), head_within: HEAD_WITHIN }
+        Self {
+            connections: connections_within(files),
+            first_byte_within: FIRST_BYTE_WITHIN,
+            head_within: HEAD_WITHIN,
+        }
     }
 }
 
@@ -75,7 +81,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         };
         match accepted {
             Ok((stream, place)) => {
-                silent.spawn(first_byte(stream, place, limits.head_within.min(FIRST_BYTE_WITHIN)));
+                silent.spawn(first_byte(stream, place, limits.first_byte_within));
             }
             Err(error) if concerns_one_client(&error) => {}
             Err(error) => {
@@ -98,8 +104,9 @@ async fn first_byte(
     place: OwnedSemaphorePermit,
     within: Duration,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let heard = tokio::time::timeout(within, stream.readable()).await;
-    matches!(heard, Ok(Ok(()))).then_some((stream, place))
+    // Not `readable`, which may say so when there is nothing.
+    let heard = tokio::time::timeout(within, stream.peek(&mut [0])).await;
+    matches!(heard, Ok(Ok(1..))).then_some((stream, place))
 }
 
 /// The next connection, once there is a place for it.
@@ -170,10 +177,13 @@ mod tests {
     }
 
     async fn start(router: Router, connections: usize, head_within: Duration) -> Front {
+        start_within(router, Limits { connections, first_byte_within: head_within, head_within }).await
+    }
+
+    async fn start_within(router: Router, limits: Limits) -> Front {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let limits = Limits { connections, head_within };
         let serving = tokio::spawn(serve(listener, router, limits, async {
             let _ = stopped.await;
         }));
@@ -209,6 +219,16 @@ mod tests {
         }
         let idle = front.client("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(until_closed(idle).await.ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_may_be_silent_for_less_time_than_a_head_may_take() {
+        let limits = Limits { connections: 10, first_byte_within: SHORT, head_within: HANGS * 10 };
+        let front = start_within(hello(), limits).await;
+        assert_eq!(until_closed(front.client("").await).await, "");
+        let slow = front.client("GET / HT").await;
+        let heard = tokio::time::timeout(SHORT * 3, until_closed(slow)).await;
+        assert!(heard.is_err(), "who has begun may go on");
     }
 
     #[tokio::test]

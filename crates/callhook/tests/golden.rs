@@ -43,7 +43,7 @@ fn golden_help() {
 
 fn write_help(command: &mut clap::Command, text: &mut String) {
     let help = command.render_help();
-    writeln!(text, "$ {} --help\n{help}", command.get_bin_name().unwrap_or("callhook")).unwrap();
+    writeln!(text, "$ {} -h\n{help}", command.get_bin_name().unwrap_or("callhook")).unwrap();
     for child in command.get_subcommands_mut().filter(|child| child.get_name() != "help") {
         write_help(child, text);
     }

@@ -89,6 +89,13 @@ impl DestinationUrl {
         if !written.starts_with("://") || written.starts_with(":///") || url.host().is_none() {
             return Err(Invalid::value("must name a host: https://host/path is expected"));
         }
+        if let Some(name) = url.domain()
+            && (name.len() > 254 || name.split('.').any(|label| label.len() > 63))
+        {
+            return Err(Invalid::value(
+                "names a host that cannot be: 63 characters from dot to dot, 253 in all",
+            ));
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Invalid::value("must not contain a user name or password: use a custom header"));
         }
@@ -304,6 +311,8 @@ mod tests {
         check_url("https://user:pass@example.com/", Err("user name"));
         check_url("https://example.com/#top", Err("fragment"));
         check_url("https://exa\nmple.com/", Err("control"));
+        check_url(&format!("https://{}.example.com/", "x".repeat(64)), Err("63"));
+        check_url(&format!("https://{}com/", "x.".repeat(126)), Err("253"));
         check_url(&format!("https://example.com/{}", "x".repeat(2_048)), Err("too long"));
         check_url("", Err("not a URL"));
     }

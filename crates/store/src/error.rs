@@ -56,6 +56,11 @@ pub enum StoreError {
     /// A sealed value does not open with the keys that were given.
     #[error("a sealed value cannot be opened with this secret key")]
     Sealed,
+    /// A page of the database file is not what was written there. Whatever does not need that page goes on.
+    #[error(
+        "the store is damaged ({0}): stop callhook, look with `callhook doctor`, and put a backup in its place with `callhook restore FILE`"
+    )]
+    Malformed(String),
     /// A stored value cannot be read: a fault of callhook or of the disk.
     #[error("the store holds a value that cannot be read: {0}")]
     Corrupt(String),
@@ -71,6 +76,7 @@ impl StoreError {
             | Self::Invalid(_)
             | Self::KeyRevoked
             | Self::Sealed
+            | Self::Malformed(_)
             | Self::Corrupt(_) => true,
             Self::Busy(_)
             | Self::Unavailable(_)
@@ -82,11 +88,20 @@ impl StoreError {
         }
     }
 
+    /// What the engine says, without what that means to a request.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Unavailable(reason) | Self::Corrupt(reason) | Self::Malformed(reason) => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// The same while a store is opened, when what cannot be read is the store and not a row of it.
     #[must_use]
     pub fn at_start(self, data_dir: &std::path::Path) -> Self {
         match self {
-            Self::Corrupt(reason) => {
+            Self::Corrupt(reason) | Self::Malformed(reason) => {
                 Self::Damaged { file: data_dir.join(crate::engine::sqlite::FILE_NAME), reason }
             }
             other => other,

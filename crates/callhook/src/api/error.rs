@@ -173,7 +173,9 @@ impl From<StoreError> for ApiError {
                 busy.detail.message = error.to_string();
                 busy
             }
-            StoreError::Unavailable(_) | StoreError::Unknown(_) => Self::unavailable(error.to_string()),
+            StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Malformed(_) => {
+                Self::unavailable(error.to_string())
+            }
             StoreError::InUse { .. }
             | StoreError::Damaged { .. }
             | StoreError::Gone { .. }
@@ -269,6 +271,7 @@ mod tests {
         check(StoreError::Busy("the queue is full"), 503, true);
         check(StoreError::Unavailable("disk full".to_owned()), 503, true);
         check(StoreError::Unknown("commit".to_owned()), 503, true);
+        check(StoreError::Malformed("a page".to_owned()), 503, true);
         check(StoreError::Corrupt("row".to_owned()), 500, true);
         check(StoreError::Sealed, 500, true);
     }

@@ -77,15 +77,12 @@ impl Businesses {
 }
 
 fn line(business: &BusinessLine) -> String {
-    let kept = |what: &str, days: Option<u16>| {
-        days.map_or_else(String::new, |days| format!("  ({what} kept {days} days)"))
+    let kept = |what: &str, days: Option<u16>| match days {
+        None => String::new(),
+        Some(1) => format!("  ({what} kept 1 day)"),
+        Some(days) => format!("  ({what} kept {days} days)"),
     };
-    format!(
-        "{}  {}  {}{}{}",
-        business.id,
-        business.default_country,
-        business.name,
-        kept("payloads", business.payload_days),
-        kept("calls", business.call_days)
-    )
+    let BusinessLine { id, default_country, name, payload_days, call_days } = business;
+    let (payloads, calls) = (kept("payloads", *payload_days), kept("calls", *call_days));
+    format!("{id}  {default_country}  {name}{payloads}{calls}")
 }

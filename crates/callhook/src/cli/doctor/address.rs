@@ -12,6 +12,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 const CHECK: &str = "public address";
+const IN_USE: &str = "settings in use";
 
 /// How long the server's own address may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -24,6 +25,13 @@ pub async fn look(config: &Config, running: Option<&Condition>, findings: &mut F
         Some(condition) => condition.public_url.clone(),
         None => config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen)),
     };
+    let given = config.public_url.as_ref().filter(|given| running.is_some() && **given != text);
+    if let Some(given) = given {
+        findings.warning(
+            IN_USE,
+            format!("the server that runs has {text} and not {given}: that is what is looked at; restart it with the settings it is to have"),
+        );
+    }
     let Ok(url) = Url::parse(&text) else {
         findings.fault(CHECK, format!("{text} is no address: give --public-url as https://host"));
         return;

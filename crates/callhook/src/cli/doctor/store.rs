@@ -24,7 +24,25 @@ const BEHIND_MAX: Duration = Duration::from_secs(5);
 /// Looks at the store, its key and the clock.
 pub fn look(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
     let path = config.data_dir.join(store::engine::sqlite::FILE_NAME);
-    if !path.exists() {
+    let is_there = match path.try_exists() {
+        Ok(is_there) => is_there,
+        Err(error) => {
+            let shown = path.display();
+            findings.fault(
+                STORE,
+                format!("{shown} cannot be looked at ({error}): run this as the server's user"),
+            );
+            return Ok(());
+        }
+    };
+    if !is_there {
+        if let Some(process) = store::engine::sqlite::user(&config.data_dir) {
+            findings.fault(
+                STORE,
+                format!("its file is gone while callhook (process {process}) uses it: put it back; until that process ends, the system keeps it in /proc/{process}/fd"),
+            );
+            return Ok(());
+        }
         findings.warning(
             STORE,
             "there is none yet: the first `callhook serve` makes it, or `callhook restore` brings one back",

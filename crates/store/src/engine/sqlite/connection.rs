@@ -234,10 +234,12 @@ pub fn translate(error: rusqlite::Error) -> StoreError {
             StoreError::Busy("this took too long to read; ask for less, by a filter or a shorter time")
         }
         // Every conflict that a client can cause is looked for before the write: what is left is a fault of ours.
-        ErrorCode::ConstraintViolation
-        | ErrorCode::DatabaseCorrupt
-        | ErrorCode::NotADatabase
-        | ErrorCode::TypeMismatch => StoreError::Corrupt(text),
+        ErrorCode::ConstraintViolation | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => {
+            StoreError::Corrupt(text)
+        }
+        ErrorCode::DatabaseCorrupt => StoreError::Malformed(text),
+        ErrorCode::DiskFull => StoreError::Unavailable("the disk is full: make room on it".to_owned()),
+        ErrorCode::ReadOnly => StoreError::Unavailable(format!("{text}: make its disk and files writable")),
         _ if is_failed_sync(failure.extended_code) => StoreError::Unknown(text),
         _ => StoreError::Unavailable(text),
     }

@@ -12,7 +12,7 @@
 //! gets its name.
 
 use super::connection::SqliteConnection;
-use super::examination::{cause, examine, holdings};
+use super::examination::{examine, holdings};
 use super::trailer::{self, Reading};
 use super::{FILE_NAME, LOCK_NAME, lock, make_folder, make_private};
 use crate::backup::{BackupError, BreakOff, Check, Holdings, KeyFits};
@@ -227,7 +227,7 @@ impl Draft {
 }
 
 /// Removes what killed processes have left of their drafts: copies of whole stores. What cannot be removed is in nobody's way.
-fn remove_left_drafts(folder: &Path) {
+pub fn remove_left_drafts(folder: &Path) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(DRAFT_PREFIX)) {
         if File::open(entry.path()).is_ok_and(|held| held.try_lock().is_ok()) {
@@ -260,10 +260,12 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> BackupError {
 
 fn unwritten(file: &Path, error: &StoreError) -> BackupError {
     match error {
-        // Here, only whoever waits has statements broken off.
         StoreError::Busy(_) => BackupError::BrokenOff,
-        error => {
-            BackupError::Failed(format!("the store cannot be copied to {}: {}", file.display(), cause(error)))
-        }
+        StoreError::Malformed(_) => BackupError::Failed(error.to_string()),
+        error => BackupError::Failed(format!(
+            "the store cannot be copied to {}: {}",
+            file.display(),
+            error.reason()
+        )),
     }
 }

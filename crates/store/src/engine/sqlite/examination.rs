@@ -109,18 +109,13 @@ fn unreadable(path: &Path, error: &StoreError) -> BackupError {
     match error {
         // Here, only whoever waits has statements broken off.
         StoreError::Busy(_) => BackupError::BrokenOff,
+        StoreError::Malformed(fault) => {
+            BackupError::Failed(format!("{} is damaged ({fault}): restore an earlier backup", path.display()))
+        }
         error => BackupError::Failed(format!(
             "{} cannot be read as a store of callhook: {}",
             path.display(),
-            cause(error)
+            error.reason()
         )),
-    }
-}
-
-/// What SQLite says, without what it would mean to a request.
-pub(super) fn cause(error: &StoreError) -> String {
-    match error {
-        StoreError::Unavailable(cause) | StoreError::Corrupt(cause) => cause.clone(),
-        other => other.to_string(),
     }
 }

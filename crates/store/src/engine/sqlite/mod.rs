@@ -44,8 +44,9 @@ pub struct SqliteEngine {
     readers: Readers,
     engine_readers: Readers,
     path: PathBuf,
-    // Held as long as the engine lives; the operating system gives it back when the process ends, however it ends.
-    _lock: File,
+    // Held as long as the engine lives, and let go after its connections: SQLite's own locks end when any of the process's handles on
+    // the file is closed. The operating system gives them back when the process ends, however it ends.
+    _locks: [File; 2],
 }
 
 /// How large an engine's parts are at a moment.
@@ -62,7 +63,7 @@ pub struct Sizes {
 impl SqliteEngine {
     /// Opens the store in `data_dir`, makes it where it is not there, brings it up to date.
     pub fn open(data_dir: &Path, shared: Arc<TxShared>) -> StoreResult<Self> {
-        make_private(data_dir).map_err(|error| unavailable("make the data folder", data_dir, &error))?;
+        make_private(data_dir).map_err(|error| unavailable("prepare the data folder", data_dir, &error))?;
         let mut lock = lock(data_dir)?;
         reach(Point::StoreLocked);
         let path = data_dir.join(FILE_NAME);
@@ -74,7 +75,9 @@ impl SqliteEngine {
             }
             return Err(StoreError::Gone { file: path });
         }
+        copy::remove_left_drafts(data_dir);
         let mut connection = SqliteConnection::open(&path)?;
+        let file_lock = lock_file(&path, data_dir, &lock)?;
         reach(Point::StoreOpened);
         migrations::run(&mut connection)?;
         let is_log_empty = connection.checkpoint()?;
@@ -83,7 +86,7 @@ impl SqliteEngine {
         let readers = Readers::open(&path, Arc::clone(&shared), READERS, Some(READ_TIMEOUT))?;
         let engine_readers = Readers::open(&path, Arc::clone(&shared), ENGINE_READERS, None)?;
         let writer = Writer::start(&path, connection, is_log_empty, shared)?;
-        Ok(Self { writer, readers, engine_readers, path, _lock: lock.file })
+        Ok(Self { writer, readers, engine_readers, path, _locks: [lock.file, file_lock] })
     }
 
     /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is on disk.
@@ -219,6 +222,33 @@ fn lock(data_dir: &Path) -> StoreResult<Lock> {
     // The number is for the message above only; a lock that could be taken is taken, whatever can be written.
     let _ = lock.write();
     Ok(lock)
+}
+
+/// The file itself is locked as well: somebody may have removed the lock beside it.
+fn lock_file(path: &Path, data_dir: &Path, lock: &Lock) -> StoreResult<File> {
+    let file = File::open(path).map_err(|error| unavailable("open", path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let _ = std::fs::remove_file(&lock.path);
+            Err(StoreError::InUse { data_dir: data_dir.to_owned(), process: "unknown".to_owned() })
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(unavailable("lock", path, &error)),
+    }
+}
+
+/// The number of the process that uses the folder, as far as it left it; `None`: none does.
+#[must_use]
+pub fn user(data_dir: &Path) -> Option<String> {
+    let path = data_dir.join(LOCK_NAME);
+    let file = File::open(&path).ok()?;
+    match file.try_lock_shared() {
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            Some(text.lines().next().unwrap_or_default().to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn unavailable(what: &str, path: &Path, error: &std::io::Error) -> StoreError {

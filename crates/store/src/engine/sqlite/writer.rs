@@ -13,7 +13,8 @@ use crate::figures::Figures;
 use crate::limits::{GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
 use crate::tx::{Savepoints, Told, Tx, TxShared};
 use failpoint::{Point, reach};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::runtime::Handle;
@@ -42,6 +43,35 @@ pub struct Demand {
 /// Why nothing of a whole group was written.
 struct NotWritten(String);
 
+/// The database file by its name: what is written to one that was removed or replaced is gone with this process.
+struct Place {
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl Place {
+    /// The file that is there now.
+    fn of(path: &Path) -> std::io::Result<Self> {
+        Ok(Self { file: identity(path)?, path: path.to_owned() })
+    }
+
+    fn check(&self) -> StoreResult<()> {
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(format!(
+            "{} was removed or replaced while callhook uses it: put the file back; until this process ends, the system keeps it in /proc/{}/fd",
+            self.path.display(),
+            std::process::id()
+        )))
+    }
+}
+
+/// Device and number of a file.
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 pub struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Operation>>>,
     thread: Option<JoinHandle<()>>,
@@ -60,10 +90,13 @@ impl Writer {
         })?;
         let figures = Arc::clone(&shared.figures);
         let checkpoints = Checkpoints::start(path, &mut connection, is_log_empty, Arc::clone(&figures))?;
+        let place = Place::of(path).map_err(|error| {
+            StoreError::Unavailable(format!("cannot look at {}: {error}", path.display()))
+        })?;
         let (sender, receiver) = mpsc::channel(WRITER_QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(connection, checkpoints, receiver, &shared, &runtime))
+            .spawn(move || run(connection, checkpoints, receiver, &place, &shared, &runtime))
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
         Ok(Self { queue: Some(sender), thread: Some(thread), figures })
     }
@@ -147,6 +180,7 @@ fn run(
     mut connection: SqliteConnection,
     mut checkpoints: Checkpoints,
     mut queue: mpsc::Receiver<Box<dyn Operation>>,
+    place: &Place,
     shared: &TxShared,
     runtime: &Handle,
 ) {
@@ -154,7 +188,8 @@ fn run(
     while take_group(&mut queue, &mut group) {
         reach(Point::GroupTaken);
         let began = Instant::now();
-        let (committed, told) = match commit(&mut connection, &mut group, shared) {
+        let done = place.check().and_then(|()| commit(&mut connection, &mut group, shared));
+        let (committed, told) = match done {
             Ok(told) => (Ok(()), Some(told)),
             Err(error) => {
                 end_if_unknown(&error);
@@ -165,7 +200,7 @@ fn run(
                 }
                 tracing::error!(%error, operations = group.len(), "A group of writes was not committed");
                 shared.figures.groups_failed.add(1);
-                (Err(NotWritten(error.to_string())), None)
+                (Err(NotWritten(error.reason())), None)
             }
         };
         shared.figures.group_operations.add(group.len() as u64);
