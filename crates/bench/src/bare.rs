@@ -29,7 +29,6 @@ use sha2::Sha256;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -153,6 +152,5 @@ fn sign(id: &str, body: &[u8]) -> String {
 }
 
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
+    Timestamp::from_millis(crate::load::now().as_millis())
 }

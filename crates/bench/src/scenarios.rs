@@ -14,6 +14,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// Connections of a closed loop.
+const CONNECTIONS: usize = 64;
+/// Calls of one batch: as many as the API takes.
+const BATCH_CALLS: usize = 500;
+
 /// A scenario.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Name {

@@ -1,7 +1,7 @@
 //! A store of a million deliveries: what its lists take, and what a delivery costs beside one in a small store.
 
-use super::Bench;
 use super::pipeline::CALLS_PER_SECOND_MAX;
+use super::{BATCH_CALLS, Bench, CONNECTIONS};
 use crate::client::Connection;
 use crate::figures::Times;
 use crate::load::{Load, send_batch};
@@ -21,8 +21,6 @@ const FEW: u64 = 10_000;
 const FLOWS: usize = 20;
 /// One delivery of so many goes to a flow whose endpoint refuses it.
 const FAILING_OF: u64 = 50;
-/// Calls of one batch.
-const BATCH_CALLS: u64 = 500;
 /// Calls that an AI has analysed: few, so that they are hard to find.
 const ANALYSED: usize = 60;
 /// Requests of each list.
@@ -82,7 +80,7 @@ impl Filled {
         let mut connection = Connection::open(program.address).await?;
         let number = connection.data(Method::POST, "/numbers", &number).await?;
         let number = number["number"]["id"].as_str().unwrap_or_default().to_owned();
-        let began = u64::try_from(crate::load::now().as_millis()).unwrap();
+        let began = now_ms();
         Ok(Self { flows, failing, number, began })
     }
 
@@ -90,14 +88,12 @@ impl Filled {
         let mut connection = Connection::open(program.address).await?;
         let (mut first, total) = (numbers.start, numbers.end);
         while first < total {
-            let last = total.min(first + BATCH_CALLS);
+            let last = total.min(first + BATCH_CALLS as u64);
             let calls: Vec<_> =
                 (first..last).map(|number| variety::call(number, self.flow(number))).collect();
             let body = Bytes::from(json!({"calls": calls}).to_string());
-            match send_batch(&mut connection, body).await {
-                Ok(()) => first = last,
-                Err(failure) => return Err(failure),
-            }
+            send_batch(&mut connection, body).await?;
+            first = last;
         }
         settle(&mut connection).await
     }
@@ -199,7 +195,7 @@ async fn cost(
     let load = Load {
         address: program.address,
         call_flow_id: Some(flow.to_owned()),
-        connections: 64,
+        connections: CONNECTIONS,
         length: bench.length(),
         rate: None,
         first,

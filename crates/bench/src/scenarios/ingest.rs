@@ -1,6 +1,6 @@
 //! Calls alone: reported one by one and in batches, to a flow without a destination.
 
-use super::Bench;
+use super::{BATCH_CALLS, Bench, CONNECTIONS};
 use crate::Outcome;
 use crate::client::Connection;
 use crate::figures::{Rounds, Times};
@@ -13,12 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// Connections of the closed loop.
-const CONNECTIONS: usize = 64;
 /// Load before a measurement.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// Calls of one batch: as many as the API takes.
-const BATCH_CALLS: usize = 500;
 /// Connections that report batches.
 const BATCH_CONNECTIONS: usize = 4;
 

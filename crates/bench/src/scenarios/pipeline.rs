@@ -1,6 +1,6 @@
 //! The whole way of a call: at full load against the bare pipeline, and paced for its latency.
 
-use super::Bench;
+use super::{Bench, CONNECTIONS};
 use crate::Outcome;
 use crate::figures::{Rounds, Times};
 use crate::load::{Acknowledged, Load};
@@ -9,8 +9,6 @@ use crate::receiver::{Behaviour, Receiver};
 use crate::report::Aim;
 use std::time::{Duration, Instant};
 
-/// Connections of the closed loop.
-const CONNECTIONS: usize = 64;
 /// Calls per second of the paced load.
 const PACE: u32 = 2_000;
 /// Connections that carry it.
@@ -21,6 +19,13 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const OUTCOMES_WITHIN: Duration = Duration::from_millis(300);
 /// More calls than any machine reports in the time: 100,000 a second.
 pub const CALLS_PER_SECOND_MAX: usize = 100_000;
+
+/// Whose pipeline is measured.
+#[derive(Clone, Copy)]
+enum Which {
+    Bare,
+    Callhook,
+}
 
 /// The figures of one side, a round a value.
 #[derive(Default)]
@@ -37,10 +42,10 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
     let (mut bare, mut callhook) = (Side::default(), Side::default());
     let (mut bare_paced, mut paced) = (Side::default(), Side::default());
     for _ in 0..bench.run.rounds {
-        measure(bench, None, &mut bare, true).await?;
-        measure(bench, None, &mut callhook, false).await?;
-        measure(bench, Some(PACE), &mut bare_paced, true).await?;
-        measure(bench, Some(PACE), &mut paced, false).await?;
+        measure(bench, None, Which::Bare, &mut bare).await?;
+        measure(bench, None, Which::Callhook, &mut callhook).await?;
+        measure(bench, Some(PACE), Which::Bare, &mut bare_paced).await?;
+        measure(bench, Some(PACE), Which::Callhook, &mut paced).await?;
     }
     let report = &mut bench.report;
     report.compare(
@@ -90,14 +95,19 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
     Ok(())
 }
 
-async fn measure(bench: &Bench, rate: Option<u32>, side: &mut Side, bare: bool) -> Outcome<()> {
+async fn measure(bench: &Bench, rate: Option<u32>, which: Which, side: &mut Side) -> Outcome<()> {
     let clock = Instant::now();
     let seconds = usize::try_from((bench.length() + WARM_UP).as_secs()).unwrap();
     let receiver = Receiver::start(Behaviour::Accept, seconds * CALLS_PER_SECOND_MAX, clock).await?;
     let folder = bench.folder("pipeline");
-    let program =
-        if bare { Program::bare(Some(&receiver)).await? } else { bench.callhook(&folder, &[]).await? };
-    let call_flow_id = if bare { None } else { Some(program.flow_to(&receiver.url()).await?) };
+    let (program, call_flow_id) = match which {
+        Which::Bare => (Program::bare(Some(&receiver)).await?, None),
+        Which::Callhook => {
+            let program = bench.callhook(&folder, &[]).await?;
+            let flow = program.flow_to(&receiver.url()).await?;
+            (program, Some(flow))
+        }
+    };
     let connections = if rate.is_some() { PACED_CONNECTIONS } else { CONNECTIONS };
     let load =
         Load { address: program.address, call_flow_id, connections, length: WARM_UP, rate, first: 1, clock };

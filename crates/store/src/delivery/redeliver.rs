@@ -26,6 +26,7 @@ pub struct Redelivered {
     pub skipped: u64,
 }
 
+const SELECT_NEWEST: &str = "SELECT max(id) FROM deliveries WHERE business_id = ?1";
 const REDELIVER: &str = "UPDATE deliveries SET status = 'scheduled', version = version + 1, payload_id = ?4, attempt_in_series = 0,
         next_attempt_at = ?5, delivered_at = NULL, reason = NULL
     WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND next_attempt_at IS NULL";
@@ -61,7 +62,7 @@ impl Store {
         filter: DeliveryFilter,
     ) -> StoreResult<Answer<Redelivered>> {
         // What is made from now on is not meant, and must not make the work endless.
-        let made_until = self.read(|tx| Ok(tx.now().as_millis().saturating_add(1))).await?;
+        let made_until = self.read(move |tx| made_until_ms(tx, business_id)).await?;
         let until_ms = Some(filter.until_ms.unwrap_or(i64::MAX).min(made_until));
         let filter = DeliveryFilter { until_ms, ..filter };
         let counted = self.count_redeliverable(business_id, filter.clone()).await?;
@@ -91,6 +92,14 @@ impl Store {
             after = until;
         }
     }
+}
+
+/// Behind all that is made by now. What was made before the clock was set back is later than now.
+fn made_until_ms(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<i64> {
+    let newest =
+        tx.sql().row(SELECT_NEWEST, &[business_id.into()], |row| row.opt_id::<DeliveryId>(0))?.flatten();
+    let newest = newest.map_or(tx.now(), |id| id.made_at().max(tx.now()));
+    Ok(newest.as_millis().saturating_add(1))
 }
 
 /// One step of a redelivery by filter, in the order of ids: at most 500 rows are sent again, and so many looked at as one page of a list

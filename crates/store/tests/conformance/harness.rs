@@ -42,6 +42,10 @@ impl TestWorld {
 }
 
 impl TestWorld {
+    pub fn set_back(&self, by: Duration) {
+        self.now.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     pub fn now_before(&self, by: Duration) -> Timestamp {
         self.now().before(by)
     }

@@ -98,6 +98,18 @@ async fn all_that_failed_are_sent_again_and_what_is_under_way_is_skipped() {
 }
 
 #[tokio::test]
+async fn what_was_made_before_the_clock_was_set_back_is_sent_again_as_well() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    ended(&h, &flow, Verdict::Failed).await;
+    h.world.set_back(Duration::from_hours(3));
+    let filter = DeliveryFilter { call_flow_id: Some(flow.id), ..DeliveryFilter::default() };
+    let expected = Redelivered { redelivered: 1, skipped: 0 };
+    assert_eq!(new(h.store.redeliver_matching(h.business, None, filter).await), expected);
+    assert_eq!(h.take_planned().len(), 1);
+}
+
+#[tokio::test]
 async fn another_businesss_delivery_is_not_there() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;
