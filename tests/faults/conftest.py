@@ -1,7 +1,7 @@
 """The runner of the cases: which ones run, the note that each may leave, and in a long run one line for each.
 
 A case is a test in this folder. One that takes long is marked `long` and runs in `scripts/faults` alone (`--long`), which skips
-what has passed already with the same programs unless `--again` is given.
+what has passed already with the same programs and tests unless `--again` is given.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ class Runner:
         self.is_long = config.getoption("--long")
         self.again = config.getoption("--again")
         self.results = Results()
-        self.modules: dict[str, Path] = {}
+        self.cases: set[str] = set()
         self.terminal = None
 
     def pytest_sessionstart(self, session):
@@ -36,25 +36,24 @@ class Runner:
 
     def pytest_collection_modifyitems(self, config, items):
         cases = [item for item in items if Path(__file__).parent in item.path.parents]
-        self.modules = {item.nodeid: item.path for item in cases}
-        passed = [item for item in cases if Results.key(item.nodeid, item.path) in self.results.passed]
-        left = {item.nodeid for item in passed} if self.is_long and not self.again else set()
+        self.cases = {item.nodeid for item in cases}
+        left = self.cases & self.results.passed if self.is_long and not self.again else set()
         if not self.is_long:
             left = {item.nodeid for item in cases if item.get_closest_marker("long")}
         elif left:
-            self.terminal.write_line(f"{len(left)} cases have passed before with these programs; --again runs them as well.")
+            self.terminal.write_line(f"{len(left)} cases have passed before with these programs and tests; --again runs them as well.")
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left])
         items[:] = [item for item in items if item.nodeid not in left]
 
     def pytest_report_teststatus(self, report):
         # A case has its line, no dot.
         is_whole = report.when == "call" or report.skipped
-        return (report.outcome, "", "") if self.is_long and report.nodeid in self.modules and is_whole else None
+        return (report.outcome, "", "") if self.is_long and report.nodeid in self.cases and is_whole else None
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report):
         is_last_word = report.when == "call" or not report.passed
-        if not self.is_long or report.nodeid not in self.modules or not is_last_word:
+        if not self.is_long or report.nodeid not in self.cases or not is_last_word:
             return
         outcome = OUTCOMES[report.outcome]
         notes = [text for name, text in report.user_properties if name == "note"]
@@ -67,4 +66,4 @@ class Runner:
         name = report.nodeid.removeprefix("faults/")
         self.terminal.ensure_newline()
         self.terminal.write_line(f"{name:<90} {outcome:<7} {report.duration:7.1f} s  {note}")
-        self.results.add(report.nodeid, self.modules[report.nodeid], outcome, report.duration, note)
+        self.results.add(report.nodeid, outcome, report.duration, note)

@@ -22,6 +22,8 @@ LINE = re.compile(r"^(\d+) +(?:<\.\.\. (\w+) resumed>(.*)|(\w+)\((.*))$")
 ENDED = re.compile(r"^(.*)\) += (.*)$")
 STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 FIRST_FILE = re.compile(r"^\d+<((?:\\x[0-9a-f]{2})*)>")
+DELIVERY = re.compile(rb'"call_id":"([0-9a-f-]{36})".*?"delivery_id":"([0-9a-f-]{36})"', re.DOTALL)
+REQUEST_ID = re.compile(rb"x-request-id: ([^\r]+)", re.IGNORECASE)
 CALL = re.compile(rb'"call":\{"id":"([0-9a-f-]{36})"(?:.*?"summary":(null|"[^"]*"))?')
 
 
@@ -97,11 +99,16 @@ class Told:
 
     def __init__(self):
         self.calls: dict[str, str | None] = {}
-        self.deliveries: set[str] = set()
+        # By delivery, its call.
+        self.deliveries: dict[str, str] = {}
+        # Requests that were answered without a body, as an erasure is.
+        self.done: set[str] = set()
 
     def hear(self, said: bytes):
         if said.startswith(b"POST "):
-            self.deliveries |= {id.decode() for id in re.findall(rb'"delivery_id":"([0-9a-f-]{36})"', said)}
+            self.deliveries |= {id.decode(): call.decode() for call, id in DELIVERY.findall(said)}
+        if said.startswith(b"HTTP/1.1 204"):
+            self.done |= {id.decode() for id in REQUEST_ID.findall(said)}
         for id, summary in CALL.findall(said):
             summary = summary.decode().strip('"')
             known = self.calls.setdefault(id.decode(), None)

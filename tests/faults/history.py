@@ -2,6 +2,9 @@
 
 All times are this process's monotonic clock. A server that was killed may have had attempts in flight, or answered and not yet on
 record: those alone may come twice, with the same number and bytes, and only from two lives of the server.
+
+A call whose erasure was acknowledged is gone for good, and so is its text from the files. One that was asked for and not acknowledged
+may have happened, and then wholly. What was past its time when the server started is gone at the end.
 """
 
 from collections import Counter, defaultdict
@@ -40,6 +43,32 @@ class Analysis:
 
 
 @dataclass
+class Erasure:
+    """A call that a client wants to be erased."""
+
+    call_id: str
+    acknowledged_at: float | None = None
+    # The life of the server that it was asked of.
+    generation: int = 0
+    # Of the answer: what was said on the wire can be found by it.
+    request_id: str | None = None
+
+
+@dataclass
+class Expired:
+    """A delivery of long ago: its payload, or all of its call, is past its time when the server starts. A sample has no call."""
+
+    delivery_id: str
+    # What the receiver answered: it lies beside the attempt.
+    answer_mark: str
+    is_call_expired: bool
+    call_id: str | None = None
+    source_call_id: str | None = None
+    # In the text of the call.
+    mark: str | None = None
+
+
+@dataclass
 class Receipt:
     """One request at the receiver."""
 
@@ -66,12 +95,31 @@ class History:
     cancelled_at: dict[str, float] = field(default_factory=dict)
     # Asked for, whether or not it was acknowledged.
     redelivered_at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    # The flow whose failed deliveries are sent again by filter, at the last until none is left; and from when to when that was asked.
+    matched_flow: str = ""
+    matched: list[tuple[float, float]] = field(default_factory=list)
+    # What the server's clock showed at the last: what was made while it was ahead counts as made later, and is not meant.
+    matched_until: str = ""
+    # Calls with a text that is found in the files as long as they are there.
+    marks: dict[str, str] = field(default_factory=dict)
+    erasures: dict[str, Erasure] = field(default_factory=dict)
+    # By delivery.
+    expired: dict[str, Expired] = field(default_factory=dict)
     receipts: list[Receipt] = field(default_factory=list)
     # The ends of the server's lives but the last, in order.
     deaths: list[float] = field(default_factory=list)
-    # What the API says at the end, by id.
+    # What the API says at the end, by id; what is of `expired` stands apart.
     calls: dict[str, dict] = field(default_factory=dict)
     deliveries: dict[str, dict] = field(default_factory=dict)
+    expired_calls: set[str] = field(default_factory=set)
+    expired_deliveries: dict[str, dict] = field(default_factory=dict)
+    # Of the time that is past: how many deliveries are still counted.
+    expired_counts: int = 0
+    # How a call that was to be erased, or is past its time, is answered: read, and reported once more.
+    reads: dict[str, int] = field(default_factory=dict)
+    repeats: dict[str, int] = field(default_factory=dict)
+    # Every mark that is in a file of the data folder.
+    marks_found: set[str] = field(default_factory=set)
 
     def of_delivery(self) -> dict[str, list[Receipt]]:
         found = defaultdict(list)
@@ -89,8 +137,24 @@ class History:
         deaths = self.deaths[receipt.generation : receipt.generation + 1]
         return next((death for death in deaths if death <= receipt.answered_at + RECORDED_WITHIN_SECONDS), None)
 
-    def asked_to_redeliver(self, delivery_id: str, since: float, until: float) -> bool:
-        return any(since - IN_FLIGHT_SECONDS <= at <= until for at in self.redelivered_at.get(delivery_id, []))
+    def asked_to_redeliver(self, receipt: Receipt, since: float, until: float) -> bool:
+        asked = [(at, at) for at in self.redelivered_at.get(receipt.delivery_id, [])]
+        if receipt.payload.get("call_flow_id") == self.matched_flow:
+            asked += self.matched
+        return any(first <= until and last >= since - IN_FLIGHT_SECONDS for first, last in asked)
+
+    def is_erased(self, call_id: str) -> bool:
+        """Whether it has to be gone: its erasure was acknowledged, or has happened without that."""
+        erasure = self.erasures.get(call_id)
+        return erasure is not None and (erasure.acknowledged_at is not None or call_id not in self.calls)
+
+    def expired_marks(self) -> set[str]:
+        """What no file may hold after a pass of retention."""
+        return {mark for past in self.expired.values() for mark in (past.answer_mark, past.is_call_expired and past.mark) if mark}
+
+    def erased_marks(self) -> set[str]:
+        """What no file may hold at the end."""
+        return {mark for call_id, mark in self.marks.items() if self.is_erased(call_id)}
 
     def doubled(self) -> int:
         return sum(first.attempt == second.attempt for first, second in self.pairs())
@@ -98,18 +162,24 @@ class History:
     def summary(self) -> str:
         kinds = Counter(delivery["status"] for delivery in self.deliveries.values())
         ended = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        return f"{len(self.reports)} acknowledged, 0 lost, {self.doubled()} doubled, {len(self.receipts)} received; {ended}"
+        gone = f"{sum(map(self.is_erased, self.erasures))} erased" + (f", {len(self.expired)} expired" if self.expired else "")
+        return f"{len(self.reports)} acknowledged, 0 lost, {self.doubled()} doubled, {len(self.receipts)} received; {ended}; {gone}"
 
 
 def flaws(history: History) -> list[str]:
     """Everything that must not be; empty where all is well."""
-    checks = (lost, made_twice, strayed, renumbered, doubled, changed, early, sent_unwanted, off_the_record, misjudged, ill_timed_ai)
+    checks = (
+        lost, made_twice, strayed, renumbered, doubled, changed, early, sent_unwanted, off_the_record, misjudged, ill_timed_ai, left_out,
+        revived, sent_after_erasure, kept_too_long,
+    )
     return [f"{check.__name__}: {flaw}" for check in checks for flaw in check(history)]
 
 
 def lost(history: History) -> Iterator[str]:
     with_delivery = {delivery["call_id"] for delivery in history.deliveries.values()}
     for report in history.reports:
+        if history.is_erased(report.call_id):
+            continue
         if report.call_id not in history.calls:
             yield f"call {report.call_id} was acknowledged and is not there"
         elif report.mode != "none" and report.call_id not in with_delivery:
@@ -139,6 +209,8 @@ def made_twice(history: History) -> Iterator[str]:
 def strayed(history: History) -> Iterator[str]:
     for receipt in history.receipts:
         known = history.deliveries.get(receipt.delivery_id)
+        if known is None and history.is_erased(receipt.call_id):
+            continue
         if known is None:
             yield f"delivery {receipt.delivery_id} was received and is not there"
         elif known["call_id"] != receipt.call_id:
@@ -173,7 +245,7 @@ def changed(history: History) -> Iterator[str]:
 def early(history: History) -> Iterator[str]:
     for first, second in history.pairs():
         waited = second.at - first.answered_at
-        is_retry = second.attempt > first.attempt and not history.asked_to_redeliver(first.delivery_id, first.at, second.at)
+        is_retry = second.attempt > first.attempt and not history.asked_to_redeliver(first, first.at, second.at)
         if is_retry and waited < history.retry_delay - PRECISION_SECONDS:
             yield f"attempt {second.attempt} of {second.delivery_id} came {waited:.3f} s after the one before"
 
@@ -182,11 +254,11 @@ def sent_unwanted(history: History) -> Iterator[str]:
     for receipt in history.receipts:
         cancelled = history.cancelled_at.get(receipt.delivery_id)
         if cancelled is not None and receipt.at > cancelled + IN_FLIGHT_SECONDS:
-            if not history.asked_to_redeliver(receipt.delivery_id, cancelled, receipt.at):
+            if not history.asked_to_redeliver(receipt, cancelled, receipt.at):
                 yield f"delivery {receipt.delivery_id} was sent {receipt.at - cancelled:.1f} s after it was cancelled"
     for first, second in history.pairs():
         was_taken = first.status == 200 and history.died_after(first) is None
-        if was_taken and not history.asked_to_redeliver(first.delivery_id, first.at, second.at):
+        if was_taken and not history.asked_to_redeliver(first, first.at, second.at):
             yield f"delivery {first.delivery_id} was sent again after it had been taken"
 
 
@@ -215,7 +287,7 @@ def misjudged(history: History) -> Iterator[str]:
         if delivery["attempt_count"] != max((attempt["attempt"] for attempt in attempts), default=0):
             yield f"delivery {delivery['id']} counts {delivery['attempt_count']} attempts, {len(attempts)} are on record"
         was_taken = any(attempt["status_code"] == 200 for attempt in attempts)
-        is_simple = delivery["id"] not in history.redelivered_at
+        is_simple = delivery["id"] not in history.redelivered_at and delivery["call_flow_id"] != history.matched_flow
         if is_simple and (delivery["status"] == "delivered") != was_taken:
             yield f"delivery {delivery['id']} is {delivery['status']}, and was {'' if was_taken else 'not '}taken"
         if is_simple and delivery["status"] == "failed" and delivery["attempt_count"] != history.retries + 1:
@@ -239,3 +311,70 @@ def ill_timed_ai(history: History) -> Iterator[str]:
         in_time = report.asked_at + history.fallback - IN_FLIGHT_SECONDS
         if analysis and analysis.acknowledged_at and analysis.acknowledged_at < min(first.at - IN_FLIGHT_SECONDS, in_time):
             yield f"call {first.call_id} was sent without the analysis that was acknowledged before"
+
+
+def left_out(history: History) -> Iterator[str]:
+    for delivery in history.deliveries.values():
+        is_meant = delivery["call_flow_id"] == history.matched_flow and delivery["created_at"] <= history.matched_until
+        if is_meant and delivery["status"] == "failed":
+            yield f"delivery {delivery['id']} matched what was to be sent again, and was not sent"
+
+
+def revived(history: History) -> Iterator[str]:
+    with_delivery = {delivery["call_id"] for delivery in history.deliveries.values()}
+    for call_id in filter(history.is_erased, history.erasures):
+        if call_id in history.calls:
+            yield f"call {call_id} was erased and is listed"
+        if call_id in with_delivery:
+            yield f"call {call_id} was erased and has a delivery"
+        yield from answered_as_if_there(history, call_id, "was erased")
+    for call_id, mark in history.marks.items():
+        if history.is_erased(call_id) and mark in history.marks_found:
+            yield f"call {call_id} was erased and its text is in the files"
+        if call_id in history.calls and mark not in history.marks_found:
+            yield f"call {call_id} is there and its text was not found: nothing would be"
+
+
+def answered_as_if_there(history: History, call_id: str, what: str) -> Iterator[str]:
+    if history.reads.get(call_id) != 404:
+        yield f"call {call_id} {what} and is read with {history.reads.get(call_id)}"
+    if history.repeats.get(call_id) != 409:
+        yield f"call {call_id} {what} and a late repeat of its report is answered {history.repeats.get(call_id)}"
+
+
+def sent_after_erasure(history: History) -> Iterator[str]:
+    by_call = defaultdict(list)
+    for receipt in history.receipts:
+        by_call[receipt.call_id].append(receipt)
+    for call_id in filter(history.is_erased, history.erasures):
+        erasure = history.erasures[call_id]
+        if any(receipt.generation > erasure.generation for receipt in by_call[call_id]):
+            yield f"call {call_id} was sent by a server that was started after the erasure"
+        if erasure.acknowledged_at is None:
+            continue
+        late = [receipt.at - erasure.acknowledged_at for receipt in by_call[call_id] if receipt.at > erasure.acknowledged_at]
+        if len(late) > 1 or any(seconds > IN_FLIGHT_SECONDS for seconds in late):
+            yield f"call {call_id} was sent {len(late)} times up to {max(late):.1f} s after its erasure was acknowledged"
+
+
+def kept_too_long(history: History) -> Iterator[str]:
+    if history.expired_counts:
+        yield f"{history.expired_counts} deliveries of a time that is past are still counted"
+    for delivery_id, past in history.expired.items():
+        found = history.expired_deliveries.get(delivery_id)
+        if past.answer_mark in history.marks_found:
+            yield f"what was answered to delivery {delivery_id} is past its time and in the files"
+        if not past.is_call_expired:
+            if found is None or past.call_id not in history.expired_calls or past.mark not in history.marks_found:
+                yield f"call {past.call_id} is gone: only its payload was past its time"
+            elif found["payload"] is not None or found["attempts"]:
+                yield f"delivery {delivery_id} still has what is past its time"
+            continue
+        if found is not None:
+            yield f"delivery {delivery_id} is past its time and listed"
+        if past.call_id in history.expired_calls:
+            yield f"call {past.call_id} is past its time and listed"
+        if past.mark in history.marks_found:
+            yield f"call {past.call_id} is past its time and its text is in the files"
+        if past.call_id is not None:
+            yield from answered_as_if_there(history, past.call_id, "is past its time")

@@ -16,28 +16,30 @@ BINARY_WITH_FAIL_POINTS = Path(os.environ.get("CALLHOOK_FAULTS_BINARY") or FOLDE
 
 @cache
 def hash_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:8] if path.exists() else "none"
+    """Of a file; of a folder, of all Python in it: whatever a case imports is there."""
+    if not path.exists():
+        return "none"
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(path)).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:8]
 
 
 class Results:
-    """One line a case, appended as it ends. A case counts as passed with the programs and the files of tests that it passed with."""
+    """One line a case, appended as it ends. A case counts as passed with the programs and the tests that it passed with."""
 
-    def __init__(self, path: Path = FOLDER / "results.jsonl"):
+    def __init__(self, path: Path = FOLDER / "results.jsonl", tests: Path = ROOT / "tests"):
         self.path = path
+        self.of = "-".join(map(hash_of, (Path(BINARY), BINARY_WITH_FAIL_POINTS, tests)))
         self.passed = set()
         if path.exists():
             for line in path.read_text().splitlines():
                 result = json.loads(line)
-                if result["outcome"] == "ok":
-                    self.passed.add((result["of"], result["case"]))
+                if result["outcome"] == "ok" and result["of"] == self.of:
+                    self.passed.add(result["case"])
 
-    @staticmethod
-    def key(case: str, module: Path) -> tuple[str, str]:
-        shared = [path for path in sorted(Path(__file__).parent.glob("*.py")) if not path.name.startswith("test_")]
-        return "-".join(map(hash_of, (Path(BINARY), BINARY_WITH_FAIL_POINTS, *shared, module))), case
-
-    def add(self, case: str, module: Path, outcome: str, seconds: float, note: str):
-        of, case = self.key(case, module)
+    def add(self, case: str, outcome: str, seconds: float, note: str):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
-            file.write(json.dumps({"of": of, "case": case, "outcome": outcome, "seconds": round(seconds, 1), "note": note}) + "\n")
+            file.write(json.dumps({"of": self.of, "case": case, "outcome": outcome, "seconds": round(seconds, 1), "note": note}) + "\n")

@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 from dnslib import AAAA, CNAME, QTYPE, RCODE, RR, A, DNSRecord
 
-import harness
 from faults.arena import DURATION_MAX_MS
-from harness import Callhook, Receiver, wait_until
+from harness import BINARY, Callhook, Receiver, wait_until
 
 pytestmark = pytest.mark.long
 
@@ -226,7 +225,7 @@ def wrapped(folder: Path) -> str:
     settings.write_text(f"nameserver {SERVER}\n")
     script = folder / "callhook"
     inside = f'mount --bind {shlex.quote(str(settings))} "$(readlink -f /etc/resolv.conf)" && exec "$0" "$@"'
-    script.write_text(f"#!/bin/sh\nexec unshare --mount sh -c {shlex.quote(inside)} {shlex.quote(harness.BINARY)} \"$@\"\n")
+    script.write_text(f"#!/bin/sh\nexec unshare --mount sh -c {shlex.quote(inside)} {shlex.quote(BINARY)} \"$@\"\n")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return str(script)
 
@@ -243,10 +242,9 @@ def names():
 
 @pytest.fixture(scope="module")
 def callhook(names, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harness, "BINARY", wrapped(tmp_path_factory.mktemp("resolver")))
-        with Callhook("--retry-delays=1s", allow=("127.0.0.0/8", "::1/128")) as callhook:
-            yield callhook
+    binary = wrapped(tmp_path_factory.mktemp("resolver"))
+    with Callhook("--retry-delays=1s", allow=("127.0.0.0/8", "::1/128"), binary=binary) as callhook:
+        yield callhook
 
 
 @pytest.fixture(scope="module")

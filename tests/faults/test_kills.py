@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from faults.past import Past, live_through
 from faults.results import BINARY_WITH_FAIL_POINTS
 from faults.workload import FLAGS, Workload
 from harness import BINARY, Callhook
@@ -17,8 +19,15 @@ VARIABLE = "CALLHOOK_FAIL_POINT"
 # The tables are made once in a store's life; all else is done again at each start.
 ONCE = "TablesBroughtUpToDate"
 HITS_LATER = (7, 40)
-# A job has work left once in some hundred requests.
-HITS_LATER_OF_JOBS = (2, 3)
+# A job has work left once in some hundred requests, and the log is emptied once in a second.
+SELDOM = ("JobStepDone", "JobLeft", "WipeBegun", "LogWiped")
+HITS_LATER_OF_SELDOM = (2, 3)
+# Reached by a server that starts with something past its time; what is a step of many, also later.
+RETENTION = {
+    "UpkeepStepDone": (1,), "PayloadsPurged": (1, 2), "CallsPurged": (1, 3), "SamplesPurged": (1, 2), "StatisticsPurged": (1,), "SpaceGivenBack": (1, 2),
+}
+# Reached under any load, and here by what retention removes.
+REACHED_BY_RETENTION = [("CallErased", 60), ("WipeBegun", 1), ("LogWiped", 1)]
 
 
 def fail_points() -> list[tuple[str, str]]:
@@ -54,6 +63,7 @@ def start_until_death(callhook: Callhook, plan: str, seconds: float = 30):
 
 def test_there_are_points_to_be_killed_at():
     assert len(fail_points()) > 30, f"build {BINARY_WITH_FAIL_POINTS} first: scripts/test --prepare does"
+    assert not RETENTION.keys() - points_of("Work"), "a point of retention that the program does not have"
 
 
 def test_what_is_shipped_has_no_fail_point():
@@ -96,21 +106,56 @@ def kill_at_work(receiver, point: str, visits: int, note):
         workload.judge(note)
 
 
-@pytest.mark.parametrize("point", points_of("Work"))
+@pytest.mark.parametrize("point", [point for point in points_of("Work") if point not in RETENTION])
 def test_killed_at_a_step_of_the_work(receiver, point, note):
     kill_at_work(receiver, point, 1, note)
 
 
 def later() -> list[tuple[str, int]]:
-    # The upkeep comes by once in ten minutes.
-    points = [point for point in points_of("Work") if point != "UpkeepStepDone"]
-    return [(point, visits) for point in points for visits in (HITS_LATER_OF_JOBS if point.startswith("Job") else HITS_LATER)]
+    points = [point for point in points_of("Work") if point not in RETENTION]
+    return [(point, visits) for point in points for visits in (HITS_LATER_OF_SELDOM if point in SELDOM else HITS_LATER)]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("point, visits", later())
 def test_killed_at_a_later_step_of_the_work(receiver, point, visits, note):
     kill_at_work(receiver, point, visits, note)
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory):
+    with live_through(tmp_path_factory.mktemp("past"), str(BINARY_WITH_FAIL_POINTS)) as past:
+        yield past
+
+
+def kill_at_retention(receiver, past: Past, folder: Path, point: str, visits: int, note):
+    shutil.copytree(past.folder / "data", folder / "data", ignore=shutil.ignore_patterns("*.sock"))
+    sent = len(past.receiver.requests)
+    past.set_back()
+    with armed(folder=folder, environment=dict(past.wall_clock.environment)) as callhook, Workload(callhook, receiver, seed=visits) as workload:
+        past.hand_over(callhook, workload)
+        assert callhook.stop() == 0
+        past.end()
+        workload.start()
+        start_until_death(callhook, f"{point}@{visits}")
+        workload.died()
+        workload.stop()
+        callhook.start()
+        workload.judge(note)
+    assert len(past.receiver.requests) == sent, "what had ended long ago was sent again"
+
+
+@pytest.mark.parametrize("point", [point for point in points_of("Work") if point in RETENTION])
+def test_killed_at_a_step_of_retention(receiver, past, tmp_path, point, note):
+    kill_at_retention(receiver, past, tmp_path, point, 1, note)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("point, visits", [
+    *((point, visits) for point, (_, *later) in RETENTION.items() for visits in later), *REACHED_BY_RETENTION,
+])
+def test_killed_at_a_later_step_of_retention(receiver, past, tmp_path, point, visits, note):
+    kill_at_retention(receiver, past, tmp_path, point, visits, note)
 
 
 @pytest.mark.parametrize("point", points_of("Stop"))

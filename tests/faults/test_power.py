@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from faults import disk
+from faults.history import Erasure
 from faults.results import BINARY_WITH_FAIL_POINTS
 from faults.workload import FLAGS, Workload, pages
 from harness import Callhook, Receiver, wait_until
@@ -25,7 +26,15 @@ class Loss:
     files: dict[str, bytes]
 
 
-def recorded(receiver, folder: Path, seed: int, reports: int) -> list[disk.Event]:
+@dataclass
+class Run:
+    """What reached the disk and the network, and what was to be erased."""
+
+    events: list[disk.Event]
+    erasures: list[Erasure]
+
+
+def recorded(receiver, folder: Path, seed: int, reports: int) -> Run:
     """A mixed load on an empty folder, a stop and a start in the middle, and several checkpoints. The tests' build makes those often."""
     traces = [folder / "trace-1", folder / "trace-2"]
     data = (folder / "data").resolve()
@@ -48,7 +57,7 @@ def recorded(receiver, folder: Path, seed: int, reports: int) -> list[disk.Event
     is_written = lambda trace: "+++" in trace.read_text().splitlines()[-1]
     for trace in traces:
         wait_until(lambda: is_written(trace), 20, "the end of the recording")
-    return [event for trace in traces for event in disk.read_trace(trace, data)]
+    return Run([event for trace in traces for event in disk.read_trace(trace, data)], list(workload.history.erasures.values()))
 
 
 def losses(events: list[disk.Event], kept: str, seed: int, every: int):
@@ -65,7 +74,7 @@ def losses(events: list[disk.Event], kept: str, seed: int, every: int):
         machine.take(event)
 
 
-def check(loss: Loss, folder: Path):
+def check(loss: Loss, erasures: list[Erasure], folder: Path):
     shutil.rmtree(folder, ignore_errors=True)
     data = folder / "data"
     data.mkdir(parents=True)
@@ -79,29 +88,32 @@ def check(loss: Loss, folder: Path):
             deliveries.add(delivery["id"])
         callhook.kill()
     told = loss.disk.told
-    assert not told.calls.keys() - calls.keys(), "acknowledged calls are gone"
-    assert not {id for id, summary in told.calls.items() if summary and calls[id] != summary}, "acknowledged analyses are gone"
-    assert not told.deliveries - deliveries, "deliveries that were sent are gone"
+    to_be_erased = {erasure.call_id for erasure in erasures}
+    assert not told.calls.keys() - calls.keys() - to_be_erased, "acknowledged calls are gone"
+    assert not {id for id, summary in told.calls.items() if summary and id in calls and calls[id] != summary}, "acknowledged analyses are gone"
+    assert not {id for id, call in told.deliveries.items() if call not in to_be_erased} - deliveries, "deliveries that were sent are gone"
+    assert not {erasure.call_id for erasure in erasures if erasure.request_id in told.done} & calls.keys(), "erased calls are back"
     with sqlite3.connect(data / "callhook.db") as store:
         assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert store.execute("PRAGMA foreign_key_check").fetchall() == []
     store.close()
 
 
-def lose_power(events: list[disk.Event], folder: Path, kept: str, seed: int, syncs_tried: int | None, note):
+def lose_power(run: Run, folder: Path, kept: str, seed: int, syncs_tried: int | None, note):
+    events = run.events
     syncs = sum(event.kind == "sync" for event in events)
     every = syncs // syncs_tried if syncs_tried else 1
     checkpoints = sum(event.kind == "sync" and event.name == "callhook.db" for event in events)
-    states, told = 0, 0
+    states, told, erased = 0, 0, 0
     for loss in losses(events, kept, seed, every):
-        check(loss, folder)
-        states, told = states + 1, max(told, len(loss.disk.told.calls))
-    assert checkpoints > 4 and told > 10, "the recorded run was too short to mean anything"
+        check(loss, run.erasures, folder)
+        states, told, erased = states + 1, max(told, len(loss.disk.told.calls)), max(erased, len(loss.disk.told.done))
+    assert checkpoints > 4 and told > 10 and erased > 0, "the recorded run was too short to mean anything"
     note(f"{syncs} syncs, {checkpoints} of the database file, {told} calls acknowledged: {states} losses of power, 0 calls lost, 0 corrupt")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> list[disk.Event]:
+def run(tmp_path_factory) -> Run:
     with Receiver() as receiver:
         return recorded(receiver, tmp_path_factory.mktemp("recorded"), 1, 50)
 
@@ -113,7 +125,7 @@ def test_power_is_lost_at_some_syncs(run, tmp_path, kept, note):
 
 @pytest.mark.parametrize("kind, name", [("sync", "callhook.db-wal"), ("sync folder", ""), ("sync parent", "")])
 def test_a_disk_that_does_not_sync_is_noticed(run, tmp_path, kind, name):
-    unsynced = [event for event in run if (event.kind, event.name) != (kind, name)]
+    unsynced = Run([event for event in run.events if (event.kind, event.name) != (kind, name)], run.erasures)
     with pytest.raises(AssertionError, match="acknowledged calls are gone"):
         lose_power(unsynced, tmp_path / "found", "none", 1, 20, print)
 
@@ -123,5 +135,4 @@ def test_a_disk_that_does_not_sync_is_noticed(run, tmp_path, kind, name):
 @pytest.mark.parametrize("kept", KEPT)
 def test_power_is_lost_at_every_sync(receiver, tmp_path, kept, seed, note):
     (tmp_path / "recorded").mkdir()
-    events = recorded(receiver, tmp_path / "recorded", seed, 80)
-    lose_power(events, tmp_path / "found", kept, seed, None, note)
+    lose_power(recorded(receiver, tmp_path / "recorded", seed, 80), tmp_path / "found", kept, seed, None, note)

@@ -102,12 +102,19 @@ def redirects_slowly(peer, _):
         peer.sendall(f"HTTP/1.1 307 Go\r\nLocation: /{step}\r\nContent-Length: 0\r\n\r\n".encode())
 
 
-def redirects_once(peer, _):
-    while request := read_request(peer):
-        if request.split()[1] == b"/moved":
-            peer.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
-        else:
-            peer.sendall(b"HTTP/1.1 308 Go\r\nLocation: /moved\r\nContent-Length: 0\r\n\r\n")
+def redirects_once_with(status: int):
+    """What was a POST comes to the new address as one after 307 and 308 alone."""
+
+    def behave(peer, _):
+        while request := read_request(peer):
+            method, path, *_ = request.split()
+            if path == b"/moved":
+                is_right = method == (b"POST" if status in (307, 308) else b"GET")
+                peer.sendall(b"HTTP/1.1 %d Done\r\nContent-Length: 0\r\n\r\n" % (201 if is_right else 405))
+            else:
+                peer.sendall(b"HTTP/1.1 %d Go\r\nLocation: /moved\r\nContent-Length: 0\r\n\r\n" % status)
+
+    return behave
 
 
 def answers_early(peer, _):
@@ -154,6 +161,7 @@ CASES = [
     Case("closed_after_the_request", says(), "protocol", CLOSED),
     Case("reset_after_the_request", says(then=reset), "protocol", "127.0.0.1"),
     Case("closed_in_the_status_line", says(b"HTTP/1.1 2"), "protocol", CLOSED),
+    Case("reset_in_the_status_line", says(b"HTTP/1.1 2", then=reset), "protocol", "127.0.0.1"),
     Case("reset_in_the_headers", says(OK + b"X-A: b\r\n", then=reset), "protocol", "127.0.0.1"),
     Case("closed_in_the_headers", says(OK + b"X-A: b\r\n"), "protocol", CLOSED),
     Case("reset_in_the_body", says(OK + b"Content-Length: 100\r\n\r\nab", then=reset), status=200),
@@ -175,7 +183,8 @@ CASES = [
     Case("a_redirect_in_a_circle", redirects("/"), "redirect_limit", "in a circle"),
     Case("redirects_on_and_on", redirects_on_and_on, "redirect_limit", "leads on and on"),
     Case("slow_redirects", redirects_slowly, "timeout", "within 10 s"),
-    Case("a_redirect_that_is_followed", redirects_once, status=201),
+    *(Case(f"a_{status}_that_is_followed", redirects_once_with(status), status=201) for status in (301, 302, 303, 307, 308)),
+    Case("a_300_that_is_none", redirects("/moved", 300), "http_300", status=300),
     Case("a_redirect_to_the_metadata_address", redirects("http://169.254.169.254/latest"), "blocked_address", "169.254.169.254"),
     Case("a_redirect_to_a_private_address", redirects("http://10.0.0.1/", 302), "blocked_address", "10.0.0.1"),
     Case("a_redirect_to_a_file", redirects("file:///etc/passwd"), "redirect_refused", "neither http nor https"),

@@ -1,14 +1,18 @@
-"""A mixed load that keeps the history of what it was told: reports of every kind, analyses, cancellations, redeliveries, repetitions."""
+"""A mixed load that keeps the history of what it was told: reports of every kind, analyses, cancellations, redeliveries, repetitions,
+erasures."""
 
 import random
+import re
+import sqlite3
 import threading
 import time
 import uuid
 import zlib
+from pathlib import Path
 
 import requests
 
-from faults.history import Analysis, History, Receipt, Report, flaws
+from faults.history import Analysis, Erasure, History, Receipt, Report, flaws
 from harness import KEY, Callhook, Receiver, Received, wait_until
 
 RETRY_DELAY_SECONDS = 1
@@ -19,6 +23,23 @@ CALL = {"status": "completed", "caller_number": "+13055559876", "duration_second
 TRACKING_NUMBER = "+15735551234"
 # More than one step of a job takes.
 JOB_ROWS = 600
+# A text in one page, and one that takes several.
+MARKED_TIMES = (1, 500)
+MARK = re.compile(rb"mark-[0-9a-f]{32}")
+# Marked calls of which each erasure takes one: some are in flight, some wait, some have ended long ago.
+ERASABLE_MAX = 12
+# How long what is erased may be found in the files; the log is emptied once in a second.
+TRACES_SECONDS = 15
+
+
+def new_mark() -> str:
+    return f"mark-{uuid.uuid4().hex}"
+
+
+def marks_in(folder: Path) -> set[str]:
+    """Every mark that any file holds."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {mark.decode() for file in files for mark in MARK.findall(file.read_bytes())}
 
 
 class Workload:
@@ -34,16 +55,25 @@ class Workload:
         self.threads: list[threading.Thread] = []
         self.unanswered: list[tuple[str, dict, dict | None, float]] = []
         self.wrong: list[str] = []
+        # Calls that may be erased, and how they were reported.
+        self.erasable: list[str] = []
+        self.marked: dict[str, tuple[dict, dict | None]] = {}
+        self.choosing = threading.Lock()
         # How often it was told to come again.
         self.refused = 0
+        # What the store had before, and is past its time: of which flow, and from when.
+        self.past_flow: str | None = None
+        self.past_since = ""
         receiver.answer = self.answer
         self.flows = {
             "taken": callhook.flow(receiver.base + "/taken"),
             "flaky": callhook.flow(receiver.base + "/flaky"),
             "slow": callhook.flow(receiver.base + "/slow"),
             "refused": callhook.flow(receiver.base + "/refused"),
+            "matched": callhook.flow(receiver.base + "/matched"),
             "ai": callhook.flow(receiver.base + "/taken", wait_for_ai=True),
         }
+        self.history.matched_flow = self.flows["matched"]["id"]
         number = {"phone_number": TRACKING_NUMBER, "friendly_name": "Tampa", "call_flow_id": self.flows["taken"]["id"]}
         callhook.data("POST", "/numbers", number, 201)
 
@@ -64,6 +94,8 @@ class Workload:
         status = 200
         if received.path == "/refused":
             status = 500
+        elif received.path == "/matched" and payload["attempt"] <= RETRIES + 1:
+            status = 500
         elif received.path == "/flaky" and payload["attempt"] == 1:
             status = {0: 503, 1: None}.get(chance, 200)
         elif received.path == "/slow":
@@ -72,7 +104,8 @@ class Workload:
             payload["delivery_id"], payload["call_id"], payload["attempt"], received.body, received.at, time.monotonic(), status,
             received.generation, payload,
         ))
-        return None if status is None else (status, {}, b"noted")
+        # What is said of a call comes back in the answer, and lies beside the attempt.
+        return None if status is None else (status, {}, (payload.get("transcription") or "noted").encode())
 
     # The clients' side.
 
@@ -93,7 +126,8 @@ class Workload:
         chance = random.Random(f"{self.seed} {self.rounds} {number}")
         deeds = [
             (self.report_one, 30), (self.report_batch, 4), (self.report_once, 6), (self.report_by_number, 4), (self.repeat, 6),
-            (self.report_for_ai, 12), (self.cancel_waiting, 3), (self.cancel_in_flight, 3), (self.redeliver, 4), (self.switch_off, 0.4),
+            (self.report_for_ai, 12), (self.cancel_waiting, 3), (self.cancel_in_flight, 3), (self.redeliver, 4), (self.redeliver_matching, 2), (self.erase_some, 10),
+            (self.switch_off, 0.4),
         ]
         with requests.Session() as session:
             session.headers["Authorization"] = f"Bearer {KEY}"
@@ -130,13 +164,16 @@ class Workload:
         if data is None:
             return None
         self.acknowledged(mode, data["call"], asked_at)
+        if transcription := body.get("transcription"):
+            self.history.marks[data["call"]["id"]] = transcription.split()[0]
+            self.marked[data["call"]["id"]] = body, headers
         return data["call"]["id"]
 
     def acknowledged(self, mode: str, call: dict, asked_at: float):
         self.history.reports.append(Report(call["id"], call["source_call_id"], mode, asked_at))
 
     def some_flow(self, chance) -> str:
-        return self.flows[chance.choices(["taken", "flaky", "refused"], [6, 4, 1])[0]]["id"]
+        return self.flows[chance.choices(["taken", "flaky", "refused", "matched"], [6, 4, 1, 1])[0]]["id"]
 
     def report_one(self, session, chance):
         self.report(session, "now", {"source_call_id": str(uuid.uuid4()), "call_flow_id": self.some_flow(chance)})
@@ -155,8 +192,11 @@ class Workload:
     def repeat(self, session, chance):
         if known := [report for report in self.history.reports[-50:] if report.source_call_id]:
             report = chance.choice(known)
+            erasure = self.history.erasures.get(report.call_id)
+            was_erased = erasure is not None and erasure.acknowledged_at is not None
             again = self.ask(session, "POST", "/calls", CALL | {"source_call_id": report.source_call_id, "tracking_number": TRACKING_NUMBER})
             assert again is None or again["call"]["id"] == report.call_id, f"{report.source_call_id} is two calls"
+            assert again is None or not was_erased, f"call {report.call_id} was erased, and a late repeat of its report revives it"
 
     def report_batch(self, session, chance):
         self.batch(session, "now", self.some_flow(chance), chance.randint(2, 20))
@@ -203,6 +243,43 @@ class Workload:
             self.history.redelivered_at[delivery["id"]].append(time.monotonic())
             self.ask(session, "POST", f"/webhook-deliveries/{delivery['id']}/redeliver")
 
+    def redeliver_matching(self, session, chance=None):
+        """All that have failed of one flow, in one request."""
+        asked_at = time.monotonic()
+        try:
+            return self.ask(session, "POST", "/webhook-deliveries/redeliver", {
+                "filter": {"call_flow_id": self.history.matched_flow, "status": "failed"},
+            })
+        finally:
+            self.history.matched.append((asked_at, time.monotonic()))
+
+    def erase_some(self, session, chance):
+        """Reports a marked call and erases one of the last, often the very one."""
+        mode, flow = chance.choice([("now", "taken"), ("now", "flaky"), ("now", "slow"), ("now", "matched"), ("ai", "ai")])
+        body = {"source_call_id": str(uuid.uuid4()), "call_flow_id": self.flows[flow]["id"]}
+        body["transcription"] = " ".join([new_mark()] * chance.choice(MARKED_TIMES))
+        headers = {"Idempotency-Key": str(uuid.uuid4())} if chance.random() < 0.5 else None
+        if call := self.report(session, mode, body, headers):
+            self.stopping.wait(chance.choice([0, 0.1]))
+            with self.choosing:
+                self.erasable.append(call)
+                chosen = self.erasable.pop(chance.choice([0, -1])) if len(self.erasable) > chance.randrange(ERASABLE_MAX) else None
+            if chosen:
+                self.erase(session, chosen)
+
+    def erase(self, session, call: str):
+        erasure = self.history.erasures[call] = Erasure(call)
+        try:
+            answer = session.delete(f"{self.callhook.base}/api/v1/calls/{call}", timeout=20)
+        finally:
+            erasure.generation = self.receiver.generation
+        if answer.status_code == 503:
+            self.refused += 1
+            self.stopping.wait(0.02)
+            return
+        assert answer.status_code == 204, f"the erasure of call {call}, which was acknowledged: {answer.status_code} {answer.text}"
+        erasure.request_id, erasure.acknowledged_at = answer.headers["x-request-id"], time.monotonic()
+
     def switch_off(self, session, chance):
         """So many wait that a job cancels them in steps."""
         hook = {"enabled": True, "url": self.receiver.base + "/taken", "wait_for_ai": True}
@@ -229,16 +306,65 @@ class Workload:
             while self.unanswered:
                 mode, body, headers, asked_at = self.unanswered.pop()
                 assert self.report(session, mode, body, headers, asked_at), "the store is back and refuses"
+            self.wait_for_all()
+            last = self.report(session, "now", {"source_call_id": str(uuid.uuid4()), "call_flow_id": self.flows["taken"]["id"]})
+            self.history.matched_until = self.callhook.data("GET", f"/calls/{last}")["call"]["reported_at"]
+            assert self.redeliver_matching(session), "the store is back and refuses"
+        self.wait_for_all()
+        self.restart()
+        self.wait_for_traces(self.history.expired_marks())
+        self.hear()
+        self.wait_for_traces(self.history.erased_marks())
+        return self.history
+
+    def wait_for_all(self):
         # In this order: what waits becomes scheduled, and never the other way round.
         pending = lambda: any(self.callhook.deliveries(status=status, limit=1) for status in ("waiting_for_ai", "scheduled"))
         wait_until(lambda: not pending(), 60, "the end of all deliveries")
-        history = self.history
-        history.calls = {call["id"]: call for call in pages(self.callhook, "/calls", "calls")}
-        for delivery in pages(self.callhook, "/webhook-deliveries", "webhook_deliveries"):
+
+    def restart(self):
+        """A clean one, with a look at the file in between."""
+        assert self.callhook.stop() == 0
+        store = sqlite3.connect(self.callhook.folder / "data" / "callhook.db")
+        assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert store.execute("PRAGMA foreign_key_check").fetchall() == []
+        store.close()
+        self.callhook.start()
+
+    def wait_for_traces(self, marks: set[str]):
+        """Until none of them is in the files; what stays is the history's to judge."""
+        deadline = time.monotonic() + TRACES_SECONDS
+        while True:
+            self.history.marks_found = marks_in(self.callhook.folder / "data")
+            if not marks & self.history.marks_found or time.monotonic() > deadline:
+                return
+            time.sleep(0.1)
+
+    def hear(self):
+        """What the API says at the end."""
+        history, callhook = self.history, self.callhook
+        expired = {past.call_id: past for past in history.expired.values() if past.call_id}
+        for call in pages(callhook, "/calls", "calls"):
+            if call["id"] in expired:
+                history.expired_calls.add(call["id"])
+            else:
+                history.calls[call["id"]] = call
+        for delivery in pages(callhook, "/webhook-deliveries", "webhook_deliveries"):
+            is_expired = delivery["id"] in history.expired
             was_tried = delivery["attempt_count"] > 0
-            detail = self.callhook.delivery(delivery["id"]) if was_tried else delivery | {"attempts": []}
-            history.deliveries[delivery["id"]] = detail
-        return history
+            detail = callhook.delivery(delivery["id"]) if was_tried else delivery | {"attempts": []}
+            (history.expired_deliveries if is_expired else history.deliveries)[delivery["id"]] = detail
+        if self.past_flow:
+            stats = callhook.data("GET", "/webhook-deliveries/stats", params={"since": self.past_since, "call_flow_id": self.past_flow})["stats"]
+            history.expired_counts = sum(stats["by_status"].values())
+        late = [(call, *self.marked[call]) for call in history.erasures if history.is_erased(call)]
+        late += [
+            (past.call_id, {"source_call_id": past.source_call_id, "call_flow_id": self.flows["taken"]["id"], "transcription": past.mark}, None)
+            for past in expired.values() if past.is_call_expired
+        ]
+        for call, body, headers in late:
+            history.reads[call] = callhook.call("GET", f"/calls/{call}").status_code
+            history.repeats[call] = callhook.call("POST", "/calls", CALL | body, headers=headers).status_code
 
     def judge(self, note=lambda text: None):
         history = self.finish()
