@@ -98,8 +98,6 @@ class History:
     # The flow whose failed deliveries are sent again by filter, at the last until none is left; and from when to when that was asked.
     matched_flow: str = ""
     matched: list[tuple[float, float]] = field(default_factory=list)
-    # What the server's clock showed at the last: what was made while it was ahead counts as made later, and is not meant.
-    matched_until: str = ""
     # Calls with a text that is found in the files as long as they are there.
     marks: dict[str, str] = field(default_factory=dict)
     erasures: dict[str, Erasure] = field(default_factory=dict)
@@ -315,7 +313,7 @@ def ill_timed_ai(history: History) -> Iterator[str]:
 
 def left_out(history: History) -> Iterator[str]:
     for delivery in history.deliveries.values():
-        is_meant = delivery["call_flow_id"] == history.matched_flow and delivery["created_at"] <= history.matched_until
+        is_meant = delivery["call_flow_id"] == history.matched_flow
         if is_meant and delivery["status"] == "failed":
             yield f"delivery {delivery['id']} matched what was to be sent again, and was not sent"
 

@@ -17,7 +17,7 @@ def receipt(delivery_id, call_id, attempt, at, status=200, generation=1, ai=Fals
 def delivery(delivery_id, call_id, status, *attempts, flow="f"):
     on_record = [{"attempt": number, "status_code": code} for number, code in attempts]
     count = max((number for number, _ in attempts), default=0)
-    return delivery_id, {"id": delivery_id, "call_id": call_id, "call_flow_id": flow, "created_at": "2026-01-01T00:00:00Z", "status": status, "attempt_count": count, "attempts": on_record}
+    return delivery_id, {"id": delivery_id, "call_id": call_id, "call_flow_id": flow, "status": status, "attempt_count": count, "attempts": on_record}
 
 
 def sound() -> History:
@@ -32,7 +32,6 @@ def sound() -> History:
         cancelled_at={"d-cancelled": 0.3},
         matched_flow="m",
         matched=[(8.0, 8.1)],
-        matched_until="2026-01-01T00:00:01Z",
         marks={name: f"mark {name}" for name in ("kept", *erased)},
         erasures={
             "erased": Erasure("erased", 1.5), "in flight": Erasure("in flight", 0.5), "at the death": Erasure("at the death"),

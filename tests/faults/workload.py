@@ -307,8 +307,6 @@ class Workload:
                 mode, body, headers, asked_at = self.unanswered.pop()
                 assert self.report(session, mode, body, headers, asked_at), "the store is back and refuses"
             self.wait_for_all()
-            last = self.report(session, "now", {"source_call_id": str(uuid.uuid4()), "call_flow_id": self.flows["taken"]["id"]})
-            self.history.matched_until = self.callhook.data("GET", f"/calls/{last}")["call"]["reported_at"]
             assert self.redeliver_matching(session), "the store is back and refuses"
         self.wait_for_all()
         self.restart()
