@@ -113,6 +113,8 @@ def test_the_alerts_are_valid_documented_and_about_metrics_that_exist(worked):
 
 
 def test_the_alerts_fire_when_they_should(worked):
+    tried = set(re.findall(r"alertname: (\w+)", (ALERTS.parent / "alerts_test.yml").read_text()))
+    assert tried == set(re.findall(r"alert: (\w+)", ALERTS.read_text())), "each is tried"
     checked = promtool("check", "rules", str(ALERTS))
     assert checked.returncode == 0, checked.stdout + checked.stderr
     tested = promtool("test", "rules", "alerts_test.yml", cwd=ALERTS.parent)

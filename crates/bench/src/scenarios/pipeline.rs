@@ -25,6 +25,8 @@ pub const CALLS_PER_SECOND_MAX: usize = 100_000;
 enum Which {
     Bare,
     Callhook,
+    /// callhook with a trace of every call.
+    Traced,
 }
 
 /// The figures of one side, a round a value.
@@ -40,12 +42,13 @@ struct Side {
 
 pub async fn run(bench: &mut Bench) -> Outcome<()> {
     let (mut bare, mut callhook) = (Side::default(), Side::default());
-    let (mut bare_paced, mut paced) = (Side::default(), Side::default());
+    let (mut bare_paced, mut paced, mut traced) = (Side::default(), Side::default(), Side::default());
     for _ in 0..bench.run.rounds {
         measure(bench, None, Which::Bare, &mut bare).await?;
         measure(bench, None, Which::Callhook, &mut callhook).await?;
         measure(bench, Some(PACE), Which::Bare, &mut bare_paced).await?;
         measure(bench, Some(PACE), Which::Callhook, &mut paced).await?;
+        measure(bench, Some(PACE), Which::Traced, &mut traced).await?;
     }
     let report = &mut bench.report;
     report.compare(
@@ -91,7 +94,8 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
         paced.arrival_p99,
         Aim::AtMost(5.0),
     );
-    report.compare("2,000/s: CPU µs per delivery", bare_paced.cpu_us, paced.cpu_us, Aim::None);
+    report.compare("2,000/s: CPU µs per delivery", bare_paced.cpu_us, paced.cpu_us.clone(), Aim::None);
+    report.compare("2,000/s, each call traced: CPU µs per delivery", paced.cpu_us, traced.cpu_us, Aim::None);
     Ok(())
 }
 
@@ -99,11 +103,14 @@ async fn measure(bench: &Bench, rate: Option<u32>, which: Which, side: &mut Side
     let clock = Instant::now();
     let seconds = usize::try_from((bench.length() + WARM_UP).as_secs()).unwrap();
     let receiver = Receiver::start(Behaviour::Accept, seconds * CALLS_PER_SECOND_MAX, clock).await?;
+    let collector = Receiver::start(Behaviour::Accept, 0, clock).await?;
     let folder = bench.folder("pipeline");
     let (program, call_flow_id) = match which {
         Which::Bare => (Program::bare(Some(&receiver)).await?, None),
-        Which::Callhook => {
-            let program = bench.callhook(&folder, &[]).await?;
+        Which::Callhook | Which::Traced => {
+            let collector = format!("--otlp-endpoint={}", collector.url());
+            let flags = if matches!(which, Which::Traced) { vec![&*collector] } else { Vec::new() };
+            let program = bench.callhook(&folder, &flags).await?;
             let flow = program.flow_to(&receiver.url()).await?;
             (program, Some(flow))
         }
