@@ -231,10 +231,11 @@ def test_a_folder_that_is_shared_with_others_is_left_as_it_is(backup, tmp_path):
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
-    for command in (["restore", str(backup)], ["serve"]):
-        refused = one_sentence(run(*command, "--data-dir", str(shared), env=WITH_KEY))
-        assert "a folder of its own" in refused, command
-        assert shared.stat().st_mode & 0o7777 == 0o1777
+    assert run("restore", str(backup), "--data-dir", str(shared), env=WITH_KEY).returncode == 0
+    assert shared.stat().st_mode & 0o7777 == 0o1777
+    assert {(shared / name).stat().st_mode & 0o077 for name in os.listdir(shared)} == {0}, "its files are private"
+    found, _ = doctor(shared)
+    check(found, "data folder", "warning", "open to everybody")
 
 
 def test_a_backup_takes_no_name_that_the_store_itself_uses(tmp_path):

@@ -9,5 +9,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     failpoint::arm();
+    // Whatever is written is its owner's alone, also in a folder that is open to others.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     callhook::cli::Cli::parse().run()
 }

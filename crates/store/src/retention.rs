@@ -36,7 +36,7 @@ const DELETE_STATISTICS: &str =
 
 /// What one step over payloads came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PayloadsPurged {
+pub struct PayloadStep {
     /// Where the next step goes on; `None` at the end.
     pub next: Option<DeliveryId>,
     /// The last delivery before one that is pending.
@@ -52,7 +52,7 @@ impl Store {
         business_id: BusinessId,
         before: Timestamp,
         after: Option<DeliveryId>,
-    ) -> StoreResult<PayloadsPurged> {
+    ) -> StoreResult<PayloadStep> {
         let page = self.read_engine(move |tx| deliveries_past(tx, business_id, before, after)).await?;
         if !page.ended.is_empty() {
             let ended = page.ended;
@@ -105,7 +105,7 @@ impl Store {
 pub(crate) struct Past {
     /// Those that have ended and still have a body.
     ended: Vec<DeliveryId>,
-    purged: PayloadsPurged,
+    purged: PayloadStep,
 }
 
 /// As many as one transaction may purge, of as many rows as are looked at in one go.
@@ -123,7 +123,7 @@ pub(crate) fn deliveries_past(
     ];
     let read = |row: &dyn Row| Ok((row.id(0)?, row.bool(1)?, row.bool(2)?, row.number::<usize>(3)?));
     let found: Vec<(DeliveryId, bool, bool, usize)> = tx.sql().rows(SELECT_DELIVERIES, &params, read)?;
-    let mut purged = PayloadsPurged { next: None, ended_until: None, all_ended: true };
+    let mut purged = PayloadStep { next: None, ended_until: None, all_ended: true };
     let (mut ended, mut rows) = (Vec::new(), 0);
     for (id, has_body, is_pending, attempts) in &found {
         if rows >= ROWS_CHANGED_MAX {

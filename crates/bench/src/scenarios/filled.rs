@@ -50,9 +50,9 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
     bench.report.add("memory with all rows, MB", program.rss_mb(), Aim::None);
 
     let call = analyse(&program).await?;
-    lists(bench, &program, "webhook-deliveries", &store.delivery_filters(&call)).await?;
-    lists(bench, &program, "calls", &store.call_filters()).await?;
-    lists(bench, &program, "webhook-deliveries/stats", &[("since", store.since())]).await?;
+    lists(bench, &program, "", "webhook-deliveries", &store.delivery_filters(&call)).await?;
+    lists(bench, &program, "", "calls", &store.call_filters()).await?;
+    lists(bench, &program, "", "webhook-deliveries/stats", &[("since", store.since())]).await?;
     program.stop().await?;
     let program = Program::callhook(&bench.run.callhook, &folder, &[]).await?;
     let ready = program.ready_after.as_secs_f64();
@@ -226,7 +226,13 @@ async fn analyse(program: &Program) -> Outcome<String> {
 }
 
 /// Asks for each list many times, and notes the slowest of them.
-async fn lists(bench: &mut Bench, program: &Program, path: &str, filters: &[(&str, String)]) -> Outcome<()> {
+pub async fn lists(
+    bench: &mut Bench,
+    program: &Program,
+    beside: &str,
+    path: &str,
+    filters: &[(&str, String)],
+) -> Outcome<()> {
     let mut connection = Connection::open(program.address).await?;
     let mut worst = (f64::NEG_INFINITY, "");
     for (name, filter) in filters {
@@ -246,7 +252,7 @@ async fn lists(bench: &mut Bench, program: &Program, path: &str, filters: &[(&st
             worst = (p95, name);
         }
     }
-    let figure = format!("/{path}, slowest filter ({}): p95 ms", worst.1);
+    let figure = format!("{beside}/{path}, slowest filter ({}): p95 ms", worst.1);
     bench.report.add(&figure, worst.0, Aim::AtMost(50.0));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A healthy endpoint beside sick ones: with a million deliveries waiting for dead endpoints, and with one that hangs.
 
+use super::filled::lists;
 use super::{BATCH_CALLS, Bench};
 use crate::Outcome;
 use crate::client::Connection;
@@ -32,8 +33,9 @@ pub async fn backlog(bench: &mut Bench) -> Outcome<()> {
     let hanging = hanging_hosts(DEAD / 2, 0).await?;
     let urls = refusing_hosts(DEAD / 2)?.into_iter().chain(hanging.iter().map(Receiver::url));
     let each = bench.run.rows / DEAD;
+    let mut flow = String::new();
     for url in urls {
-        let flow = program.flow_to(&url).await?;
+        flow = program.flow_to(&url).await?;
         report_batches(&program, &flow, each).await?;
     }
     program.stop().await?;
@@ -42,6 +44,8 @@ pub async fn backlog(bench: &mut Bench) -> Outcome<()> {
     let ready = program.ready_after.as_secs_f64();
     let with = healthy(bench, &program).await?;
     let (peak_mb, rows) = (program.rss_peak_mb(), each * DEAD);
+    let filters = [("none", String::new()), ("call_flow_id", format!("call_flow_id={flow}"))];
+    lists(bench, &program, "backlog: ", "webhook-deliveries/stats", &filters).await?;
     program.stop().await?;
     let report = &mut bench.report;
     report.add(&format!("backlog of {rows}: ready after a restart, s"), ready, Aim::AtMost(2.0));

@@ -3,10 +3,12 @@
 use super::Schedule;
 use super::config::{Config, Safeguard};
 use super::lane::{Place, Standing};
+use super::pace::Pace;
 use super::row::{Slot, State};
 use crate::limits;
 use domain::id::BusinessId;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 /// What the turns know of a business.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ pub(super) struct Turns {
     parking_hosts: BTreeSet<u32>,
     new_in_flight: usize,
     failing_in_flight: usize,
+    failing_pace: Pace,
     in_flight: usize,
     /// Who comes last is first: only to see that the simulation misses the turns.
     last_come_first: bool,
@@ -124,7 +127,10 @@ impl Turns {
         self.hosts[index as usize].as_ref().unwrap_or_else(|| unreachable!("lanes name hosts")).in_flight
     }
 
-    fn take(&mut self, business: u32, slot: Slot) {
+    fn take(&mut self, business: u32, slot: Slot, now: Duration, config: &Config) {
+        if slot.standing == Standing::Failing {
+            self.failing_pace.begin(now, config.failing_per_second);
+        }
         self.in_flight += 1;
         self.new_in_flight += usize::from(slot.standing == Standing::New);
         self.failing_in_flight += usize::from(slot.standing == Standing::Failing);
@@ -144,22 +150,39 @@ impl Turns {
         self.business_mut(business).in_flight -= 1;
     }
 
-    fn has_room_for(&self, standing: Standing, config: &Config) -> bool {
+    fn has_room_for(&self, standing: Standing, now: Duration, config: &Config) -> bool {
         let unproven = self.new_in_flight + self.failing_in_flight;
         match standing {
             Standing::Proven => true,
             Standing::New => unproven < config.unproven_slots(),
             Standing::Failing => {
-                unproven < config.unproven_slots() && self.failing_in_flight < config.failing_slots()
+                unproven < config.unproven_slots()
+                    && self.failing_in_flight < config.failing_slots()
+                    && self.failing_opens_at(config) <= now
             }
         }
     }
 
+    /// When the next attempt of a failing lane may begin, as far as it hangs on their pace.
+    fn failing_opens_at(&self, config: &Config) -> Duration {
+        let burst = u32::try_from(config.failing_slots()).unwrap_or(u32::MAX);
+        self.failing_pace.opens_at(config.failing_per_second, burst)
+    }
+
+    /// When a failing lane that waits for the pace alone may have its turn; `None`: none does.
+    pub fn wakes_failing_at(&self, config: &Config) -> Option<Duration> {
+        let has_slot = self.failing_in_flight < config.failing_slots()
+            && self.new_in_flight + self.failing_in_flight < config.unproven_slots();
+        (has_slot && !self.failing_parked.is_empty()).then(|| self.failing_opens_at(config))
+    }
+
     /// Who waited longest for room among the new, else among the failing.
-    fn next_unproven(&mut self, config: &Config) -> Option<u32> {
-        let new = self.has_room_for(Standing::New, config).then(|| self.new_parked.pop_front()).flatten();
+    fn next_unproven(&mut self, now: Duration, config: &Config) -> Option<u32> {
+        let new =
+            self.has_room_for(Standing::New, now, config).then(|| self.new_parked.pop_front()).flatten();
         new.or_else(|| {
-            self.has_room_for(Standing::Failing, config).then(|| self.failing_parked.pop_front()).flatten()
+            let has_room = self.has_room_for(Standing::Failing, now, config);
+            has_room.then(|| self.failing_parked.pop_front()).flatten()
         })
     }
 
@@ -297,7 +320,7 @@ impl Schedule {
         }
         let lane = self.lanes.get_mut(index);
         let slot = Slot { host: lane.host, standing: lane.standing() };
-        if !self.turns.has_room_for(slot.standing, &self.config)
+        if !self.turns.has_room_for(slot.standing, self.now.elapsed, &self.config)
             && self.config.keeps(Safeguard::UnprovenShare)
         {
             let (place, parked) = match slot.standing {
@@ -348,7 +371,7 @@ impl Schedule {
         let lane = self.lanes.get_mut(lane_index);
         lane.in_flight += 1;
         let business = lane.business;
-        self.turns.take(business, slot);
+        self.turns.take(business, slot, self.now.elapsed, &self.config);
     }
 
     /// Gives back the row's slot and lets who waited for just that take a turn.
@@ -367,7 +390,7 @@ impl Schedule {
             self.call_from_host(host);
         }
         if slot.standing != Standing::Proven
-            && let Some(next) = self.turns.next_unproven(&self.config)
+            && let Some(next) = self.turns.next_unproven(self.now.elapsed, &self.config)
         {
             self.return_to_round(next);
         }
@@ -422,7 +445,7 @@ impl Schedule {
     /// When the round is empty: one lane that was put aside and has room again. It may have been passed over when
     /// the room came, because whoever was called then could not use it.
     fn recall_parked_lane(&mut self) -> bool {
-        if let Some(lane) = self.turns.next_unproven(&self.config) {
+        if let Some(lane) = self.turns.next_unproven(self.now.elapsed, &self.config) {
             self.return_to_round(lane);
             return true;
         }

@@ -259,6 +259,19 @@ async fn beside_many_that_hang_a_healthy_endpoint_waits_neither_at_the_start_nor
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backlog_that_is_refused_at_once_is_sent_at_a_pace_that_leaves_room_for_others() {
+    let setup = Setup::with_lanes(50);
+    setup.receiver.reply(Reply::Fail);
+    let ids: Vec<_> = (0..5_000).map(|report| setup.report_without_hand_over(report % 50)).collect();
+    let _dispatcher = setup.start().await;
+    setup.settle(3 * SECOND).await;
+    let begun = setup.receiver.starts().len();
+    assert!((1_300..1_700).contains(&begun), "{begun}");
+    setup.settle(Duration::from_mins(5)).await;
+    assert!(ids.iter().all(|&id| setup.status(id) == (Status::Failed, 3)), "none is left out");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_endpoint_waits_for_no_failing_one() {
     let setup = Setup::with_lanes(101);
     setup.receiver.reply(Reply::HangBut(100));

@@ -14,7 +14,7 @@ use store::StoreError;
 use store::call::CallFilter;
 use store::delivery::DeliveryFilter;
 use store::queue::{Pending, QueueStore};
-use store::retention::PayloadsPurged;
+use store::retention::PayloadStep;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Stands in the caller's words, and nowhere else.
@@ -118,13 +118,13 @@ async fn what_is_still_on_its_way_stays_and_goes_once_it_has_ended() {
     h.world.advance(DAY * 3);
     let before = h.world.now_before(DAY);
     let purged = h.store.purge_payloads(h.business, before, None).await.unwrap();
-    assert_eq!(purged, PayloadsPurged { next: None, ended_until: None, all_ended: false });
+    assert_eq!(purged, PayloadStep { next: None, ended_until: None, all_ended: false });
     purge_calls(&h, before).await;
     assert!(h.store.delivery(h.business, pending.id).await.unwrap().body.is_some());
     assert!(h.store.call(h.business, id).await.is_ok());
     end(&h, pending).await;
     let purged = h.store.purge_payloads(h.business, before, None).await.unwrap();
-    assert_eq!(purged, PayloadsPurged { next: None, ended_until: Some(pending.id), all_ended: true });
+    assert_eq!(purged, PayloadStep { next: None, ended_until: Some(pending.id), all_ended: true });
     assert!(h.store.delivery(h.business, pending.id).await.unwrap().body.is_none());
     purge_calls(&h, before).await;
     assert!(matches!(h.store.call(h.business, id).await, Err(StoreError::NotFound(_))));

@@ -147,15 +147,12 @@ fn make_folder(data_dir: &Path) -> std::io::Result<()> {
 }
 
 /// Makes the folder, where it is not there, and closes it to all but its owner and group: it holds callers' numbers and recording
-/// links. A folder that everybody may write to is shared by others, and is left as it is.
+/// links. A folder that is shared with others (sticky, such as `/tmp`) is left as it is: closing it would harm them.
 pub fn make_private(data_dir: &Path) -> std::io::Result<()> {
     const STICKY: u32 = 0o1000;
     make_folder(data_dir)?;
     let mut rights = std::fs::metadata(data_dir)?.permissions();
-    if rights.mode() & STICKY != 0 {
-        return Err(std::io::Error::other("it is shared with others (sticky): choose a folder of its own"));
-    }
-    if rights.mode() & 0o007 != 0 {
+    if rights.mode() & 0o007 != 0 && rights.mode() & STICKY == 0 {
         rights.set_mode(rights.mode() & !0o007);
         std::fs::set_permissions(data_dir, rights)?;
     }
