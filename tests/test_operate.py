@@ -301,14 +301,6 @@ def test_who_may_not_look_into_the_folder_is_told_so(tmp_path):
             assert asked.returncode == 1 and "server's user" in asked.stdout + asked.stderr, (command, asked)
 
 
-def test_an_empty_file_is_not_taken_for_a_new_store(tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "callhook.db").touch()
-    for _ in range(2):
-        assert "gone or empty" in one_sentence(run("serve", "--data-dir", str(data), env=WITH_KEY))
-
-
 def test_a_restore_takes_no_place_that_is_taken(backup, tmp_path):
     with Callhook() as callhook:
         data = str(callhook.folder / "data")

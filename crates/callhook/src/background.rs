@@ -20,6 +20,9 @@ const UPKEEP_EVERY: Duration = Duration::from_mins(10);
 /// How often what businesses keep no longer is looked for; retention counts in days.
 const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
+/// How often what was erased is looked for in the store's pages.
+const REMAINS_EVERY: Duration = Duration::from_secs(1);
+
 /// The running tasks.
 pub struct Background(JoinSet<()>);
 
@@ -31,6 +34,7 @@ pub fn start(app: &Arc<App>, dispatcher: &Arc<Dispatcher>, commands: Option<Unix
     tasks.spawn(legs(Arc::clone(app)));
     tasks.spawn(upkeep(Arc::clone(app)));
     tasks.spawn(retention(Arc::clone(app)));
+    tasks.spawn(remains(Arc::clone(app)));
     if let Some(listener) = commands {
         tasks.spawn(admin::answer_commands(listener, Arc::clone(app)));
     }
@@ -104,6 +108,16 @@ async fn retention(app: Arc<App>) {
         interval.tick().await;
         let done = app::retention::run(&app, &mut progress).await.map(|()| false);
         heard(done, "A pass of retention broke off and is made again");
+    }
+}
+
+async fn remains(app: Arc<App>) {
+    let mut interval = tokio::time::interval(REMAINS_EVERY);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let done = app::erasure::run(&app).await.map(|()| false);
+        heard(done, "What was erased is not overwritten everywhere yet; that is tried again");
     }
 }
 

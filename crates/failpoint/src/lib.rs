@@ -100,6 +100,8 @@ points! {
     StatisticsPurged: Work,
     /// Free pages are given back to the file system, not yet committed.
     SpaceGivenBack: Work,
+    /// What an erasure left in pages is overwritten, not yet committed.
+    RemainsRemoved: Work,
     /// Something was erased: the log that holds it is about to be emptied.
     WipeBegun: Work,
     /// The log was emptied after an erasure.

@@ -12,6 +12,7 @@ pub mod call_flow;
 pub mod delivery;
 pub mod destination;
 pub mod engine;
+pub mod erasure;
 pub mod error;
 pub mod figures;
 pub mod idempotency;

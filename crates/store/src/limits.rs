@@ -29,6 +29,8 @@ pub const PURGE_CALLS: u64 = 50;
 pub const PURGE_SAMPLES: u64 = 150;
 /// Deliveries that one step of retention looks at: a few milliseconds of reading.
 pub const PURGE_SCAN_ROWS: u64 = 5_000;
+/// Pages that one step looks at for remains of what was erased: 2 MB, a millisecond or two.
+pub const REMAINS_PAGES: u32 = 256;
 /// Free pages that the file keeps for what is written next: 8 MB, so that it does not shrink and grow in turn; next to none where the
 /// tests want to see some given back.
 pub const FREE_PAGES_KEPT: u64 = if failpoint::ARMED { 4 } else { 1_024 };

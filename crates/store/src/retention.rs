@@ -180,7 +180,7 @@ fn purge_payload(tx: &mut Tx<'_>, business_id: BusinessId, id: DeliveryId) -> St
     erase::attempts(tx, business_id, id)?;
     erase::payload(tx, payload_id)?;
     tx.sql().execute(FORGET_PAYLOAD, &key)?;
-    tx.tell_erased();
+    tx.tell_erased()?;
     Ok(())
 }
 
@@ -208,7 +208,7 @@ pub(crate) fn purge_samples(
     let samples = tx.sql().rows(SELECT_SAMPLES, &params, read)?;
     for (id, payload_id) in &samples {
         erase::delivery(tx, business_id, *id, *payload_id)?;
-        tx.tell_erased();
+        tx.tell_erased()?;
     }
     reach(Point::SamplesPurged);
     Ok(samples.len() as u64 == PURGE_SAMPLES)

@@ -166,7 +166,15 @@ impl<'a> Tx<'a> {
     }
 
     /// Something was erased: no trace of it may stay in what the engine has written of it before.
-    pub fn tell_erased(&mut self) {
+    pub fn tell_erased(&mut self) -> StoreResult<()> {
+        let mark: [u8; 16] = self.random();
+        self.sql.execute(crate::erasure::MARK, &[(&mark).into()])?;
+        self.tell_log_holds_it();
+        Ok(())
+    }
+
+    /// The engine's log holds what may not stay there.
+    pub fn tell_log_holds_it(&mut self) {
         self.told.erased = true;
     }
 

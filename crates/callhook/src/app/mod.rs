@@ -9,6 +9,7 @@ pub mod business;
 pub mod call;
 pub mod call_flow;
 pub mod document;
+pub mod erasure;
 pub mod number;
 pub mod outbound;
 pub mod recording;

@@ -209,7 +209,7 @@ pub(crate) fn erase(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> Sto
     delivery::erase::deliveries_of_call(tx, business_id, id)?;
     reach(Point::CallErased);
     crate::idempotency::erase_call(tx, business_id, id)?;
-    tx.tell_erased();
+    tx.tell_erased()?;
     tx.sql().execute(DELETE, &[business_id.into(), id.into()]).map(drop)
 }
 

@@ -11,6 +11,7 @@ pub mod examination;
 mod migrations;
 mod readers;
 pub mod reclaim;
+pub mod remains;
 #[cfg(test)]
 mod tests;
 mod trailer;
@@ -67,12 +68,8 @@ impl SqliteEngine {
         let mut lock = lock(data_dir)?;
         reach(Point::StoreLocked);
         let path = data_dir.join(FILE_NAME);
-        let is_empty = std::fs::metadata(&path).map_or(lock.store_made, |file| file.len() == 0);
-        if is_empty && (lock.store_made || lock.is_new) {
-            if lock.is_new {
-                // Else the next start would take the empty file for one that a first start left.
-                let _ = std::fs::remove_file(&lock.path);
-            }
+        // Without the mark, an empty file is what a loss of power leaves of a first start.
+        if lock.store_made && std::fs::metadata(&path).map_or(true, |file| file.len() == 0) {
             return Err(StoreError::Gone { file: path });
         }
         copy::remove_left_drafts(data_dir);
@@ -178,8 +175,6 @@ struct Lock {
     path: PathBuf,
     /// Whether there has been a store in the folder.
     store_made: bool,
-    /// Whether this process made the file: every callhook does so before its store.
-    is_new: bool,
 }
 
 impl Lock {
@@ -198,7 +193,6 @@ impl Lock {
 
 fn lock(data_dir: &Path) -> StoreResult<Lock> {
     let path = data_dir.join(LOCK_NAME);
-    let is_new = !path.exists();
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -215,7 +209,7 @@ fn lock(data_dir: &Path) -> StoreResult<Lock> {
         }
         Err(std::fs::TryLockError::Error(error)) => return Err(unavailable("lock", &path, &error)),
     }
-    let mut lock = Lock { file, path, store_made: text.lines().any(|line| line == STORE_MADE), is_new };
+    let mut lock = Lock { file, path, store_made: text.lines().any(|line| line == STORE_MADE) };
     // The number is for the message above only; a lock that could be taken is taken, whatever can be written.
     let _ = lock.write();
     Ok(lock)
