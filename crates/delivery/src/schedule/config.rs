@@ -19,8 +19,8 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// Outcomes that wait to be recorded.
     pub outcomes_max: usize,
-    /// Attempts that begin each second in all lanes whose last attempt failed, after a burst of as many as have slots.
-    pub failing_per_second: u32,
+    /// Attempts that begin each second in all lanes that are only probed, after a burst of as many as have slots.
+    pub probes_per_second: u32,
     /// Lanes on one page of a sweep.
     pub sweep_page_rows: usize,
     /// A safeguard taken out, to see that the simulation misses it. Never set in production.
@@ -38,7 +38,7 @@ impl Default for Config {
             lanes_max: limits::LANES_MAX,
             body_bytes_max: limits::BODY_BYTES_MAX,
             outcomes_max: limits::OUTCOMES_MAX,
-            failing_per_second: limits::FAILING_PER_SECOND,
+            probes_per_second: limits::PROBES_PER_SECOND,
             sweep_page_rows: limits::SWEEP_PAGE_ROWS,
             without: None,
         }

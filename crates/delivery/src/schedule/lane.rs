@@ -1,6 +1,7 @@
 //! Lanes: one for each destination that has work, or had some a while ago.
 
 use super::row::Key;
+use crate::limits;
 use domain::id::DestinationId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub(super) enum Place {
     New,
     /// Behind others at the share of the failing.
     Failing,
+    /// Behind others at the pace of the probed.
+    Probed,
 }
 
 /// What is known of a lane's endpoint.
@@ -29,6 +32,8 @@ pub(super) enum Standing {
     New,
     /// Its last attempt failed.
     Failing,
+    /// So many have failed in a row that it is only probed.
+    Probed,
 }
 
 /// Whether a lane's rows are being read.
@@ -91,6 +96,7 @@ impl Lane {
         match (self.failures, self.proven) {
             (0, true) => Standing::Proven,
             (0, false) => Standing::New,
+            (limits::PROBE_AFTER_FAILURES.., _) => Standing::Probed,
             _ => Standing::Failing,
         }
     }

@@ -213,9 +213,9 @@ impl Schedule {
             return writes;
         }
         let timer = self.timers.first().map(|(at, _)| *at);
-        let failing = self.turns.wakes_failing_at(&self.config);
+        let probes = self.turns.wakes_probed_at(&self.config);
         let sweep = self.may_sweep().then(|| self.sweep.at().max(self.reads.opens_at()));
-        [timer, failing, sweep, writes].into_iter().flatten().min()
+        [timer, probes, sweep, writes].into_iter().flatten().min()
     }
 
     /// Whether no attempt is in flight and every outcome is durable.

@@ -1,4 +1,4 @@
-//! How many attempts a second may begin in all lanes that fail.
+//! How many attempts a second may begin in all lanes that are only probed.
 //!
 //! Slots bound what hangs. What is refused ends in a millisecond, and a backlog of it would take the whole machine for attempts that
 //! fail again.

@@ -93,7 +93,7 @@ impl Schedule {
             lane.failures = lane.failures.saturating_add(1);
         }
         // It may have waited for room among those whom it belongs to no longer.
-        if matches!(lane.place, Place::New | Place::Failing) {
+        if matches!(lane.place, Place::New | Place::Failing | Place::Probed) {
             self.delist(index);
         }
         self.enlist(index);

@@ -49,11 +49,12 @@ pub(super) struct Turns {
     parked: VecDeque<u32>,
     new_parked: VecDeque<u32>,
     failing_parked: VecDeque<u32>,
+    probed_parked: VecDeque<u32>,
     /// Hosts at which lanes are parked: the full ones, of which there are no more than the host share allows.
     parking_hosts: BTreeSet<u32>,
     new_in_flight: usize,
     failing_in_flight: usize,
-    failing_pace: Pace,
+    probes: Pace,
     in_flight: usize,
     /// Who comes last is first: only to see that the simulation misses the turns.
     last_come_first: bool,
@@ -128,12 +129,12 @@ impl Turns {
     }
 
     fn take(&mut self, business: u32, slot: Slot, now: Duration, config: &Config) {
-        if slot.standing == Standing::Failing {
-            self.failing_pace.begin(now, config.failing_per_second);
+        if slot.standing == Standing::Probed {
+            self.probes.begin(now, config.probes_per_second);
         }
         self.in_flight += 1;
         self.new_in_flight += usize::from(slot.standing == Standing::New);
-        self.failing_in_flight += usize::from(slot.standing == Standing::Failing);
+        self.failing_in_flight += usize::from(matches!(slot.standing, Standing::Failing | Standing::Probed));
         if let Some(host) = slot.host {
             self.host_mut(host).in_flight += 1;
         }
@@ -143,7 +144,7 @@ impl Turns {
     fn give_back(&mut self, business: u32, slot: Slot) {
         self.in_flight -= 1;
         self.new_in_flight -= usize::from(slot.standing == Standing::New);
-        self.failing_in_flight -= usize::from(slot.standing == Standing::Failing);
+        self.failing_in_flight -= usize::from(matches!(slot.standing, Standing::Failing | Standing::Probed));
         if let Some(host) = slot.host {
             self.host_mut(host).in_flight -= 1;
         }
@@ -151,38 +152,42 @@ impl Turns {
     }
 
     fn has_room_for(&self, standing: Standing, now: Duration, config: &Config) -> bool {
-        let unproven = self.new_in_flight + self.failing_in_flight;
+        let has_room = self.new_in_flight + self.failing_in_flight < config.unproven_slots();
         match standing {
             Standing::Proven => true,
-            Standing::New => unproven < config.unproven_slots(),
-            Standing::Failing => {
-                unproven < config.unproven_slots()
-                    && self.failing_in_flight < config.failing_slots()
-                    && self.failing_opens_at(config) <= now
+            Standing::New => has_room,
+            Standing::Failing => has_room && self.failing_in_flight < config.failing_slots(),
+            Standing::Probed => {
+                self.has_room_for(Standing::Failing, now, config) && self.probes_open_at(config) <= now
             }
         }
     }
 
-    /// When the next attempt of a failing lane may begin, as far as it hangs on their pace.
-    fn failing_opens_at(&self, config: &Config) -> Duration {
+    /// When the next probe may begin, as far as it hangs on their pace.
+    fn probes_open_at(&self, config: &Config) -> Duration {
         let burst = u32::try_from(config.failing_slots()).unwrap_or(u32::MAX);
-        self.failing_pace.opens_at(config.failing_per_second, burst)
+        self.probes.opens_at(config.probes_per_second, burst)
     }
 
-    /// When a failing lane that waits for the pace alone may have its turn; `None`: none does.
-    pub fn wakes_failing_at(&self, config: &Config) -> Option<Duration> {
-        let has_slot = self.failing_in_flight < config.failing_slots()
-            && self.new_in_flight + self.failing_in_flight < config.unproven_slots();
-        (has_slot && !self.failing_parked.is_empty()).then(|| self.failing_opens_at(config))
+    /// When a lane that waits for the pace of probes alone may have its turn; `None`: none does.
+    pub fn wakes_probed_at(&self, config: &Config) -> Option<Duration> {
+        let waits =
+            !self.probed_parked.is_empty() && self.has_room_for(Standing::Failing, Duration::ZERO, config);
+        waits.then(|| self.probes_open_at(config))
     }
 
-    /// Who waited longest for room among the new, else among the failing.
+    fn parked(&mut self, standing: Standing) -> (Place, &mut VecDeque<u32>) {
+        match standing {
+            Standing::Probed => (Place::Probed, &mut self.probed_parked),
+            Standing::Failing => (Place::Failing, &mut self.failing_parked),
+            _ => (Place::New, &mut self.new_parked),
+        }
+    }
+
+    /// Who waited longest for room: of the new, else of the failing, else of the probed.
     fn next_unproven(&mut self, now: Duration, config: &Config) -> Option<u32> {
-        let new =
-            self.has_room_for(Standing::New, now, config).then(|| self.new_parked.pop_front()).flatten();
-        new.or_else(|| {
-            let has_room = self.has_room_for(Standing::Failing, now, config);
-            has_room.then(|| self.failing_parked.pop_front()).flatten()
+        [Standing::New, Standing::Failing, Standing::Probed].into_iter().find_map(|standing| {
+            self.has_room_for(standing, now, config).then(|| self.parked(standing).1.pop_front()).flatten()
         })
     }
 
@@ -323,10 +328,7 @@ impl Schedule {
         if !self.turns.has_room_for(slot.standing, self.now.elapsed, &self.config)
             && self.config.keeps(Safeguard::UnprovenShare)
         {
-            let (place, parked) = match slot.standing {
-                Standing::New => (Place::New, &mut self.turns.new_parked),
-                _ => (Place::Failing, &mut self.turns.failing_parked),
-            };
+            let (place, parked) = self.turns.parked(slot.standing);
             lane.place = place;
             parked.push_back(index);
             return false;
@@ -471,6 +473,7 @@ impl Schedule {
             Place::Round => &mut self.turns.business_mut(business).round,
             Place::New => &mut self.turns.new_parked,
             Place::Failing => &mut self.turns.failing_parked,
+            Place::Probed => &mut self.turns.probed_parked,
             Place::Host => {
                 if let Some(host) = host {
                     self.turns.unpark_from_host(host, index);

@@ -266,7 +266,8 @@ async fn a_backlog_that_is_refused_at_once_is_sent_at_a_pace_that_leaves_room_fo
     let _dispatcher = setup.start().await;
     setup.settle(3 * SECOND).await;
     let begun = setup.receiver.starts().len();
-    assert!((1_300..1_700).contains(&begun), "{begun}");
+    // Some before a lane is known for dead, then the pace.
+    assert!((1_500..2_200).contains(&begun), "{begun}");
     setup.settle(Duration::from_mins(5)).await;
     assert!(ids.iter().all(|&id| setup.status(id) == (Status::Failed, 3)), "none is left out");
 }
