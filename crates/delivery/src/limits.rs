@@ -17,9 +17,9 @@ pub const UNPROVEN_SHARE: usize = 2;
 /// which has one attempt in flight until it is known better. After a restart all are new, and a healthy one waits for its first attempt
 /// only where more than a hundred others hang.
 pub const FAILING_SHARE: usize = 4;
-/// Attempts that begin each second in all lanes that are only probed: a twentieth of what one core sends. What is refused ends in
+/// Attempts that begin each second in all lanes that are only probed: a fifth of what one core sends. What is refused ends in
 /// a millisecond, and a backlog of it would take the machine from who is well.
-pub const PROBES_PER_SECOND: u32 = 500;
+pub const PROBES_PER_SECOND: u32 = 2_000;
 /// Failures in a row after which a lane is only probed: one more than a receiver's restart costs.
 pub const PROBE_AFTER_FAILURES: u32 = 5;
 /// Attempts in flight of a lane that is only probed: one that hangs does not stop the other from finding it well.
