@@ -244,3 +244,14 @@ impl Lanes {
         }
     }
 }
+
+/// Takes a free place of the slab, or a new one.
+pub(super) fn place_in<T>(slab: &mut Vec<Option<T>>, free: &mut Vec<u32>, value: T) -> u32 {
+    let index = free.pop().unwrap_or_else(|| {
+        slab.push(None);
+        // Cannot fail: there are no more of them than lanes.
+        u32::try_from(slab.len() - 1).unwrap_or(u32::MAX)
+    });
+    slab[index as usize] = Some(value);
+    index
+}

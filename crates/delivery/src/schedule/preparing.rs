@@ -10,6 +10,17 @@ use std::time::Duration;
 use store::queue::{Job, Pending, PendingKind, Prepared};
 
 impl Schedule {
+    /// Starts the row in its slot where its job is still true, else has it read again first.
+    pub(super) fn begin(&mut self, row: u32) {
+        if self.job_is_fresh(row) {
+            self.start(row);
+        } else {
+            self.rows.get_mut(row).job = None;
+            let ticket = self.rows.ticket(row, State::Preparing);
+            self.to_prepare.push(ticket);
+        }
+    }
+
     pub(super) fn ask_to_prepare(&mut self, commands: &mut Vec<Command>) {
         while self.preparing.len() < limits::PREPARES_MAX
             && !self.to_prepare.is_empty()

@@ -2,9 +2,9 @@
 
 use super::Schedule;
 use super::config::{Config, Safeguard};
-use super::lane::{Place, Standing};
+use super::lane::{Place, Standing, place_in};
 use super::pace::Pace;
-use super::row::{Slot, State};
+use super::row::Slot;
 use crate::limits;
 use domain::id::BusinessId;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -246,16 +246,6 @@ impl Turns {
             self.free_hosts.push(index);
         }
     }
-}
-
-fn place_in<T>(slab: &mut Vec<Option<T>>, free: &mut Vec<u32>, value: T) -> u32 {
-    let index = free.pop().unwrap_or_else(|| {
-        slab.push(None);
-        // Cannot fail: there are no more of them than lanes.
-        u32::try_from(slab.len() - 1).unwrap_or(u32::MAX)
-    });
-    slab[index as usize] = Some(value);
-    index
 }
 
 impl Schedule {
@@ -500,16 +490,5 @@ impl Schedule {
         }
         self.enlist(index);
         host
-    }
-
-    /// Starts the row in its slot where its job is still true, else has it read again first.
-    fn begin(&mut self, row: u32) {
-        if self.job_is_fresh(row) {
-            self.start(row);
-        } else {
-            self.rows.get_mut(row).job = None;
-            let ticket = self.rows.ticket(row, State::Preparing);
-            self.to_prepare.push(ticket);
-        }
     }
 }
