@@ -135,11 +135,6 @@ impl Lanes {
     }
 
     pub fn insert(&mut self, id: DestinationId, business: u32, horizon: Key, checked: u64) -> u32 {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slab.push(None);
-            // Cannot fail: the bound on lanes is far below.
-            u32::try_from(self.slab.len() - 1).unwrap_or(u32::MAX)
-        });
         let lane = Lane {
             id,
             business,
@@ -162,9 +157,9 @@ impl Lanes {
             bucket: 0,
             bucket_place: self.buckets[0].len(),
         };
+        let index = place_in(&mut self.slab, &mut self.free, lane);
         self.buckets[0].push(index);
         self.by_id.insert(id, index);
-        self.slab[index as usize] = Some(lane);
         index
     }
 
@@ -249,7 +244,7 @@ impl Lanes {
 pub(super) fn place_in<T>(slab: &mut Vec<Option<T>>, free: &mut Vec<u32>, value: T) -> u32 {
     let index = free.pop().unwrap_or_else(|| {
         slab.push(None);
-        // Cannot fail: there are no more of them than lanes.
+        // Cannot fail: there are no more of them than lanes, whose bound is far below.
         u32::try_from(slab.len() - 1).unwrap_or(u32::MAX)
     });
     slab[index as usize] = Some(value);

@@ -1,8 +1,8 @@
 //! What the schedule shows of itself, for metrics and health.
 
 use super::Schedule;
+use super::lane::Standing;
 use super::row::Key;
-use crate::limits;
 use domain::Timestamp;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl Schedule {
             snapshot.waiting += lane.idle_rows();
             snapshot.lanes_beyond_memory += usize::from(!lane.is_complete());
             snapshot.lanes_failing += usize::from(lane.failures > 0);
-            snapshot.lanes_probed += usize::from(lane.failures >= limits::PROBE_AFTER_FAILURES);
+            snapshot.lanes_probed += usize::from(lane.standing() == Standing::Probed);
             snapshot.lanes_sealed += usize::from(lane.paused_until.is_some());
             let first = lane.ready.first_key_value().map(|(key, _)| key.due_at);
             let beyond =

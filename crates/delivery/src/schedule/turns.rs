@@ -338,7 +338,7 @@ impl Schedule {
 
     pub(super) fn lane_is_full(&self, index: u32) -> bool {
         let lane = self.lanes.get(index);
-        let probed = lane.failures >= limits::PROBE_AFTER_FAILURES && self.config.keeps(Safeguard::Probing);
+        let probed = lane.standing() == Standing::Probed && self.config.keeps(Safeguard::Probing);
         let on_trial = lane.standing() == Standing::New && self.config.keeps(Safeguard::Trial);
         let bound = if lane.host.is_none() || on_trial {
             1
