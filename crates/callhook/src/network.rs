@@ -55,8 +55,8 @@ impl Network {
 
     async fn exchange(&self, outgoing: &Outgoing<'_>) -> (Exchange, Timestamp) {
         let exchange = self.sender.attempt(&json::request(outgoing)).await;
-        let ended_at = outgoing.sent_at.after(Duration::from_millis(exchange.duration_ms.into()));
-        (exchange, ended_at)
+        // Read, not added up: the next attempt is planned from it, and what passed beside the exchange would make that early.
+        (exchange, self.world.now())
     }
 }
 
@@ -199,5 +199,52 @@ fn unsent(attempt: u32, started_at: Timestamp) -> Attempt {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use delivery::sender::signature;
+    use domain::destination::{Destination, DestinationSettings, SigningSecrets};
+    use domain::id::{BusinessId, CallFlowId, DestinationId};
+    use domain::payload::FrozenBody;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// Every look at its clock is a minute later.
+    struct SlowWorld(AtomicI64);
+
+    impl World for SlowWorld {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.fetch_add(60_000, Ordering::Relaxed))
+        }
+
+        fn fill_random(&self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_ends_when_all_of_it_has_passed_not_only_the_exchange() {
+        let sender = Sender::new(SenderConfig::from_system(AddressGuard::new(Vec::new())));
+        let network = Network::new(sender, Arc::new(SlowWorld(AtomicI64::new(0))), None);
+        // Blocked: it fails at once, and no machine is called.
+        let url = DestinationUrl::parse("http://127.0.0.1:9/").unwrap();
+        let destination = Destination {
+            id: DestinationId::from_bytes([1; 16]),
+            business_id: BusinessId::from_bytes([2; 16]),
+            call_flow_id: CallFlowId::from_bytes([3; 16]),
+            settings: DestinationSettings { url: Some(url), ..Default::default() },
+            signing: SigningSecrets { current: signature::generate([1; 32]), previous: None },
+        };
+        let sent = network
+            .send_test(TestRequest {
+                delivery_id: DeliveryId::from_bytes([4; 16]),
+                destination: Arc::new(destination),
+                body: Arc::new(FrozenBody::from_bytes(b"{\"event\":null".to_vec())),
+            })
+            .await;
+        assert_eq!(sent.attempt.error.as_deref(), Some("blocked_address"));
+        assert_eq!(sent.ended_at.since(sent.attempt.started_at), Duration::from_mins(1));
     }
 }
