@@ -1,8 +1,9 @@
 //! Checkpoints: what the WAL holds is moved into the database file beside the commits, not between them.
 //!
-//! When the WAL has grown long, a thread with a connection of its own copies it while the writer goes on. What was committed
-//! meanwhile is little; the writer copies that itself, between two groups, so that the WAL begins anew instead of growing on. A
-//! reader that still looks at an old state holds that up for as long as it may read; then the WAL grows, and is copied again.
+//! When the WAL has grown long, a thread with a connection of its own copies it while the writer goes on, and syncs what it copied:
+//! SQLite leaves that to the copy that takes the last of the WAL. What was committed meanwhile is little; the writer copies and syncs
+//! that itself, between two groups, so that the WAL begins anew instead of growing on. A reader that still looks at an old state holds
+//! that up for as long as it may read; then the WAL grows, and is copied again.
 //!
 //! The WAL also holds what pages were before. After an erasure the thread therefore empties it, once for all erasures of a second. That
 //! locks the writer out while readers are waited for, so they are waited for a moment only, and it is tried again.
@@ -13,6 +14,7 @@ use crate::error::{StoreError, StoreResult};
 use crate::figures::Figures;
 use crate::limits::{CHECKPOINT_PAGES, WIPE_PATIENCE, WIPE_PAUSE};
 use failpoint::{Point, reach};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -46,9 +48,10 @@ struct Shared {
 
 impl Checkpoints {
     /// Starts the copying thread and counts the pages of what `writer` commits. A WAL that could not be emptied before may hold what an
-    /// earlier process erased.
+    /// earlier process erased. `file` is the database at `path`, held open by the engine.
     pub fn start(
         path: &Path,
+        file: Arc<File>,
         writer: &mut SqliteConnection,
         is_log_empty: bool,
         figures: Arc<Figures>,
@@ -62,7 +65,7 @@ impl Checkpoints {
         let (told, counted) = (Arc::clone(&shared), Arc::clone(&figures));
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
-            .spawn(move || run(&connection, &told, &woken, &counted))
+            .spawn(move || run(&connection, &file, &told, &woken, &counted))
             .map_err(|error| StoreError::Unavailable(format!("cannot start the checkpoints: {error}")))?;
         Ok(Self { shared, wake: Some(wake), thread: Some(thread), next_at_pages: CHECKPOINT_PAGES, figures })
     }
@@ -104,7 +107,7 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>, figures: &Figures) {
+fn run(connection: &SqliteConnection, file: &File, shared: &Shared, woken: &Receiver<()>, figures: &Figures) {
     let mut next_wipe = Instant::now();
     loop {
         let is_erased = shared.erased.load(Ordering::Acquire);
@@ -119,7 +122,7 @@ fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>, fig
         }
         if shared.wanted.load(Ordering::Acquire) && !shared.copied.load(Ordering::Acquire) {
             reach(Point::CheckpointBegun);
-            let left_pages = copy(connection, figures);
+            let left_pages = copy_and_sync(connection, file, figures);
             reach(Point::CheckpointCopied);
             shared.left_pages.store(left_pages, Ordering::Relaxed);
             shared.copied.store(true, Ordering::Release);
@@ -139,6 +142,16 @@ fn run(connection: &SqliteConnection, shared: &Shared, woken: &Receiver<()>, fig
 /// Copies what nobody holds up; answers how many pages are left.
 fn copy(connection: &SqliteConnection, figures: &Figures) -> u32 {
     counted(figures, || connection.checkpoint_some()).unwrap_or(0)
+}
+
+/// The same, and what was copied is on disk.
+fn copy_and_sync(connection: &SqliteConnection, file: &File, figures: &Figures) -> u32 {
+    let copied = counted(figures, || {
+        let left_pages = connection.checkpoint_some()?;
+        file.sync_data().map_err(|error| StoreError::Unknown(format!("the database file: {error}")))?;
+        Ok(left_pages)
+    });
+    copied.unwrap_or(0)
 }
 
 /// Empties the WAL; `false` where somebody still needs it.

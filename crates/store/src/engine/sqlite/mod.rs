@@ -47,7 +47,7 @@ pub struct SqliteEngine {
     path: PathBuf,
     // Held as long as the engine lives, and let go after its connections: SQLite's own locks end when any of the process's handles on
     // the file is closed. The operating system gives them back when the process ends, however it ends.
-    _locks: [File; 2],
+    _locks: (File, Arc<File>),
 }
 
 /// How large an engine's parts are at a moment.
@@ -74,7 +74,7 @@ impl SqliteEngine {
         }
         copy::remove_left_drafts(data_dir);
         let mut connection = SqliteConnection::open(&path)?;
-        let file_lock = lock_file(&path, data_dir, &lock)?;
+        let file = Arc::new(lock_file(&path, data_dir, &lock)?);
         reach(Point::StoreOpened);
         migrations::run(&mut connection)?;
         let is_log_empty = connection.checkpoint()?;
@@ -82,8 +82,8 @@ impl SqliteEngine {
         lock.note_store()?;
         let readers = Readers::open(&path, Arc::clone(&shared), READERS, Some(READ_TIMEOUT))?;
         let engine_readers = Readers::open(&path, Arc::clone(&shared), ENGINE_READERS, None)?;
-        let writer = Writer::start(&path, connection, is_log_empty, shared)?;
-        Ok(Self { writer, readers, engine_readers, path, _locks: [lock.file, file_lock] })
+        let writer = Writer::start(&path, Arc::clone(&file), connection, is_log_empty, shared)?;
+        Ok(Self { writer, readers, engine_readers, path, _locks: (lock.file, file) })
     }
 
     /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is on disk.

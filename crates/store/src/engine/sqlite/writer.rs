@@ -13,6 +13,7 @@ use crate::figures::Figures;
 use crate::limits::{GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
 use crate::tx::{Savepoints, Told, Tx, TxShared};
 use failpoint::{Point, reach};
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,6 +82,7 @@ pub struct Writer {
 impl Writer {
     pub fn start(
         path: &Path,
+        file: Arc<File>,
         mut connection: SqliteConnection,
         is_log_empty: bool,
         shared: Arc<TxShared>,
@@ -89,7 +91,8 @@ impl Writer {
             StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
         })?;
         let figures = Arc::clone(&shared.figures);
-        let checkpoints = Checkpoints::start(path, &mut connection, is_log_empty, Arc::clone(&figures))?;
+        let checkpoints =
+            Checkpoints::start(path, file, &mut connection, is_log_empty, Arc::clone(&figures))?;
         let place = Place::of(path).map_err(|error| {
             StoreError::Unavailable(format!("cannot look at {}: {error}", path.display()))
         })?;
