@@ -64,7 +64,7 @@ const INSERT: &str = "INSERT INTO idempotency_keys (business_id, key, request_ha
         response_sealed = excluded.response_sealed, created_at = excluded.created_at";
 
 // What a kept response shows is erased with the call; the key stays used, so that a repeat does not make the call again.
-const ERASE: &str = "UPDATE idempotency_keys SET response_sealed = x'' WHERE business_id = ?1
+const ERASE: &str = "UPDATE idempotency_keys SET response_sealed = ?3 WHERE business_id = ?1
     AND key IN (SELECT key FROM idempotency_subjects WHERE business_id = ?1 AND call_id = ?2)";
 const INSERT_SUBJECT: &str =
     "INSERT INTO idempotency_subjects (business_id, call_id, key) VALUES (?1, ?2, ?3)
@@ -156,5 +156,5 @@ fn keep(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once, response: &Stored
 
 /// Takes a call out of every response that is kept.
 pub(crate) fn erase_call(tx: &mut Tx<'_>, business_id: BusinessId, call_id: CallId) -> StoreResult<()> {
-    tx.sql().execute(ERASE, &[business_id.into(), call_id.into()]).map(drop)
+    tx.sql().execute(ERASE, &[business_id.into(), call_id.into(), (&[0_u8; 0]).into()]).map(drop)
 }

@@ -14,9 +14,11 @@ use std::ops::ControlFlow;
 
 /// The length of the finest bucket.
 pub(crate) const MINUTE_MS: i64 = 60_000;
-const ADD: &str = "INSERT INTO delivery_statistics (business_id, minute, call_flow_id, status, latency_bucket, count)
+const ADD: &str =
+    "INSERT INTO delivery_statistics (business_id, minute, call_flow_id, status, latency_bucket, count)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-    ON CONFLICT (business_id, minute, call_flow_id, status, latency_bucket) DO UPDATE SET count = count + excluded.count";
+    ON CONFLICT (business_id, minute, call_flow_id, status, latency_bucket) DO UPDATE
+    SET count = delivery_statistics.count + excluded.count";
 
 /// Counts of one group of outcomes, written once each.
 #[derive(Default)]

@@ -25,10 +25,10 @@ pub struct Backlog {
 const NEXT_HEAD: &str = "SELECT destination_id, next_attempt_at FROM deliveries
     WHERE next_attempt_at IS NOT NULL AND destination_id > ?1 ORDER BY destination_id, next_attempt_at LIMIT 1";
 const COUNT_DUE: &str = "SELECT count(*) FROM (SELECT 1 FROM deliveries
-    WHERE destination_id = ?1 AND next_attempt_at IS NOT NULL AND next_attempt_at <= ?2 LIMIT ?3)";
+    WHERE destination_id = ?1 AND next_attempt_at IS NOT NULL AND next_attempt_at <= ?2 LIMIT ?3) AS due";
 const COUNT_WAITING: &str = "SELECT count(*) FROM (SELECT 1 FROM deliveries
-    WHERE destination_id = ?1 AND next_attempt_at IS NOT NULL AND next_attempt_at > ?2 LIMIT ?3)";
-const COUNT_JOBS: &str = "SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT ?1)";
+    WHERE destination_id = ?1 AND next_attempt_at IS NOT NULL AND next_attempt_at > ?2 LIMIT ?3) AS waiting";
+const COUNT_JOBS: &str = "SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT ?1) AS known";
 
 impl Store {
     /// What waits, as far as `limit` rows of each kind are worth counting: a million of them cost no more.

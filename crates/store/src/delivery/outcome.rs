@@ -19,7 +19,7 @@ const APPLY: &str = "UPDATE deliveries SET status = ?4, version = version + 1, u
     WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND status = 'scheduled'
         AND EXISTS (SELECT 1 FROM queues WHERE id = ?11 AND epoch = ?12)";
 const APPLY_LATE: &str =
-    "UPDATE deliveries SET attempt_count = max(attempt_count, ?3) WHERE business_id = ?1 AND id = ?2";
+    "UPDATE deliveries SET attempt_count = ?3 WHERE business_id = ?1 AND id = ?2 AND attempt_count < ?3";
 const APPLY_LATE_SUCCESS: &str =
     "UPDATE deliveries SET status = 'delivered', version = version + 1, reason = NULL, url = ?3,
         last_status_code = ?4, last_error = NULL, delivered_at = ?5

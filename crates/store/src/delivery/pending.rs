@@ -20,12 +20,11 @@ use failpoint::{Point, reach};
 use std::sync::Arc;
 
 const ADOPT: &str = "INSERT INTO queues (id, epoch, released) VALUES (?1, 1, 0)
-    ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1, released = 0";
+    ON CONFLICT (id) DO UPDATE SET epoch = queues.epoch + 1, released = 0";
 const SELECT_QUEUE: &str = "SELECT epoch, released FROM queues WHERE id = ?1";
 const RELEASE: &str = "UPDATE queues SET released = 1";
 /// One step from lane to lane through the index, so that a million rows of one lane cost as much as one.
-const NEXT_LANE: &str =
-    "SELECT min(destination_id) FROM deliveries WHERE next_attempt_at IS NOT NULL AND destination_id > ?1";
+const NEXT_LANE: &str = "SELECT destination_id FROM deliveries WHERE next_attempt_at IS NOT NULL AND destination_id > ?1 ORDER BY destination_id LIMIT 1";
 const COLUMNS: &str =
     "id, destination_id, business_id, queue, status, next_attempt_at, version, call_id, call_flow_id";
 const SELECT_BODY: &str = "SELECT body FROM payloads WHERE id = ?1";
@@ -110,7 +109,7 @@ pub(crate) fn lane_heads(
     let mut at = after.map_or_else(|| vec![0; 16], |lane| lane.as_bytes().to_vec());
     let mut heads = Vec::new();
     while heads.len() < limit {
-        let next = tx.sql().row(NEXT_LANE, &[(&at[..]).into()], |row| row.opt_blob(0))?.flatten();
+        let next = tx.sql().row(NEXT_LANE, &[(&at[..]).into()], |row| row.blob(0))?;
         let Some(lane) = next else { break };
         if let Ok(id) = <[u8; 16]>::try_from(&lane[..]) {
             let head = lane_rows(tx, DestinationId::from_bytes(id), 1)?;

@@ -26,7 +26,7 @@ pub struct Redelivered {
     pub skipped: u64,
 }
 
-const SELECT_NEWEST: &str = "SELECT max(id) FROM deliveries WHERE business_id = ?1";
+const SELECT_NEWEST: &str = "SELECT id FROM deliveries WHERE business_id = ?1 ORDER BY id DESC LIMIT 1";
 const REDELIVER: &str = "UPDATE deliveries SET status = 'scheduled', version = version + 1, payload_id = ?4, attempt_in_series = 0,
         next_attempt_at = ?5, delivered_at = NULL, reason = NULL
     WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND next_attempt_at IS NULL";
@@ -96,8 +96,7 @@ impl Store {
 
 /// Behind all that is made by now. What was made before the clock was set back is later than now.
 fn made_until_ms(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<i64> {
-    let newest =
-        tx.sql().row(SELECT_NEWEST, &[business_id.into()], |row| row.opt_id::<DeliveryId>(0))?.flatten();
+    let newest = tx.sql().row(SELECT_NEWEST, &[business_id.into()], |row| row.id::<DeliveryId>(0))?;
     let newest = newest.map_or(tx.now(), |id| id.made_at().max(tx.now()));
     Ok(newest.as_millis().saturating_add(1))
 }
