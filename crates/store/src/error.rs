@@ -34,6 +34,9 @@ pub enum StoreError {
         /// The holder's process id, as far as it left it.
         process: String,
     },
+    /// What was configured cannot be used as a store: the sentence says why, and what to do.
+    #[error("{0}")]
+    Unusable(String),
     /// The database file cannot be read as one.
     #[error("the store {} is damaged ({reason}): put a backup in its place with `callhook restore FILE`; keep the damaged file until you have seen that nothing is missing", file.display())]
     Damaged {
@@ -82,6 +85,7 @@ impl StoreError {
             | Self::Unavailable(_)
             | Self::Unknown(_)
             | Self::InUse { .. }
+            | Self::Unusable(_)
             | Self::Damaged { .. }
             | Self::Gone { .. }
             | Self::WrongKey => false,

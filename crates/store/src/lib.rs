@@ -33,8 +33,10 @@ pub use error::{StoreError, StoreResult};
 
 use api_key::ScopeCache;
 use domain::World;
-use engine::Sql;
-use engine::sqlite::{Demand, Sizes, SqliteEngine};
+use engine::group::Demand;
+use engine::postgres::{Database, PostgresEngine};
+use engine::sqlite::SqliteEngine;
+use engine::{Engine, Sizes, Sql};
 use figures::Figures;
 use queue::CommitListener;
 use seal::Keyring;
@@ -44,7 +46,7 @@ use tx::{Rules, Tx, TxShared};
 
 /// The store.
 pub struct Store {
-    engine: SqliteEngine,
+    engine: Engine,
     scopes: Arc<ScopeCache>,
     figures: Arc<Figures>,
 }
@@ -70,23 +72,28 @@ impl Store {
     ///
     /// Fails where another process uses the folder, where a newer callhook wrote it, where it is damaged or gone, and where the secret key is not the store's.
     pub async fn open_sqlite(data_dir: &Path, config: StoreConfig) -> StoreResult<Self> {
-        let StoreConfig { world, keyring, rules, listener } = config;
-        let scopes = Arc::new(ScopeCache::default());
-        let figures = Arc::new(Figures::default());
-        let shared = TxShared {
-            world,
-            keyring,
-            rules,
-            listener,
-            destinations: destination::Cache::default(),
-            scopes: Arc::clone(&scopes),
-            figures: Arc::clone(&figures),
-        };
+        let shared = Arc::new(shared(config));
         let engine =
-            SqliteEngine::open(data_dir, Arc::new(shared)).map_err(|error| error.at_start(data_dir))?;
-        let store = Self { engine, scopes, figures };
+            SqliteEngine::open(data_dir, Arc::clone(&shared)).map_err(|error| error.at_start(data_dir))?;
+        let store = Self::over(Engine::Sqlite(engine), &shared);
         store.write(check_canary).await.map_err(|error| error.at_start(data_dir))?;
         Ok(store)
+    }
+
+    /// Opens the store in a database, makes it where it is not there.
+    ///
+    /// Fails where the database cannot be used as it is, where a newer callhook wrote the tables, where it is not there for long, and
+    /// where the secret key is not the store's.
+    pub async fn open_postgres(database: Database, config: StoreConfig) -> StoreResult<Self> {
+        let shared = Arc::new(shared(config));
+        let engine = PostgresEngine::open(database, Arc::clone(&shared)).await?;
+        let store = Self::over(Engine::Postgres(engine), &shared);
+        store.write(check_canary).await?;
+        Ok(store)
+    }
+
+    fn over(engine: Engine, shared: &TxShared) -> Self {
+        Self { engine, scopes: Arc::clone(&shared.scopes), figures: Arc::clone(&shared.figures) }
     }
 
     /// Runs an operation in a transaction that is on disk when this answers. It may be run twice: what its first run did is then undone.
@@ -150,6 +157,19 @@ impl Store {
             tx.sql().execute(WRITE_PROBE, &[(&probe).into()]).map(drop)
         })
         .await
+    }
+}
+
+fn shared(config: StoreConfig) -> TxShared {
+    let StoreConfig { world, keyring, rules, listener } = config;
+    TxShared {
+        world,
+        keyring,
+        rules,
+        listener,
+        destinations: destination::Cache::default(),
+        scopes: Arc::default(),
+        figures: Arc::default(),
     }
 }
 

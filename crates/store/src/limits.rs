@@ -8,6 +8,10 @@ pub const READERS: usize = 4;
 pub const ENGINE_READERS: usize = 2;
 /// How long a read of a list, an export's page or statistics may take before its connection is wanted back.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one statement of a group of writes may take, where a server runs it: others wait behind it.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a database that is not there is tried for at the start.
+pub const START_PATIENCE: Duration = Duration::from_secs(10);
 /// Pages of WAL after which it is copied into the database file: 32 MB, so that checkpoints are rare and restarts quick; less than 1 MB
 /// where the tests want to meet them.
 pub const CHECKPOINT_PAGES: u32 = if failpoint::ARMED { 100 } else { 4_000 };

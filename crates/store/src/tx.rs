@@ -1,6 +1,6 @@
 //! What an operation works with: the open transaction, the time, chance, the keys, and what to tell after the commit.
 
-use crate::engine::Sql;
+use crate::engine::{Sql, State};
 use crate::error::StoreResult;
 use crate::figures::Figures;
 use crate::queue::{CommitListener, Committed, DeliveryChange, QueueId};
@@ -199,15 +199,15 @@ impl<'a> Tx<'a> {
         let changes = self.sql.changes();
         let is_set = self.savepoints == Savepoints::Set;
         if is_set {
-            self.sql.execute("SAVEPOINT part", &[])?;
+            self.sql.control("SAVEPOINT part")?;
         }
         let result = part(self);
         match &result {
             Ok(_) => {}
             Err(error) if error.is_of_data() => {
                 if is_set {
-                    self.sql.execute("ROLLBACK TO part", &[])?;
-                } else if self.sql.changes() > changes {
+                    self.sql.control("ROLLBACK TO part")?;
+                } else if self.sql.changes() > changes || self.sql.state() != State::Open {
                     self.savepoints = Savepoints::Needed;
                     return result.map(Ok);
                 }
@@ -218,7 +218,7 @@ impl<'a> Tx<'a> {
             Err(_) => return result.map(Ok),
         }
         if is_set {
-            self.sql.execute("RELEASE part", &[])?;
+            self.sql.control("RELEASE part")?;
         }
         Ok(result)
     }

@@ -173,9 +173,11 @@ impl From<StoreError> for ApiError {
                 busy.detail.message = error.to_string();
                 busy
             }
-            StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Malformed(_) => {
-                Self::unavailable(error.to_string())
-            }
+            // A database may also become unusable while it is used: its password was changed.
+            StoreError::Unavailable(_)
+            | StoreError::Unusable(_)
+            | StoreError::Unknown(_)
+            | StoreError::Malformed(_) => Self::unavailable(error.to_string()),
             StoreError::InUse { .. }
             | StoreError::Damaged { .. }
             | StoreError::Gone { .. }

@@ -9,7 +9,7 @@ use domain::Timestamp;
 use domain::measure::{Counter, Distribution};
 use store::Store;
 use store::delivery::Backlog;
-use store::engine::sqlite::Sizes;
+use store::engine::Sizes;
 
 /// The program at a moment.
 #[derive(Clone, Debug)]

@@ -3,12 +3,15 @@
 //! A noun's operation is written once against [`Sql`] and runs inside a transaction that an engine opened. Statements number
 //! their parameters `?1`, `?2` …; an engine whose dialect writes them otherwise translates.
 
+pub(crate) mod group;
+pub mod postgres;
 pub mod sqlite;
 mod value;
 
 pub use value::{Row, Value};
 
 use crate::error::StoreResult;
+use crate::tx::Tx;
 use std::ops::ControlFlow;
 
 /// An open transaction, or a snapshot for reading.
@@ -29,8 +32,53 @@ pub trait Sql {
         each: &mut dyn FnMut(&dyn Row) -> StoreResult<ControlFlow<()>>,
     ) -> StoreResult<()>;
 
+    /// Runs a statement and hands all of its rows to `each`.
+    fn every_row(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        self.each_row(sql, params, &mut |row| each(row).map(ControlFlow::Continue))
+    }
+
     /// How many rows were changed over this door so far: whether an operation has written anything.
     fn changes(&self) -> u64;
+
+    /// Sets a savepoint, gives it up or goes back to it.
+    fn control(&mut self, sql: &str) -> StoreResult<()>;
+
+    /// What an error has left of the transaction.
+    fn state(&self) -> State;
+}
+
+/// What is left of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It goes on, whatever a statement answered.
+    Open,
+    /// It takes no statement any more but the way back to a savepoint.
+    Failed,
+    /// The engine took it back as a whole.
+    Gone,
+}
+
+/// How large an engine's parts are at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Its files; `None` where they are a server's.
+    pub files: Option<FileSizes>,
+    /// Writes that wait for the writer.
+    pub writes_queued: usize,
+}
+
+/// How large the embedded engine's files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSizes {
+    /// Bytes of the database file.
+    pub database_bytes: u64,
+    /// Bytes of the WAL's file, which keeps the size that it has reached until something is erased.
+    pub log_bytes: u64,
 }
 
 impl dyn Sql + '_ {
@@ -42,9 +90,9 @@ impl dyn Sql + '_ {
         mut read: impl FnMut(&dyn Row) -> StoreResult<T>,
     ) -> StoreResult<Vec<T>> {
         let mut rows = Vec::new();
-        self.each_row(sql, params, &mut |row| {
+        self.every_row(sql, params, &mut |row| {
             rows.push(read(row)?);
-            Ok(ControlFlow::Continue(()))
+            Ok(())
         })?;
         Ok(rows)
     }
@@ -68,5 +116,57 @@ impl dyn Sql + '_ {
     pub fn count(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<u64> {
         let count = self.row(sql, params, |row| row.int(0))?.unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))
+    }
+}
+
+/// An open engine.
+pub(crate) enum Engine {
+    /// In a file of this process alone.
+    Sqlite(sqlite::SqliteEngine),
+    /// In a database server.
+    Postgres(postgres::PostgresEngine),
+}
+
+impl Engine {
+    /// Runs an operation in a transaction, together with others that are waiting, and answers when it is on disk.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        demand: group::Demand,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        match self {
+            Self::Sqlite(engine) => engine.write(demand, operation).await,
+            Self::Postgres(engine) => engine.write(demand, operation).await,
+        }
+    }
+
+    /// Runs an operation on a snapshot of what is committed; one that takes too long is broken off.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        match self {
+            Self::Sqlite(engine) => engine.read(operation).await,
+            Self::Postgres(engine) => engine.read(operation).await,
+        }
+    }
+
+    /// The same for what the delivery engine and authentication need, which waits behind no other reader.
+    pub async fn read_engine<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        match self {
+            Self::Sqlite(engine) => engine.read_engine(operation).await,
+            Self::Postgres(engine) => engine.read_engine(operation).await,
+        }
+    }
+
+    /// How large its parts are now.
+    pub fn sizes(&self) -> Sizes {
+        match self {
+            Self::Sqlite(engine) => engine.sizes(),
+            Self::Postgres(engine) => engine.sizes(),
+        }
     }
 }

@@ -13,13 +13,13 @@ async fn a_copy_beside_an_open_store_holds_what_was_committed() {
     for _ in 0..3 {
         h.report(h.call(flow.id)).await.unwrap();
     }
-    let file = h.folder.path().join("copy");
-    let held = backup::write(h.folder.path(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
+    let file = h.place.folder().join("copy");
+    let held = backup::write(h.place.folder(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
     assert_eq!((held.calls, held.deliveries, held.due, held.waiting), (3, 3, 3, 0));
     assert_eq!((held.key, held.sending_paused), (KeyFits::NotAsked, false));
     assert_eq!(held.newest_call_at, Some(h.world.now()));
     h.report(h.call(flow.id)).await.unwrap();
-    let other = h.folder.path().join("other");
+    let other = h.place.folder().join("other");
     let restored = backup::restore(&file, &other, None, h.world.now(), &BreakOff::default()).unwrap();
     assert_eq!((restored.calls, restored.sending_paused), (3, true));
     let endpoint = backup::endpoint(&other.join("callhook.db"), flow.id).unwrap().unwrap();
@@ -30,11 +30,11 @@ async fn a_copy_beside_an_open_store_holds_what_was_committed() {
 async fn a_restored_store_waits_for_a_word_and_takes_what_is_due_for_a_possible_repetition() {
     let h = Harness::start().await;
     h.store.release_queues().await.unwrap();
-    let (file, folder) = (h.folder.path().join("copy"), h.folder.path().join("other"));
-    backup::write(h.folder.path(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
+    let (file, folder) = (h.place.folder().join("copy"), h.place.folder().join("other"));
+    backup::write(h.place.folder(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
     backup::restore(&file, &folder, None, h.world.now(), &BreakOff::default()).unwrap();
     assert!(!h.store.is_sending_paused().await.unwrap());
-    let restored = open(&folder, &h.world, &h.heard, SECRET).await.unwrap();
+    let restored = open(&folder.as_path().into(), &h.world, &h.heard, SECRET).await.unwrap();
     assert!(restored.is_sending_paused().await.unwrap());
     let leases = restored.adopt_queues().await.unwrap();
     assert!(
@@ -53,7 +53,7 @@ async fn a_copy_that_is_broken_off_leaves_nothing_behind() {
     let break_off = BreakOff::default();
     break_off.now();
     let file = target.path().join("copy");
-    let refused = backup::write(h.folder.path(), &file, None, h.world.now(), &break_off).unwrap_err();
+    let refused = backup::write(h.place.folder(), &file, None, h.world.now(), &break_off).unwrap_err();
     assert!(refused.to_string().contains("broken off"), "{refused}");
     assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
 }
@@ -71,6 +71,6 @@ async fn what_a_killed_copy_left_goes_with_the_next_and_one_under_way_stays() {
     let held = fs::File::open(&under_way).unwrap();
     held.try_lock().unwrap();
     let file = target.path().join("copy");
-    backup::write(h.folder.path(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
+    backup::write(h.place.folder(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
     assert_eq!((left.exists(), under_way.join("draft").exists(), file.exists()), (false, true, true));
 }

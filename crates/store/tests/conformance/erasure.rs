@@ -3,38 +3,10 @@
 use crate::harness::{Harness, new};
 use domain::analysis::Analysis;
 use domain::call::EndedCall;
-use domain::phone_number::{Country, Party};
 use domain::retry::Verdict;
 use std::sync::Arc;
 use store::StoreError;
 use store::queue::QueueStore;
-
-#[tokio::test]
-async fn an_erased_call_is_in_no_file() {
-    let h = Harness::start().await;
-    let flow = h.flow(|_| {}).await;
-    let caller = Party::parse("+13054443322", Country::US).unwrap();
-    let report = EndedCall {
-        caller_number: caller,
-        transcription: Some("my unmistakable words".repeat(2_000)),
-        source_call_id: Some("CA-unmistakable".into()),
-        ..h.call(flow.id)
-    };
-    let recorded = h.report(report).await.unwrap();
-    let (pending, _) = h.take_planned().remove(0);
-    h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
-    h.store.erase_call(h.business, recorded.call.id).await.unwrap();
-    assert!(matches!(h.store.call(h.business, recorded.call.id).await, Err(StoreError::NotFound(_))));
-    assert!(matches!(h.store.delivery(h.business, pending.id).await, Err(StoreError::NotFound(_))));
-    let Harness { store, folder, .. } = h;
-    drop(store);
-    for file in std::fs::read_dir(folder.path()).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        for trace in ["+13054443322", "unmistakable"] {
-            assert!(!bytes.windows(trace.len()).any(|window| window == trace.as_bytes()), "{trace}");
-        }
-    }
-}
 
 #[tokio::test]
 async fn an_erased_call_is_taken_out_of_the_responses_that_are_kept() {
@@ -107,14 +79,14 @@ async fn an_erased_call_leaves_no_trace_where_its_row_has_moved() {
     }
     assert!(h.store.begin_remains_pass().await.unwrap().is_none(), "nothing is left to do");
     let erased: Vec<String> = erased.iter().map(|(number, ..)| format!("trace-{number:04}-")).collect();
-    let Harness { store, folder, .. } = h;
+    let Harness { store, place, .. } = h;
     drop(store);
-    let file = rusqlite::Connection::open(folder.path().join("callhook.db")).unwrap();
+    let file = rusqlite::Connection::open(place.folder().join("callhook.db")).unwrap();
     let check = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
     assert_eq!(file.query_row("PRAGMA integrity_check", [], check).unwrap(), "ok");
     drop(file);
     let mut found = Vec::new();
-    for file in std::fs::read_dir(folder.path()).unwrap() {
+    for file in std::fs::read_dir(place.folder()).unwrap() {
         let path = file.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
         for (page, content) in bytes.chunks(8_192).enumerate() {

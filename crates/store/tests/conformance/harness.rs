@@ -1,4 +1,4 @@
-//! A store in a folder of its own, a clock that the test sets, and a listener that keeps what it hears.
+//! A store in a folder or a schema of its own, a clock that the test sets, and a listener that keeps what it hears.
 
 use domain::Timestamp;
 use domain::World;
@@ -12,12 +12,13 @@ use domain::id::{BusinessId, CallFlowId};
 use domain::phone_number::{Country, Party, PhoneNumber};
 use domain::retry::Verdict;
 use domain::secret::Secret;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::call::{Recorded, Reporter};
 use store::call_flow::CallFlowSettings;
+use store::engine::postgres::Database;
 use store::idempotency::Answer;
 use store::queue::{CommitListener, Committed, DeliveryChange, Job, Lease, Outcome, Pending, QueueStore};
 use store::seal::Keyring;
@@ -88,28 +89,62 @@ pub struct Harness {
     pub heard: Arc<Heard>,
     pub business: BusinessId,
     pub leases: Vec<Lease>,
-    pub folder: TempDir,
+    pub place: Place,
+}
+
+/// Where a store lies.
+#[derive(Clone)]
+pub enum Place {
+    Folder(Arc<TempDir>),
+    Schema(String),
+    /// A copy of another's folder.
+    Copy(PathBuf),
+}
+
+impl Place {
+    fn new() -> Self {
+        static SCHEMAS: AtomicU64 = AtomicU64::new(0);
+        if crate::IS_POSTGRES {
+            Self::Schema(format!("test_{}", SCHEMAS.fetch_add(1, Ordering::Relaxed)))
+        } else {
+            Self::Folder(Arc::new(tempfile::tempdir().unwrap()))
+        }
+    }
+
+    pub fn folder(&self) -> &Path {
+        match self {
+            Self::Folder(folder) => folder.path(),
+            Self::Copy(folder) => folder,
+            Self::Schema(_) => panic!("this store lies in no folder"),
+        }
+    }
+}
+
+impl From<&Path> for Place {
+    fn from(folder: &Path) -> Self {
+        Self::Copy(folder.to_owned())
+    }
 }
 
 impl Harness {
     pub async fn start() -> Self {
         let world = Arc::new(TestWorld { now: AtomicI64::new(NOW), drawn: AtomicU64::new(1) });
-        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new();
         let heard = Arc::new(Heard::default());
-        let store = open(folder.path(), &world, &heard, SECRET).await.unwrap();
+        let store = open(&place, &world, &heard, SECRET).await.unwrap();
         let business = store.create_business("Acme".into(), Country::US).await.unwrap().id;
         let leases = store.adopt_queues().await.unwrap();
-        Self { store, world, heard, business, leases, folder }
+        Self { store, world, heard, business, leases, place }
     }
 
     /// Closes the store and opens it again, as a restart does.
     pub async fn restart(self) -> Self {
-        let Self { store, world, business, folder, .. } = self;
+        let Self { store, world, business, place, .. } = self;
         drop(store);
         let heard = Arc::new(Heard::default());
-        let store = open(folder.path(), &world, &heard, SECRET).await.unwrap();
+        let store = open(&place, &world, &heard, SECRET).await.unwrap();
         let leases = store.adopt_queues().await.unwrap();
-        Self { store, world, heard, business, leases, folder }
+        Self { store, world, heard, business, leases, place }
     }
 
     pub async fn flow(&self, change: impl FnOnce(&mut CallFlowSettings)) -> CallFlow {
@@ -134,11 +169,19 @@ impl Harness {
         }
     }
 
-    /// Changes rows behind the store's back, as a fault of the disk would.
-    pub fn damage(&self, sql: &str, params: impl rusqlite::Params) {
-        let path = self.folder.path().join(store::engine::sqlite::FILE_NAME);
-        let changed = rusqlite::Connection::open(path).unwrap().execute(sql, params).unwrap();
-        assert!(changed > 0, "{sql} changes nothing");
+    /// Changes rows behind the store's back, as a fault of the disk would. Values stand in the text, bytes as `x'00ff'`.
+    pub fn damage(&self, sql: &str) {
+        match &self.place {
+            Place::Schema(schema) => {
+                let sql = sql.replace("x'", "'\\x");
+                crate::server::server().run(&format!("SET search_path TO {schema}; {sql}"));
+            }
+            folder => {
+                let path = folder.folder().join(store::engine::sqlite::FILE_NAME);
+                let changed = rusqlite::Connection::open(path).unwrap().execute(sql, []).unwrap();
+                assert!(changed > 0, "{sql} changes nothing");
+            }
+        }
     }
 
     /// Reports a call of the flow and takes what was planned for it.
@@ -208,16 +251,16 @@ impl Harness {
 }
 
 pub async fn open(
-    folder: &Path,
+    place: &Place,
     world: &Arc<TestWorld>,
     heard: &Arc<Heard>,
     secret: &str,
 ) -> StoreResult<Store> {
-    open_with(folder, world, heard, secret, &[]).await
+    open_with(place, world, heard, secret, &[]).await
 }
 
 pub async fn open_with(
-    folder: &Path,
+    place: &Place,
     world: &Arc<TestWorld>,
     heard: &Arc<Heard>,
     secret: &str,
@@ -230,7 +273,13 @@ pub async fn open_with(
         rules: Rules { public_url: "https://calls.example.com".into(), ai_fallback: Duration::from_mins(5) },
         listener: Arc::clone(heard) as Arc<dyn CommitListener>,
     };
-    Store::open_sqlite(folder, config).await
+    match place {
+        Place::Schema(schema) => {
+            let url = Secret::new(crate::server::server().url());
+            Store::open_postgres(Database { url, schema: schema.clone() }, config).await
+        }
+        folder => Store::open_sqlite(folder.folder(), config).await,
+    }
 }
 
 pub fn settings() -> CallFlowSettings {
@@ -263,4 +312,9 @@ pub fn new<T>(answer: StoreResult<Answer<T>>) -> T {
         Answer::New(value) => value,
         Answer::Repeated(_) => panic!("the operation was answered from before"),
     }
+}
+
+/// Bytes as a statement of [`Harness::damage`] writes them.
+pub fn bytes(id: &[u8; 16]) -> String {
+    format!("x'{:032x}'", u128::from_be_bytes(*id))
 }

@@ -1,6 +1,6 @@
 //! Work on more than 500 rows goes on in steps, also after a restart.
 
-use crate::harness::Harness;
+use crate::harness::{Harness, bytes};
 use domain::delivery::DeliveryStatus;
 use domain::retry::Verdict;
 use std::sync::Arc;
@@ -69,10 +69,10 @@ async fn a_job_that_fails_is_put_off_and_later_ones_go_on() {
     let flow = h.flow(|_| {}).await;
     plan_many(&h, &flow).await;
     switch(&h, &flow, |settings| settings.post_call_webhook.enabled = false).await;
-    h.damage(
-        "INSERT INTO jobs SELECT business_id, zeroblob(16), 'nonsense', NULL, created_at, 0 FROM jobs",
-        [],
-    );
+    let none = bytes(&[0; 16]);
+    h.damage(&format!(
+        "INSERT INTO jobs SELECT business_id, {none}, 'nonsense', NULL, created_at, 0 FROM jobs"
+    ));
     while h.store.run_job_step().await.unwrap() {}
     assert_eq!(count(&h, DeliveryStatus::Cancelled).await, CALLS);
     // Put off by a minute, then by as long again as it is old.
@@ -89,9 +89,9 @@ async fn a_webhook_is_switched_off_though_a_row_of_its_lane_cannot_be_read() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;
     let (_, pending, _) = h.planned(&flow).await;
-    h.damage("UPDATE deliveries SET queue = 99999", []);
+    h.damage("UPDATE deliveries SET queue = 99999");
     switch(&h, &flow, |settings| settings.post_call_webhook.enabled = false).await;
-    h.damage("UPDATE deliveries SET queue = ?1", [pending.queue.0]);
+    h.damage(&format!("UPDATE deliveries SET queue = {}", pending.queue.0));
     h.world.advance(Duration::from_mins(1));
     while h.store.run_job_step().await.unwrap() {}
     assert_eq!(count(&h, DeliveryStatus::Cancelled).await, 1, "it is done once it can be read");
@@ -102,7 +102,8 @@ async fn a_lane_is_cancelled_in_the_order_in_which_it_is_due() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;
     let last = plan_many(&h, &flow).await.into_iter().map(|pending| pending.id).max().unwrap();
-    h.damage("UPDATE deliveries SET next_attempt_at = 1 WHERE id = ?1", [last.as_bytes()]);
+    let last_bytes = bytes(last.as_bytes());
+    h.damage(&format!("UPDATE deliveries SET next_attempt_at = 1 WHERE id = {last_bytes}"));
     switch(&h, &flow, |settings| settings.post_call_webhook.enabled = false).await;
     let detail = h.store.delivery(h.business, last).await.unwrap();
     assert_eq!(detail.delivery.status, DeliveryStatus::Cancelled);

@@ -1,4 +1,5 @@
-//! What every engine must do: one suite, run against each engine with a real database.
+//! What every engine must do: one suite, run against each engine with a real database; here against the embedded one, with what is its
+//! own beside it. `postgres.rs` is the other.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -7,6 +8,7 @@ mod business_and_key;
 mod call;
 mod erasure;
 mod figures;
+mod files;
 mod firing;
 mod harness;
 mod idempotency;
@@ -17,5 +19,9 @@ mod pace;
 mod redelivery;
 mod retention;
 mod secret;
+mod server;
 mod source;
 mod unreadable;
+
+/// What this suite runs on.
+const IS_POSTGRES: bool = false;

@@ -1,13 +1,12 @@
 //! What is past its time goes, in steps; what is still on its way stays, however old it is.
 
-use crate::harness::{Harness, SECRET, new, open};
+use crate::harness::{Harness, new};
 use domain::Timestamp;
 use domain::World as _;
 use domain::business::{Retention, RetentionDays};
 use domain::delivery::DeliveryStatus;
 use domain::id::CallId;
 use domain::retry::Verdict;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
@@ -16,12 +15,12 @@ use store::delivery::DeliveryFilter;
 use store::queue::{Pending, QueueStore};
 use store::retention::PayloadStep;
 
-const DAY: Duration = Duration::from_hours(24);
+pub const DAY: Duration = Duration::from_hours(24);
 /// Stands in the caller's words, and nowhere else.
-const MARK: &str = "marked-for-removal";
+pub const MARK: &str = "marked-for-removal";
 
 /// A call with a source id and a transcript, and its delivery.
-async fn reported(h: &Harness, flow: &domain::call_flow::CallFlow, source: &str) -> (CallId, Pending) {
+pub async fn reported(h: &Harness, flow: &domain::call_flow::CallFlow, source: &str) -> (CallId, Pending) {
     let mut call = h.call(flow.id);
     call.source_call_id = Some(source.into());
     call.transcription = Some(format!("{MARK} {source}"));
@@ -29,7 +28,7 @@ async fn reported(h: &Harness, flow: &domain::call_flow::CallFlow, source: &str)
     (id, h.take_planned().remove(0).0)
 }
 
-async fn end(h: &Harness, pending: Pending) {
+pub async fn end(h: &Harness, pending: Pending) {
     h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 1, Verdict::Delivered)])).await.unwrap();
 }
 
@@ -40,42 +39,11 @@ async fn purge_payloads(h: &Harness, before: Timestamp) {
     }
 }
 
-async fn purge_calls(h: &Harness, before: Timestamp) {
+pub async fn purge_calls(h: &Harness, before: Timestamp) {
     let mut after = None;
     while let Some(next) = h.store.purge_calls(h.business, before, after).await.unwrap() {
         after = Some(next);
     }
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect()
-}
-
-/// How often the mark stands in the store's files.
-fn marks(folder: &Path) -> usize {
-    let count = |path: PathBuf| {
-        let bytes = std::fs::read(path).unwrap_or_default();
-        bytes.windows(MARK.len()).filter(|window| *window == MARK.as_bytes()).count()
-    };
-    files(folder).into_iter().map(count).sum()
-}
-
-/// Somebody who looks at one state of the store for long, as a backup does.
-fn reader(folder: &Path) -> rusqlite::Connection {
-    let reader = rusqlite::Connection::open(folder.join("callhook.db")).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM calls").unwrap();
-    reader
-}
-
-/// The log is emptied on a thread of its own, beside commits: nothing tells when.
-async fn marks_vanish(folder: &Path) {
-    for _ in 0..500 {
-        if marks(folder) == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{} traces are left", marks(folder));
 }
 
 #[tokio::test]
@@ -168,7 +136,7 @@ async fn a_step_removes_few_calls_that_have_many_attempts() {
         end(&h, pending).await;
         last = Some(id);
     }
-    h.damage("UPDATE deliveries SET attempt_count = 300", []);
+    h.damage("UPDATE deliveries SET attempt_count = 300");
     h.world.advance(DAY);
     let next = h.store.purge_calls(h.business, h.world.now(), None).await.unwrap();
     assert!(next.is_some() && next < last, "two have 600 rows");
@@ -192,40 +160,6 @@ async fn counts_go_with_the_calls() {
 }
 
 #[tokio::test]
-async fn an_erased_call_leaves_no_trace_in_any_file_while_the_store_is_open() {
-    let h = Harness::start().await;
-    let flow = h.flow(|_| {}).await;
-    let (id, pending) = reported(&h, &flow, "once").await;
-    end(&h, pending).await;
-    assert!(marks(h.folder.path()) > 0, "the mark can be found where it is");
-    h.store.erase_call(h.business, id).await.unwrap();
-    marks_vanish(h.folder.path()).await;
-}
-
-#[tokio::test]
-async fn the_file_shrinks_when_much_was_removed() {
-    let h = Harness::start().await;
-    let flow = h.flow(|_| {}).await;
-    for number in 0..40 {
-        let mut call = h.call(flow.id);
-        call.source_call_id = Some(format!("{number}"));
-        call.transcription = Some("long ".repeat(100_000));
-        h.report(call).await.unwrap();
-        end(&h, h.take_planned().remove(0).0).await;
-    }
-    let size = |h: &Harness| std::fs::metadata(h.folder.path().join("callhook.db")).unwrap().len();
-    let h = h.restart().await;
-    let before = size(&h);
-    h.world.advance(DAY * 2);
-    purge_calls(&h, h.world.now_before(DAY)).await;
-    while h.store.run_reclaim_step().await.unwrap() {}
-    let h = h.restart().await;
-    assert!(size(&h) < before / 2, "{} of {before} bytes", size(&h));
-    let flow = h.flow(|_| {}).await;
-    reported(&h, &flow, "after").await;
-}
-
-#[tokio::test]
 async fn an_attempt_that_ends_after_its_payload_went_leaves_no_record() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;
@@ -238,45 +172,4 @@ async fn an_attempt_that_ends_after_its_payload_went_leaves_no_record() {
     let detail = h.store.delivery(h.business, pending.id).await.unwrap();
     assert_eq!((detail.attempts.len(), detail.delivery.attempt_count), (0, 1));
     assert_eq!(detail.delivery.status, DeliveryStatus::Delivered);
-}
-
-#[tokio::test]
-async fn an_erasure_does_not_stop_writes_while_somebody_reads_an_old_state() {
-    let h = Harness::start().await;
-    let flow = h.flow(|_| {}).await;
-    let (id, pending) = reported(&h, &flow, "once").await;
-    end(&h, pending).await;
-    let reader = reader(h.folder.path());
-    h.store.erase_call(h.business, id).await.unwrap();
-    // Long enough for the log to be tried more than once; a write that is shut out waits for 5 seconds.
-    let began = tokio::time::Instant::now();
-    while began.elapsed() < Duration::from_millis(2_500) {
-        let written = tokio::time::timeout(Duration::from_secs(3), h.report(h.call(flow.id)));
-        written.await.expect("a write waited for the reader").unwrap();
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    drop(reader);
-    marks_vanish(h.folder.path()).await;
-}
-
-#[tokio::test]
-async fn what_was_erased_before_a_crash_leaves_the_log_although_the_start_could_not_empty_it() {
-    let h = Harness::start().await;
-    let flow = h.flow(|_| {}).await;
-    let (id, pending) = reported(&h, &flow, "once").await;
-    end(&h, pending).await;
-    let before = reader(h.folder.path());
-    h.store.erase_call(h.business, id).await.unwrap();
-    // What a crash leaves: the files as they are now.
-    let crashed = tempfile::tempdir().unwrap();
-    for name in ["callhook.db", "callhook.db-wal"] {
-        std::fs::copy(h.folder.path().join(name), crashed.path().join(name)).unwrap();
-    }
-    drop(before);
-    assert!(marks(crashed.path()) > 0, "the log holds what was erased");
-    let after = reader(crashed.path());
-    let store = open(crashed.path(), &h.world, &h.heard, SECRET).await.unwrap();
-    drop(after);
-    marks_vanish(crashed.path()).await;
-    drop(store);
 }

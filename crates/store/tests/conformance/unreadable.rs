@@ -1,6 +1,6 @@
 //! A row that cannot be read is an answer for itself alone: the rows beside it are prepared, made due, cancelled, recorded.
 
-use crate::harness::Harness;
+use crate::harness::{Harness, bytes};
 use domain::World as _;
 use domain::analysis::Analysis;
 use domain::call_flow::CallFlow;
@@ -25,8 +25,8 @@ const CALL_SEALED: &str =
 const NO_CALL: &str = "DELETE FROM calls WHERE id = (SELECT call_id FROM deliveries WHERE id = ?1)";
 
 fn damage(h: &Harness, sql: &str, pending: Pending) {
-    h.damage(sql, [pending.id.as_bytes()]);
-    h.damage("UPDATE call_flows SET version = version + 1", []);
+    h.damage(&sql.replace("?1", &bytes(pending.id.as_bytes())));
+    h.damage("UPDATE call_flows SET version = version + 1");
 }
 
 async fn two_planned(h: &Harness, flows: [&CallFlow; 2]) -> [Pending; 2] {
@@ -84,7 +84,7 @@ async fn an_unreadable_row_does_not_keep_others_from_being_cancelled() {
     let flow = h.flow(|_| {}).await;
     let [damaged, healthy] = two_planned(&h, [&flow, &flow]).await;
     damage(&h, DAMAGES[3], damaged);
-    h.damage("UPDATE destinations SET enabled = 0", []);
+    h.damage("UPDATE destinations SET enabled = 0");
     h.store.cancel_switched_off(vec![damaged, healthy]).await.unwrap();
     assert_eq!(status(&h, healthy).await.0, DeliveryStatus::Cancelled);
 }
@@ -161,7 +161,7 @@ async fn a_call_that_cannot_be_read_can_be_erased_and_purged() {
         h.store.record_outcomes(Arc::new(vec![outcome])).await.unwrap();
         damage(&h, CALL_SEALED, pending);
     }
-    h.damage("UPDATE deliveries SET queue = 99999", []);
+    h.damage("UPDATE deliveries SET queue = 99999");
     h.store.erase_call(h.business, erased.call_id.unwrap()).await.unwrap();
     h.world.advance(Duration::from_hours(24));
     h.store.purge_calls(h.business, h.world.now(), None).await.unwrap();

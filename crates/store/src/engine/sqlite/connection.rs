@@ -1,6 +1,6 @@
 //! One connection: its settings, its statements, and what its errors mean.
 
-use crate::engine::{Row, Sql, Value};
+use crate::engine::{Row, Sql, State, Value};
 use crate::error::{StoreError, StoreResult};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
@@ -185,6 +185,14 @@ impl Sql for SqliteConnection {
 
     fn changes(&self) -> u64 {
         self.0.total_changes()
+    }
+
+    fn control(&mut self, sql: &str) -> StoreResult<()> {
+        self.run_prepared(sql)
+    }
+
+    fn state(&self) -> State {
+        if self.is_idle() { State::Gone } else { State::Open }
     }
 }
 

@@ -17,6 +17,8 @@ mod tests;
 mod trailer;
 mod writer;
 
+use crate::engine::group::Demand;
+use crate::engine::{FileSizes, Sizes};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{ENGINE_READERS, READ_TIMEOUT, READERS};
 use crate::tx::{Tx, TxShared};
@@ -25,10 +27,8 @@ use failpoint::{Point, reach};
 use readers::Readers;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, PermissionsExt as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-pub use writer::Demand;
 use writer::Writer;
 
 /// The name of the database in the data folder.
@@ -48,17 +48,6 @@ pub struct SqliteEngine {
     // Held as long as the engine lives, and let go after its connections: SQLite's own locks end when any of the process's handles on
     // the file is closed. The operating system gives them back when the process ends, however it ends.
     _locks: (File, Arc<File>),
-}
-
-/// How large an engine's parts are at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Bytes of the database file.
-    pub database_bytes: u64,
-    /// Bytes of the WAL's file, which keeps the size that it has reached until something is erased.
-    pub log_bytes: u64,
-    /// Writes that wait for the writer.
-    pub writes_queued: usize,
 }
 
 impl SqliteEngine {
@@ -117,11 +106,8 @@ impl SqliteEngine {
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        Sizes {
-            database_bytes: bytes(&self.path),
-            log_bytes: bytes(Path::new(&log)),
-            writes_queued: self.writer.queued(),
-        }
+        let files = FileSizes { database_bytes: bytes(&self.path), log_bytes: bytes(Path::new(&log)) };
+        Sizes { files: Some(files), writes_queued: self.writer.queued() }
     }
 
     /// The database file.
@@ -154,19 +140,6 @@ pub fn make_private(data_dir: &Path) -> std::io::Result<()> {
         std::fs::set_permissions(data_dir, rights)?;
     }
     Ok(())
-}
-
-/// A panic is the failure of the operation that panicked, not of the connection or thread that others need.
-fn caught<T>(operation: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
-    catch_unwind(AssertUnwindSafe(operation)).unwrap_or_else(|panic| {
-        let reason = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("it left no message");
-        tracing::error!(reason, "An operation of the store panicked; what it changed is undone");
-        Err(StoreError::Corrupt(format!("the operation panicked: {reason}")))
-    })
 }
 
 /// The right to use the data folder.

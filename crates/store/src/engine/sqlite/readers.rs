@@ -1,7 +1,7 @@
 //! A few connections for reading, each used by one operation at a time.
 
-use super::caught;
 use super::connection::SqliteConnection;
+use crate::engine::group::caught;
 use crate::error::{StoreError, StoreResult};
 use crate::tx::{Savepoints, Tx, TxShared};
 use std::path::Path;

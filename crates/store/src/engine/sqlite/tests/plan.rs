@@ -5,7 +5,7 @@ use crate::call::{self, CallFilter};
 use crate::delivery::{self, Backlog, DeliveryFilter, backlog, erase, pending, plan, redeliver_step};
 use crate::engine::sqlite::connection::SqliteConnection;
 use crate::engine::sqlite::migrations;
-use crate::engine::{Row, Sql, Value};
+use crate::engine::{Row, Sql, State, Value};
 use crate::error::StoreResult;
 use crate::retention;
 use crate::tx::{Savepoints, Tx};
@@ -65,6 +65,14 @@ impl Sql for Explaining {
 
     fn changes(&self) -> u64 {
         self.connection.changes()
+    }
+
+    fn control(&mut self, sql: &str) -> StoreResult<()> {
+        self.connection.control(sql)
+    }
+
+    fn state(&self) -> State {
+        self.connection.state()
     }
 }
 

@@ -1,0 +1,1 @@
+-- Words are checked cheaply as they are.

@@ -1,0 +1,1 @@
+-- Remains of what was erased are the server's to remove: its vacuum does.

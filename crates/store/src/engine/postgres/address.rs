@@ -1,0 +1,274 @@
+//! Where the database is: its URL, with TLS as libpq means it.
+//!
+//! `sslmode` and `sslrootcert` are taken out of the URL and read here
+//! (<https://www.postgresql.org/docs/current/libpq-ssl.html>); all else is the client library's to read.
+
+use crate::error::{StoreError, StoreResult};
+use domain::secret::Secret;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How long one try to connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Silence after which the other side is asked whether it is there, and how often.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// A database that can be connected.
+#[derive(Clone)]
+pub struct Address {
+    /// What is connected; without TLS first where that is allowed.
+    pub config: Config,
+    /// For `sslmode=allow`: what is tried where a connection without TLS is refused.
+    pub or_else: Option<Config>,
+    /// How a server shows who it is.
+    pub tls: MakeRustlsConnect,
+    /// Host, port and name, for messages: no user and no password.
+    pub shown: String,
+}
+
+/// How closely a server's certificate is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// Any certificate will do: the connection is encrypted, to whomever.
+    Anyone,
+    /// An authority that is trusted has signed it.
+    Authority,
+    /// And it is the name's.
+    Name,
+}
+
+impl Address {
+    /// Reads a URL; the message of an error does not repeat it, since it may hold a password.
+    pub fn parse(url: &Secret) -> StoreResult<Self> {
+        let (url, rest) = url.reveal().split_once('?').unwrap_or((url.reveal(), ""));
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(unusable("it has to begin with postgres://"));
+        }
+        let (mut mode, mut roots) = ("prefer".to_owned(), None);
+        let mut others = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in form_urlencoded::parse(rest.as_bytes()) {
+            match &*name {
+                "sslmode" => mode = value.into_owned(),
+                "sslrootcert" => roots = Some(value.into_owned()),
+                "sslcert" | "sslkey" => {
+                    return Err(unusable("certificates of clients (sslcert, sslkey) are not supported"));
+                }
+                _ => drop(others.append_pair(&name, &value)),
+            }
+        }
+        // The library takes `+` for itself, where a form takes it for a space.
+        let url = format!("{url}?{}", others.finish().replace('+', "%20"));
+        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
+            unusable(
+                &std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
+            )
+        })?;
+        if config.get_dbname().is_none() {
+            return Err(unusable("the name of the database is missing: postgres://USER@HOST/NAME"));
+        }
+        let (ssl, trust) = match (mode.as_str(), roots.as_deref()) {
+            ("disable" | "allow", _) => (SslMode::Disable, Trust::Anyone),
+            ("prefer", _) => (SslMode::Prefer, Trust::Anyone),
+            ("require", None) => (SslMode::Require, Trust::Anyone),
+            // As libpq does: whoever names an authority wants it looked at.
+            ("require" | "verify-ca", Some(_)) | ("verify-ca", None) => (SslMode::Require, Trust::Authority),
+            ("verify-full", _) => (SslMode::Require, Trust::Name),
+            _ => {
+                return Err(unusable(
+                    "sslmode is one of disable, allow, prefer, require, verify-ca, verify-full",
+                ));
+            }
+        };
+        config
+            .application_name("callhook")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES)
+            .ssl_mode(ssl);
+        let or_else = (mode == "allow").then(|| config.clone().ssl_mode(SslMode::Require).to_owned());
+        Ok(Self { shown: shown(&config), config, or_else, tls: tls(trust, roots.as_deref())? })
+    }
+}
+
+fn shown(config: &Config) -> String {
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        tokio_postgres::config::Host::Tcp(name) => name.clone(),
+        tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+    });
+    let ports = config.get_ports();
+    let hosts: Vec<String> = hosts
+        .enumerate()
+        .map(|(index, host)| match ports.get(index).or(ports.first()) {
+            Some(port) => format!("{host}:{port}"),
+            None => host,
+        })
+        .collect();
+    format!("{} at {}", config.get_dbname().unwrap_or_default(), hosts.join(", "))
+}
+
+fn tls(trust: Trust, roots: Option<&str>) -> StoreResult<MakeRustlsConnect> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match trust {
+        Trust::Anyone => Arc::new(Lenient { provider: Arc::clone(&provider), authority: None }),
+        Trust::Authority | Trust::Name => {
+            let roots = Arc::new(authorities(roots)?);
+            let strict = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|error| unusable(&format!("its certificates cannot be verified: {error}")))?;
+            match trust {
+                Trust::Name => strict,
+                _ => Arc::new(Lenient { provider: Arc::clone(&provider), authority: Some(strict) }),
+            }
+        }
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn authorities(file: Option<&str>) -> StoreResult<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    match file {
+        None | Some("system") => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        Some(file) => {
+            let unreadable =
+                |error: &dyn std::fmt::Display| unusable(&format!("sslrootcert {file}: {error}"));
+            for certificate in
+                CertificateDer::pem_file_iter(Path::new(file)).map_err(|error| unreadable(&error))?
+            {
+                let certificate = certificate.map_err(|error| unreadable(&error))?;
+                roots.add(certificate).map_err(|error| unreadable(&error))?;
+            }
+        }
+    }
+    Ok(roots)
+}
+
+fn unusable(why: &str) -> StoreError {
+    StoreError::Unusable(format!("the database's URL (--database-url) cannot be used: {why}"))
+}
+
+/// Looks less closely than the web does: not at the name, or at nothing but that the key is the certificate's.
+#[derive(Debug)]
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    authority: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
+        match authority.verify_server_cert(certificate, between, name, ocsp, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Address, String> {
+        Address::parse(&Secret::new(url)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_address_shows_neither_user_nor_password() {
+        let address = parse("postgres://alice:hush-hush@db.example.com:6543/calls?sslmode=require").unwrap();
+        assert_eq!(address.shown, "calls at db.example.com:6543");
+        assert_eq!(address.config.get_ssl_mode(), SslMode::Require);
+        assert_eq!(address.config.get_password(), Some(&b"hush-hush"[..]));
+    }
+
+    #[test]
+    fn every_mode_of_libpq_is_known() {
+        for (mode, ssl, has_second) in [
+            ("disable", SslMode::Disable, false),
+            ("allow", SslMode::Disable, true),
+            ("prefer", SslMode::Prefer, false),
+            ("require", SslMode::Require, false),
+            ("verify-ca", SslMode::Require, false),
+            ("verify-full", SslMode::Require, false),
+        ] {
+            let address = parse(&format!("postgresql://db/calls?sslmode={mode}")).unwrap();
+            assert_eq!(
+                (address.config.get_ssl_mode(), address.or_else.is_some()),
+                (ssl, has_second),
+                "{mode}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_without_the_url() {
+        for (url, word) in [
+            ("mysql://alice:hush-hush@db/calls", "postgres://"),
+            ("postgres://alice:hush-hush@db", "name of the database"),
+            ("postgres://alice:hush-hush@db:port/calls", "port"),
+            ("postgres://alice:hush-hush@db/calls?sslmode=sometimes", "sslmode is one of"),
+            (
+                "postgres://alice:hush-hush@db/calls?sslrootcert=/nowhere.pem&sslmode=verify-ca",
+                "/nowhere.pem",
+            ),
+            ("postgres://alice:hush-hush@db/calls?sslcert=a.pem", "sslcert"),
+            ("postgres://alice:hush-hush@db/calls?no_such_setting=1", "no_such_setting"),
+        ] {
+            let words = parse(url).map(|address| address.shown).unwrap_err();
+            assert!(words.contains(word), "{url}: {words}");
+            assert!(!words.contains("hush-hush"), "{words}");
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! One connection: its transactions, its statements, and what its errors mean.
+//!
+//! It is used by one thread at a time, which also does its input and output: a statement wakes no other thread.
+
+use super::address::Address;
+use super::statement::{PostgresRow, translate};
+use crate::engine::{Row, Sql, State, Value};
+use crate::error::{StoreError, StoreResult};
+use futures_util::future::poll_fn;
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Config, Socket, Statement};
+
+/// Prepared statements kept per connection; more than there are texts in this crate, filters included.
+const STATEMENTS_MAX: usize = 256;
+/// Rows that are fetched at a time where the reader may not want all.
+const FETCH_ROWS: usize = 500;
+/// How long a statement may be without an answer beyond what the server allows it: then the connection is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a transaction is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It writes.
+    Write,
+    /// It looks at one state of the database.
+    Snapshot,
+}
+
+/// A connection to the database.
+pub struct PostgresConnection {
+    // Taken out at the end, when it must not be waited for.
+    runtime: Option<Runtime>,
+    client: Client,
+    begin: [String; 2],
+    statements: HashMap<String, Statement>,
+    statement_timeout: Duration,
+    changes: u64,
+    state: State,
+    conflict: bool,
+    warned: Arc<AtomicBool>,
+}
+
+impl PostgresConnection {
+    /// Connects. Tables are those of `schema`; a statement takes no longer than `statement_timeout`.
+    pub fn open(address: &Address, schema: &str, statement_timeout: Duration) -> StoreResult<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError::Unavailable(format!("cannot connect the database: {error}")))?;
+        let warned = Arc::new(AtomicBool::new(false));
+        let connected = runtime.block_on(async {
+            match connect(&address.config, address, &warned).await {
+                Err(error) => match &address.or_else {
+                    Some(other) if error.as_db_error().is_some() => connect(other, address, &warned).await,
+                    _ => Err(error),
+                },
+                connected => connected,
+            }
+        });
+        let client = connected.map_err(|error| not_connected(address, &error))?;
+        let settings = format!(
+            "SET LOCAL search_path TO {schema}; SET LOCAL statement_timeout TO {}; SET LOCAL lock_timeout TO {}",
+            statement_timeout.as_millis(),
+            LOCK_TIMEOUT.as_millis(),
+        );
+        let begin = ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
+            .map(|begin| format!("{begin}; {settings}"));
+        Ok(Self {
+            runtime: Some(runtime),
+            client,
+            begin,
+            statements: HashMap::new(),
+            statement_timeout,
+            changes: 0,
+            state: State::Gone,
+            conflict: false,
+            warned,
+        })
+    }
+
+    /// Whether nothing can be asked of it any more.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&mut self, kind: Kind) -> StoreResult<()> {
+        let begin = self.begin[usize::from(kind == Kind::Snapshot)].clone();
+        self.conflict = false;
+        self.run(&begin)?;
+        self.state = State::Open;
+        Ok(())
+    }
+
+    /// Ends the transaction, for good or not; an error of the connection leaves unknown which.
+    pub fn commit(&mut self) -> StoreResult<()> {
+        self.warned.store(false, Ordering::Relaxed);
+        self.state = State::Gone;
+        match self.run("COMMIT") {
+            // A standby did not confirm, and somebody has broken off waiting for it.
+            Ok(()) if self.warned.load(Ordering::Relaxed) => {
+                Err(StoreError::Unknown("the database committed with a warning".to_owned()))
+            }
+            Err(error) if self.is_closed() => Err(StoreError::Unknown(error.reason())),
+            other => other,
+        }
+    }
+
+    /// Takes the transaction back.
+    pub fn roll_back(&mut self) -> StoreResult<()> {
+        self.state = State::Gone;
+        self.run("ROLLBACK")
+    }
+
+    /// Whether the transaction failed only for another that ran beside it: it may be run again.
+    pub const fn met_a_conflict(&self) -> bool {
+        self.conflict
+    }
+
+    /// Runs statements that take no parameters, in one message.
+    pub fn run(&mut self, sql: &str) -> StoreResult<()> {
+        let Self { runtime, client, statement_timeout, .. } = self;
+        let ran = wait(runtime.as_ref(), *statement_timeout, client.batch_execute(sql));
+        self.note(ran)
+    }
+
+    fn prepare(&mut self, sql: &str) -> StoreResult<Statement> {
+        if let Some(known) = self.statements.get(sql) {
+            return Ok(known.clone());
+        }
+        let Self { runtime, client, statement_timeout, .. } = self;
+        let prepared = wait(runtime.as_ref(), *statement_timeout, client.prepare(&translate(sql)));
+        let prepared = self.note(prepared)?;
+        if self.statements.len() >= STATEMENTS_MAX {
+            self.statements.clear();
+        }
+        self.statements.insert(sql.to_owned(), prepared.clone());
+        Ok(prepared)
+    }
+
+    fn query(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<Vec<tokio_postgres::Row>> {
+        let statement = self.prepare(sql)?;
+        let params: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
+            params.iter().map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
+        let Self { runtime, client, statement_timeout, .. } = self;
+        let rows = wait(runtime.as_ref(), *statement_timeout, client.query(&statement, &params));
+        self.note(rows)
+    }
+
+    /// Keeps what an error has left of the transaction.
+    fn note<T>(&mut self, result: Result<T, Broken>) -> StoreResult<T> {
+        result.map_err(|broken| {
+            if let Broken::Failed(error) = &broken {
+                let code = error.code();
+                self.conflict |= code == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
+                    || code == Some(&SqlState::T_R_DEADLOCK_DETECTED);
+            }
+            let is_answered = matches!(&broken, Broken::Failed(error) if error.as_db_error().is_some());
+            if self.state == State::Open {
+                self.state =
+                    if is_answered && !self.client.is_closed() { State::Failed } else { State::Gone };
+            }
+            translate_error(broken)
+        })
+    }
+}
+
+impl Drop for PostgresConnection {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Whoever lets go of a store must not wait for a database that does not answer.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Sql for PostgresConnection {
+    fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<u64> {
+        let statement = self.prepare(sql)?;
+        let Self { runtime, client, statement_timeout, .. } = self;
+        let ran = wait(runtime.as_ref(), *statement_timeout, client.execute_raw(&statement, params));
+        let changed = self.note(ran)?;
+        self.changes += changed;
+        Ok(changed)
+    }
+
+    fn insert(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<i64> {
+        let rows = self.query(&format!("{sql} RETURNING id"), params)?;
+        self.changes += 1;
+        let row = rows.first().ok_or_else(|| StoreError::Corrupt("an insert answers no id".to_owned()))?;
+        let row: &dyn Row = &PostgresRow(row);
+        row.int(0)
+    }
+
+    fn each_row(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<ControlFlow<()>>,
+    ) -> StoreResult<()> {
+        // Through a cursor: rows that nobody will want are not looked for.
+        // Each text has a cursor of its own name: a prepared statement keeps the types of what it answers.
+        let mut text = DefaultHasher::new();
+        sql.hash(&mut text);
+        let cursor = format!("look_{:x}", text.finish());
+        self.execute(&format!("DECLARE {cursor} NO SCROLL CURSOR FOR {sql}"), params)?;
+        let fetch = format!("FETCH {FETCH_ROWS} FROM {cursor}");
+        'rows: loop {
+            let rows = self.query(&fetch, &[])?;
+            for row in &rows {
+                if each(&PostgresRow(row))?.is_break() {
+                    break 'rows;
+                }
+            }
+            if rows.len() < FETCH_ROWS {
+                break;
+            }
+        }
+        self.run(&format!("CLOSE {cursor}"))
+    }
+
+    fn every_row(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        self.query(sql, params)?.iter().try_for_each(|row| each(&PostgresRow(row)))
+    }
+
+    fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    fn control(&mut self, sql: &str) -> StoreResult<()> {
+        self.run(sql)?;
+        if self.state == State::Failed && sql.starts_with("ROLLBACK TO") {
+            self.state = State::Open;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> State {
+        self.state
+    }
+}
+
+/// How long a statement waits for a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+async fn connect(
+    config: &Config,
+    address: &Address,
+    warned: &Arc<AtomicBool>,
+) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = config.connect(address.tls.clone()).await?;
+    drive::<tokio_postgres_rustls::MakeRustlsConnect>(connection, Arc::clone(warned));
+    Ok(client)
+}
+
+/// Does the connection's input and output, and keeps in mind what the server warns of.
+fn drive<T: MakeTlsConnect<Socket>>(
+    connection: tokio_postgres::Connection<Socket, T::Stream>,
+    warned: Arc<AtomicBool>,
+) where
+    T::Stream: Send + 'static,
+{
+    tokio::spawn(async move {
+        let mut connection = pin!(connection);
+        loop {
+            match poll_fn(|context| connection.poll_message(context)).await {
+                Some(Ok(AsyncMessage::Notice(notice))) => note_warning(&notice, &warned),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "A connection to the database ended");
+                    return;
+                }
+                None => return,
+            }
+        }
+    });
+}
+
+fn note_warning(notice: &DbError, warned: &AtomicBool) {
+    if notice.severity() == "WARNING" {
+        tracing::warn!(message = notice.message(), "The database warns");
+        warned.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Why a statement has no answer.
+enum Broken {
+    /// The server or the connection said so.
+    Failed(tokio_postgres::Error),
+    /// Nobody said anything for too long.
+    Silent,
+}
+
+fn wait<T>(
+    runtime: Option<&Runtime>,
+    statement_timeout: Duration,
+    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Broken> {
+    let Some(runtime) = runtime else { return Err(Broken::Silent) };
+    match runtime.block_on(async { timeout(statement_timeout + PATIENCE, statement).await }) {
+        Ok(answer) => answer.map_err(Broken::Failed),
+        Err(_) => Err(Broken::Silent),
+    }
+}
+
+/// What an error of the database means to the caller of an operation.
+fn translate_error(broken: Broken) -> StoreError {
+    let Broken::Failed(error) = broken else {
+        return StoreError::Unavailable("the database does not answer".to_owned());
+    };
+    let Some(said) = error.as_db_error() else {
+        // What could not be said in the first place is a value that fits no column.
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        return if error.is_closed() {
+            StoreError::Unavailable(format!("the connection to the database ended: {cause}"))
+        } else {
+            StoreError::Corrupt(cause)
+        };
+    };
+    let text = said.message().to_owned();
+    let code = said.code();
+    match code.code().get(..2).unwrap_or_default() {
+        _ if *code == SqlState::QUERY_CANCELED => {
+            StoreError::Busy("this took too long to read; ask for less, by a filter or a shorter time")
+        }
+        // Every conflict that a client can cause is looked for before the write: what is left is a fault of ours.
+        "22" | "23" => StoreError::Corrupt(text),
+        _ if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => {
+            StoreError::Malformed(text)
+        }
+        _ if *code == SqlState::DISK_FULL => {
+            StoreError::Unavailable("the database's disk is full: make room on it".to_owned())
+        }
+        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::Unavailable(
+            "the database is read-only (a standby, or default_transaction_read_only): connect the primary"
+                .to_owned(),
+        ),
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+/// Why there is no connection, and what to do.
+fn not_connected(address: &Address, error: &tokio_postgres::Error) -> StoreError {
+    let shown = &address.shown;
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    let Some(said) = error.as_db_error() else {
+        return StoreError::Unavailable(format!(
+            "the database {shown} cannot be reached ({cause}): see whether it runs and listens there"
+        ));
+    };
+    let text = said.message();
+    let what_to_do = match *said.code() {
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "see user and password in --database-url, and pg_hba.conf at the server"
+        }
+        SqlState::INVALID_CATALOG_NAME => "create it, or name another in --database-url",
+        // It starts, stops, or has no connection free: not for good.
+        SqlState::CANNOT_CONNECT_NOW | SqlState::TOO_MANY_CONNECTIONS | SqlState::ADMIN_SHUTDOWN => {
+            return StoreError::Unavailable(format!("the database {shown} takes no connection: {text}"));
+        }
+        _ => "see --database-url",
+    };
+    StoreError::Unusable(format!("the database {shown} refuses: {text}; {what_to_do}"))
+}

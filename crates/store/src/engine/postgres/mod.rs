@@ -1,0 +1,186 @@
+//! The engine for those who outgrow one file: PostgreSQL, from version 14 on.
+//!
+//! One connection writes, in groups; a few read. All of them name the schema and their limits in each transaction, never in the session,
+//! so that a pooler may stand in between that gives out connections by transaction.
+
+mod address;
+mod connection;
+mod migrations;
+mod readers;
+mod statement;
+mod writer;
+
+use crate::engine::group::Demand;
+use crate::engine::{Sizes, Sql as _};
+use crate::error::{StoreError, StoreResult};
+use crate::limits::{ENGINE_READERS, READ_TIMEOUT, READERS, START_PATIENCE, WRITE_TIMEOUT};
+use crate::tx::{Tx, TxShared};
+use address::Address;
+use connection::{Kind, PostgresConnection};
+use domain::secret::Secret;
+use readers::Readers;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use writer::Writer;
+
+/// The oldest version that is used, as the server counts.
+const VERSION_MIN: i64 = 14_00_00;
+/// Between two tries to connect at the start.
+const START_PAUSE: Duration = Duration::from_millis(250);
+const SELECT_SERVER: &str =
+    "SELECT current_setting('server_version_num')::BIGINT, current_setting('server_version'),
+    current_setting('server_encoding')";
+
+/// Which database, and where in it.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// `postgres://…`; it may hold a password.
+    pub url: Secret,
+    /// The schema of the tables; it is made where it is not there.
+    pub schema: String,
+}
+
+/// An open store in PostgreSQL.
+pub struct PostgresEngine {
+    writer: Writer,
+    readers: Readers,
+    engine_readers: Readers,
+}
+
+impl PostgresEngine {
+    /// Connects, makes the tables where they are not there, brings them up to date. A database that is not there is waited for a while.
+    pub async fn open(database: Database, shared: Arc<TxShared>) -> StoreResult<Self> {
+        let address = Arc::new(Address::parse(&database.url)?);
+        let schema: Arc<str> = quoted(&database.schema)?.into();
+        let (at, of) = (Arc::clone(&address), Arc::clone(&schema));
+        let prepare = tokio::task::spawn_blocking(move || {
+            let mut connection = connect(&at, &of)?;
+            check_server(&mut connection, &at)?;
+            make_schema(&mut connection, &of)?;
+            migrations::run(&mut connection, &of)?;
+            Ok::<_, StoreError>(connection)
+        });
+        let connection = prepare.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
+        let readers = |count, timeout| {
+            Readers::new(Arc::clone(&address), Arc::clone(&schema), Arc::clone(&shared), count, timeout)
+        };
+        let (lists, engine) = (readers(READERS, READ_TIMEOUT), readers(ENGINE_READERS, WRITE_TIMEOUT));
+        let writer = Writer::start(Arc::clone(&address), schema, connection, shared)?;
+        Ok(Self { writer, readers: lists, engine_readers: engine })
+    }
+
+    /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is committed.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        demand: Demand,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.writer.write(demand, operation).await
+    }
+
+    /// Runs `operation` on a snapshot of what is committed; one that takes too long is broken off.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.readers.read(operation).await
+    }
+
+    /// The same for what the delivery engine and authentication need, which waits behind no other reader.
+    pub async fn read_engine<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine_readers.read(operation).await
+    }
+
+    /// How large its parts are now.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        Sizes { files: None, writes_queued: self.writer.queued() }
+    }
+}
+
+fn connect(address: &Address, schema: &str) -> StoreResult<PostgresConnection> {
+    let deadline = Instant::now() + START_PATIENCE;
+    loop {
+        match PostgresConnection::open(address, schema, WRITE_TIMEOUT) {
+            Err(StoreError::Unavailable(reason)) if Instant::now() < deadline => {
+                tracing::debug!(reason, "The database is waited for");
+                std::thread::sleep(START_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn check_server(connection: &mut PostgresConnection, address: &Address) -> StoreResult<()> {
+    connection.begin(Kind::Snapshot)?;
+    let mut found = None;
+    connection.every_row(SELECT_SERVER, &[], &mut |row| {
+        found = Some((row.int(0)?, row.text(1)?, row.text(2)?));
+        Ok(())
+    })?;
+    connection.roll_back()?;
+    let shown = &address.shown;
+    match found {
+        Some((number, version, _)) if number < VERSION_MIN => Err(StoreError::Unusable(format!(
+            "the database {shown} is PostgreSQL {version}, which is too old: 14 or newer is needed"
+        ))),
+        Some((_, _, encoding)) if encoding != "UTF8" => Err(StoreError::Unusable(format!(
+            "the database {shown} has the encoding {encoding}: make one with ENCODING 'UTF8' (and TEMPLATE template0)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the schema unless it is there: who may use it need not have the right to make one.
+fn make_schema(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
+    connection.begin(Kind::Write)?;
+    let mut is_there = false;
+    let made = connection
+        .every_row("SELECT current_schema() IS NOT NULL", &[], &mut |row| {
+            is_there = row.bool(0)?;
+            Ok(())
+        })
+        .and_then(|()| if is_there { Ok(()) } else { connection.run(&format!("CREATE SCHEMA {schema}")) });
+    match made {
+        Ok(()) => connection.commit(),
+        Err(error) => {
+            let _ = connection.roll_back();
+            Err(StoreError::Unusable(format!(
+                "the schema {schema} cannot be made ({}): make it as its owner, and give it to callhook's user",
+                error.reason()
+            )))
+        }
+    }
+}
+
+/// A schema's name as it stands in a statement.
+fn quoted(schema: &str) -> StoreResult<String> {
+    let is_plain =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
+    let fits = (1..=63).contains(&schema.len()) && schema.chars().all(is_plain) && !schema.starts_with("pg_");
+    if fits {
+        Ok(format!("\"{schema}\""))
+    } else {
+        Err(StoreError::Unusable(
+            "--database-schema is at most 63 small letters, digits and _, and does not begin with pg_"
+                .to_owned(),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_a_plain_name() {
+        assert_eq!(quoted("callhook_2").unwrap(), "\"callhook_2\"");
+        for name in ["", "a b", "A", "a\"; DROP", "pg_catalog", &"a".repeat(64)] {
+            assert!(quoted(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Group commit: one thread takes operations from a bounded queue and commits all that are waiting as one transaction.
+//!
+//! A group that fails for another that ran beside it is run again. Where the connection ends during a commit, nobody knows whether the
+//! group is on disk: its callers are told so, and the schedule looks for what it may have made due. The next group connects anew.
+
+use super::address::Address;
+use super::connection::{Kind, PostgresConnection};
+use crate::engine::group::{self, Demand, Group, NotCommitted, Queue, Waiting};
+use crate::engine::{Sql as _, State};
+use crate::error::{StoreError, StoreResult};
+use crate::limits::WRITE_TIMEOUT;
+use crate::tx::{Told, Tx, TxShared};
+use failpoint::{Point, reach};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+/// How often a group is run that fails for others.
+const TRIES: usize = 5;
+
+pub struct Writer {
+    queue: Option<Queue>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub fn start(
+        address: Arc<Address>,
+        schema: Arc<str>,
+        connection: PostgresConnection,
+        shared: Arc<TxShared>,
+    ) -> StoreResult<Self> {
+        let runtime = Handle::try_current().map_err(|error| {
+            StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
+        })?;
+        let (queue, waiting) = Queue::new(Arc::clone(&shared.figures));
+        let mut line = Line { address, schema, connection: Some(connection) };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || run(&mut line, waiting, &shared, &runtime))
+            .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Operations that wait.
+    pub fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, Queue::len)
+    }
+
+    pub async fn write<T: Send + 'static>(
+        &self,
+        demand: Demand,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.queue.as_ref().ok_or_else(group::ended)?.write(demand, operation).await
+    }
+}
+
+impl Drop for Writer {
+    /// Commits what is queued.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panicking writer has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The writer's connection, made anew where it has ended.
+struct Line {
+    address: Arc<Address>,
+    schema: Arc<str>,
+    connection: Option<PostgresConnection>,
+}
+
+impl Line {
+    fn open(&mut self) -> StoreResult<&mut PostgresConnection> {
+        if self.connection.as_ref().is_none_or(PostgresConnection::is_closed) {
+            self.connection = None;
+            self.connection = Some(PostgresConnection::open(&self.address, &self.schema, WRITE_TIMEOUT)?);
+        }
+        self.connection.as_mut().ok_or_else(group::ended)
+    }
+}
+
+fn run(line: &mut Line, mut waiting: Waiting, shared: &TxShared, runtime: &Handle) {
+    let mut group = Group::new();
+    while group::take(&mut waiting, &mut group) {
+        reach(Point::GroupTaken);
+        let began = Instant::now();
+        let (committed, told) = match commit(line, &mut group, shared) {
+            Ok(told) => (Ok(()), Some(told)),
+            Err(error) => {
+                tracing::error!(%error, operations = group.len(), "A group of writes was not committed");
+                shared.figures.groups_failed.add(1);
+                let reason = error.reason();
+                let unknown = matches!(error, StoreError::Unknown(_));
+                (
+                    Err(if unknown { NotCommitted::Unknown(reason) } else { NotCommitted::Nothing(reason) }),
+                    None,
+                )
+            }
+        };
+        shared.figures.group_operations.add(group.len() as u64);
+        shared.figures.group_duration.add_duration(began.elapsed());
+        if let Some(told) = told {
+            told.tell(shared);
+            reach(Point::GroupTold);
+        } else if matches!(committed, Err(NotCommitted::Unknown(_))) {
+            shared.listener.unknown();
+        }
+        group::answer(runtime, std::mem::take(&mut group), committed);
+    }
+    reach(Point::WriterEnded);
+}
+
+/// Runs and commits a group; what is told comes back for the time after.
+fn commit(line: &mut Line, group: &mut Group, shared: &TxShared) -> StoreResult<Told> {
+    let connection = line.open()?;
+    for _ in 1..TRIES {
+        match try_commit(connection, group, shared) {
+            Err(_) if connection.met_a_conflict() && !connection.is_closed() => {}
+            other => return other,
+        }
+    }
+    try_commit(connection, group, shared)
+}
+
+fn try_commit(
+    connection: &mut PostgresConnection,
+    group: &mut Group,
+    shared: &TxShared,
+) -> StoreResult<Told> {
+    connection.begin(Kind::Write)?;
+    let run = run_group(connection, group, shared);
+    if run.is_err() || connection.state() != State::Open || connection.met_a_conflict() {
+        if connection.state() != State::Gone && !connection.is_closed() {
+            connection.roll_back()?;
+        }
+        return run.and_then(|_| Err(StoreError::Unavailable("the transaction met a conflict".to_owned())));
+    }
+    reach(Point::GroupDone);
+    let began = Instant::now();
+    connection.commit()?;
+    shared.figures.sync_duration.add_duration(began.elapsed());
+    reach(Point::GroupCommitted);
+    run
+}
+
+fn run_group(connection: &mut PostgresConnection, group: &mut Group, shared: &TxShared) -> StoreResult<Told> {
+    if let Some(told) = group::together(connection, group, shared)? {
+        return Ok(told);
+    }
+    if connection.met_a_conflict() {
+        return Err(StoreError::Unavailable("the transaction met a conflict".to_owned()));
+    }
+    connection.roll_back()?;
+    connection.begin(Kind::Write)?;
+    group::one_by_one(connection, group, shared)
+}

@@ -1,0 +1,22 @@
+//! The same suite against PostgreSQL, with a real server.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod business_and_key;
+mod call;
+mod figures;
+mod firing;
+mod harness;
+mod idempotency;
+mod job;
+mod lane;
+mod outcome;
+mod redelivery;
+mod retention;
+mod secret;
+mod server;
+mod source;
+mod unreadable;
+
+/// What this suite runs on.
+const IS_POSTGRES: bool = true;
