@@ -12,6 +12,10 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a database that is not there is tried for at the start.
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How often the process that holds a database says that it is there.
+pub const HOLDER_BEAT: Duration = Duration::from_secs(1);
+/// How long a holder may be silent before another takes its place: it may be on another machine, and stand still for a while.
+pub const HOLDER_GONE_AFTER: Duration = Duration::from_secs(15);
 /// Pages of WAL after which it is copied into the database file: 32 MB, so that checkpoints are rare and restarts quick; less than 1 MB
 /// where the tests want to meet them.
 pub const CHECKPOINT_PAGES: u32 = if failpoint::ARMED { 100 } else { 4_000 };

@@ -266,3 +266,13 @@ CREATE TABLE jobs (
     not_before  BIGINT NOT NULL,
     PRIMARY KEY (business_id, id)
 );
+
+-- Who works on this schema. It counts its beats; one that stands still is gone.
+CREATE TABLE holder (
+    only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
+    token    BYTEA NOT NULL CHECK (length(token) = 16),
+    process  BIGINT NOT NULL,
+    host     TEXT COLLATE "C" NOT NULL,
+    system   TEXT COLLATE "C" NOT NULL,
+    beat     BIGINT NOT NULL
+);

@@ -7,6 +7,7 @@ mod call;
 mod figures;
 mod firing;
 mod harness;
+mod holder;
 mod idempotency;
 mod job;
 mod lane;

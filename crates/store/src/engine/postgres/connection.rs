@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, Client, Config, Socket, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, SimpleQueryMessage, Socket, Statement};
 
 /// Prepared statements kept per connection; more than there are texts in this crate, filters included.
 const STATEMENTS_MAX: usize = 256;
@@ -43,6 +43,7 @@ pub struct PostgresConnection {
     runtime: Option<Runtime>,
     client: Client,
     begin: [String; 2],
+    guard: Option<String>,
     statements: HashMap<String, Statement>,
     statement_timeout: Duration,
     changes: u64,
@@ -80,6 +81,7 @@ impl PostgresConnection {
             runtime: Some(runtime),
             client,
             begin,
+            guard: None,
             statements: HashMap::new(),
             statement_timeout,
             changes: 0,
@@ -94,13 +96,26 @@ impl PostgresConnection {
         self.client.is_closed()
     }
 
-    /// Begins a transaction.
-    pub fn begin(&mut self, kind: Kind) -> StoreResult<()> {
-        let begin = self.begin[usize::from(kind == Kind::Snapshot)].clone();
+    /// From now on a transaction that writes goes on only where this query answers a row: it is asked in the same message.
+    pub fn guard(&mut self, query: String) {
+        self.guard = Some(query);
+    }
+
+    /// Begins a transaction; `false` where the guard does not let it go on.
+    pub fn begin(&mut self, kind: Kind) -> StoreResult<bool> {
+        let mut begin = self.begin[usize::from(kind == Kind::Snapshot)].clone();
+        let guard = self.guard.as_ref().filter(|_| kind == Kind::Write);
+        if let Some(guard) = guard {
+            begin.push_str("; ");
+            begin.push_str(guard);
+        }
+        let is_guarded = guard.is_some();
         self.conflict = false;
-        self.run(&begin)?;
+        let Self { runtime, client, statement_timeout, .. } = self;
+        let answers = wait(runtime.as_ref(), *statement_timeout, client.simple_query(&begin));
+        let answers = self.note(answers)?;
         self.state = State::Open;
-        Ok(())
+        Ok(!is_guarded || answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_))))
     }
 
     /// Ends the transaction, for good or not; an error of the connection leaves unknown which.

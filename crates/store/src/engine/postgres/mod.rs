@@ -5,6 +5,7 @@
 
 mod address;
 mod connection;
+mod holder;
 mod migrations;
 mod readers;
 mod statement;
@@ -18,6 +19,7 @@ use crate::tx::{Tx, TxShared};
 use address::Address;
 use connection::{Kind, PostgresConnection};
 use domain::secret::Secret;
+use holder::Holder;
 use readers::Readers;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub struct PostgresEngine {
     writer: Writer,
     readers: Readers,
     engine_readers: Readers,
+    // Let go last, when the writer has written what was queued.
+    _holder: Holder,
 }
 
 impl PostgresEngine {
@@ -53,21 +57,23 @@ impl PostgresEngine {
     pub async fn open(database: Database, shared: Arc<TxShared>) -> StoreResult<Self> {
         let address = Arc::new(Address::parse(&database.url)?);
         let schema: Arc<str> = quoted(&database.schema)?.into();
-        let (at, of) = (Arc::clone(&address), Arc::clone(&schema));
+        let (at, of, token) = (Arc::clone(&address), Arc::clone(&schema), shared.world.random());
         let prepare = tokio::task::spawn_blocking(move || {
             let mut connection = connect(&at, &of)?;
             check_server(&mut connection, &at)?;
             make_schema(&mut connection, &of)?;
             migrations::run(&mut connection, &of)?;
-            Ok::<_, StoreError>(connection)
+            let holder = Holder::take(&mut connection, at, of, token)?;
+            Ok::<_, StoreError>((connection, holder))
         });
-        let connection = prepare.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
+        let (connection, holder) =
+            prepare.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
         let readers = |count, timeout| {
             Readers::new(Arc::clone(&address), Arc::clone(&schema), Arc::clone(&shared), count, timeout)
         };
         let (lists, engine) = (readers(READERS, READ_TIMEOUT), readers(ENGINE_READERS, WRITE_TIMEOUT));
-        let writer = Writer::start(Arc::clone(&address), schema, connection, shared)?;
-        Ok(Self { writer, readers: lists, engine_readers: engine })
+        let writer = Writer::start(Arc::clone(&address), schema, holder.guard(), connection, shared)?;
+        Ok(Self { writer, readers: lists, engine_readers: engine, _holder: holder })
     }
 
     /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is committed.

@@ -28,14 +28,16 @@ impl Writer {
     pub fn start(
         address: Arc<Address>,
         schema: Arc<str>,
-        connection: PostgresConnection,
+        guard: String,
+        mut connection: PostgresConnection,
         shared: Arc<TxShared>,
     ) -> StoreResult<Self> {
         let runtime = Handle::try_current().map_err(|error| {
             StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
         })?;
         let (queue, waiting) = Queue::new(Arc::clone(&shared.figures));
-        let mut line = Line { address, schema, connection: Some(connection) };
+        connection.guard(guard.clone());
+        let mut line = Line { address, schema, guard, connection: Some(connection) };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(&mut line, waiting, &shared, &runtime))
@@ -72,6 +74,7 @@ impl Drop for Writer {
 struct Line {
     address: Arc<Address>,
     schema: Arc<str>,
+    guard: String,
     connection: Option<PostgresConnection>,
 }
 
@@ -79,7 +82,9 @@ impl Line {
     fn open(&mut self) -> StoreResult<&mut PostgresConnection> {
         if self.connection.as_ref().is_none_or(PostgresConnection::is_closed) {
             self.connection = None;
-            self.connection = Some(PostgresConnection::open(&self.address, &self.schema, WRITE_TIMEOUT)?);
+            let connection =
+                self.connection.insert(PostgresConnection::open(&self.address, &self.schema, WRITE_TIMEOUT)?);
+            connection.guard(self.guard.clone());
         }
         self.connection.as_mut().ok_or_else(group::ended)
     }
@@ -133,7 +138,7 @@ fn try_commit(
     group: &mut Group,
     shared: &TxShared,
 ) -> StoreResult<Told> {
-    connection.begin(Kind::Write)?;
+    begin(connection)?;
     let run = run_group(connection, group, shared);
     if run.is_err() || connection.state() != State::Open || connection.met_a_conflict() {
         if connection.state() != State::Gone && !connection.is_closed() {
@@ -157,6 +162,18 @@ fn run_group(connection: &mut PostgresConnection, group: &mut Group, shared: &Tx
         return Err(StoreError::Unavailable("the transaction met a conflict".to_owned()));
     }
     connection.roll_back()?;
-    connection.begin(Kind::Write)?;
+    begin(connection)?;
     group::one_by_one(connection, group, shared)
+}
+
+/// Begins a group, unless another process has taken this one's place.
+fn begin(connection: &mut PostgresConnection) -> StoreResult<()> {
+    if connection.begin(Kind::Write)? {
+        return Ok(());
+    }
+    connection.roll_back()?;
+    Err(StoreError::Unavailable(
+        "another callhook has taken the database over, since this one was not heard of: stop one of them"
+            .to_owned(),
+    ))
 }

@@ -1,0 +1,218 @@
+//! One process works on a schema. It has left its token there and counts its beats; every group of writes asks whether the token is still
+//! its own.
+//!
+//! A second process is refused as soon as it sees a beat. Where none comes, the holder is gone and its place is taken: at once where it
+//! was a process of this very system that is not there any more, else after a while.
+
+use super::address::Address;
+use super::connection::{Kind, PostgresConnection};
+use crate::engine::Sql;
+use crate::error::{StoreError, StoreResult};
+use crate::limits::{HOLDER_BEAT, HOLDER_GONE_AFTER};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const SELECT: &str = "SELECT token, process, host, system, beat FROM holder";
+const INSERT: &str =
+    "INSERT INTO holder (only_one, token, process, host, system, beat) VALUES (1, ?1, ?2, ?3, ?4, 0)
+    ON CONFLICT (only_one) DO NOTHING";
+const TAKE_OVER: &str = "UPDATE holder SET token = ?1, process = ?2, host = ?3, system = ?4, beat = 0 WHERE token = ?5 AND beat = ?6";
+const BEAT: &str = "UPDATE holder SET beat = beat + 1 WHERE token = ?1";
+const LET_GO: &str = "DELETE FROM holder WHERE token = ?1";
+/// Between two looks at another's beats.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// How long a beat may take.
+const BEAT_TIMEOUT: Duration = Duration::from_secs(5);
+
+type Token = [u8; 16];
+
+/// The right to work on a schema.
+pub struct Holder {
+    token: Token,
+    stop: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Who holds a schema, as it says.
+#[derive(Clone, PartialEq, Eq)]
+struct Held {
+    token: Vec<u8>,
+    process: i64,
+    host: String,
+    system: String,
+    beat: i64,
+}
+
+impl Holder {
+    /// Takes the schema, or says who has it.
+    pub fn take(
+        connection: &mut PostgresConnection,
+        address: Arc<Address>,
+        schema: Arc<str>,
+        token: Token,
+    ) -> StoreResult<Self> {
+        let own = Own::read();
+        let mut seen: Option<(Held, Instant)> = None;
+        loop {
+            let held = look(connection)?;
+            let is_taken = match (&held, &seen) {
+                (None, _) => write(connection, INSERT, &own.params(&token))?,
+                (Some(held), seen) => {
+                    let is_silent = matches!(seen, Some((before, since)) if before == held && since.elapsed() >= HOLDER_GONE_AFTER);
+                    if is_silent || own.knows_gone(held) {
+                        let [token, process, host, system] = own.params(&token);
+                        let params =
+                            [token, process, host, system, (&held.token[..]).into(), held.beat.into()];
+                        write(connection, TAKE_OVER, &params)?
+                    } else if seen.as_ref().is_some_and(|(before, _)| before != held) {
+                        return Err(in_use(&address, held));
+                    } else {
+                        false
+                    }
+                }
+            };
+            if is_taken {
+                return Self::start(address, schema, token);
+            }
+            if let (Some(held), None) = (held, &seen) {
+                tracing::info!(
+                    host = held.host,
+                    process = held.process,
+                    "Another callhook holds the database: it is waited for a sign of life"
+                );
+                seen = Some((held, Instant::now()));
+            }
+            std::thread::sleep(LOOK_PAUSE);
+        }
+    }
+
+    fn start(address: Arc<Address>, schema: Arc<str>, token: Token) -> StoreResult<Self> {
+        let (stop, stopped) = mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("store-holder".to_owned())
+            .spawn(move || {
+                let mut connection = None;
+                while stopped.recv_timeout(HOLDER_BEAT) == Err(RecvTimeoutError::Timeout) {
+                    match tell(&mut connection, &address, &schema, BEAT, &token) {
+                        Ok(true) => {}
+                        Ok(false) => {
+                            tracing::error!("Another callhook has taken the database over: this one writes nothing any more");
+                            return;
+                        }
+                        Err(error) => tracing::debug!(%error, "The database did not hear that this callhook is there"),
+                    }
+                }
+                if let Err(error) = tell(&mut connection, &address, &schema, LET_GO, &token) {
+                    tracing::warn!(%error, "The database does not know that this callhook stops: the next start waits until it is sure");
+                }
+            })
+            .map_err(|error| StoreError::Unavailable(format!("cannot hold the database: {error}")))?;
+        Ok(Self { token, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The query that answers a row as long as the schema is this process's.
+    pub fn guard(&self) -> String {
+        format!("SELECT 1 FROM holder WHERE token = '\\x{:032x}'", u128::from_be_bytes(self.token))
+    }
+}
+
+impl Drop for Holder {
+    /// The next process needs not wait.
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panicking thread has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn look(connection: &mut PostgresConnection) -> StoreResult<Option<Held>> {
+    connection.begin(Kind::Snapshot)?;
+    let sql: &mut dyn Sql = connection;
+    let held = sql.row(SELECT, &[], |row| {
+        let (token, process, host) = (row.blob(0)?, row.int(1)?, row.text(2)?);
+        Ok(Held { token, process, host, system: row.text(3)?, beat: row.int(4)? })
+    })?;
+    connection.roll_back()?;
+    Ok(held)
+}
+
+/// Writes one row of the holder; `false` where it was not there to be changed.
+fn write(
+    connection: &mut PostgresConnection,
+    sql: &str,
+    params: &[crate::engine::Value<'_>],
+) -> StoreResult<bool> {
+    connection.begin(Kind::Write)?;
+    match connection.execute(sql, params) {
+        Ok(changed) => connection.commit().map(|()| changed > 0),
+        Err(error) => {
+            // What is wrong was said already.
+            let _ = connection.roll_back();
+            Err(error)
+        }
+    }
+}
+
+fn tell(
+    connection: &mut Option<PostgresConnection>,
+    address: &Address,
+    schema: &str,
+    sql: &str,
+    token: &Token,
+) -> StoreResult<bool> {
+    let open = match connection.take().filter(|connection| !connection.is_closed()) {
+        Some(open) => open,
+        None => PostgresConnection::open(address, schema, BEAT_TIMEOUT)?,
+    };
+    write(connection.insert(open), sql, &[token.into()])
+}
+
+fn in_use(address: &Address, held: &Held) -> StoreError {
+    let Held { process, host, .. } = held;
+    StoreError::Unusable(format!(
+        "the database {} is in use by another callhook (process {process} on {host}): stop that one first, or use another schema with --database-schema",
+        address.shown
+    ))
+}
+
+/// This process, as others may know it.
+struct Own {
+    process: i64,
+    host: String,
+    /// The start of the machine and the numbering of its processes: within both, a number means one process.
+    system: String,
+}
+
+impl Own {
+    fn read() -> Self {
+        let text =
+            |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
+        let numbering = std::fs::read_link("/proc/self/ns/pid")
+            .map(|link| link.display().to_string())
+            .unwrap_or_default();
+        Self {
+            process: i64::from(std::process::id()),
+            host: text("/proc/sys/kernel/hostname"),
+            system: format!("{} {numbering}", text("/proc/sys/kernel/random/boot_id")),
+        }
+    }
+
+    /// Whether that was a process of this system and is not there any more. One with this process's own number is not, since this is
+    /// another.
+    fn knows_gone(&self, held: &Held) -> bool {
+        let is_of_here =
+            !self.system.trim().is_empty() && (&self.host, &self.system) == (&held.host, &held.system);
+        is_of_here
+            && (held.process == self.process || !Path::new(&format!("/proc/{}", held.process)).exists())
+    }
+
+    fn params<'a>(&'a self, token: &'a Token) -> [crate::engine::Value<'a>; 4] {
+        [token.into(), self.process.into(), (&self.host).into(), (&self.system).into()]
+    }
+}

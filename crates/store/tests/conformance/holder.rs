@@ -1,0 +1,60 @@
+//! One process works on a schema: another is refused while it lives, and takes its place when it is gone.
+
+use crate::harness::{Harness, Heard, Place, SECRET, open};
+use crate::server::server;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{StoreError, StoreResult};
+
+/// Changes what the schema's holder has left there.
+fn set(place: &Place, change: &str) {
+    let Place::Schema(schema) = place else { panic!("this is about schemas") };
+    server().run(&format!("UPDATE {schema}.holder SET {change}"));
+}
+
+async fn open_again(h: &Harness) -> StoreResult<store::Store> {
+    open(&h.place, &h.world, &Arc::new(Heard::default()), SECRET).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_beats_on_another_machine_keeps_others_out() {
+    let h = Harness::start().await;
+    // The server's own beats go on under the other's name.
+    set(&h.place, "host = 'elsewhere', process = 42");
+    let Some(StoreError::Unusable(words)) = open_again(&h).await.err() else { panic!("it was let in") };
+    assert!(words.contains("process 42 on elsewhere") && words.contains("--database-schema"), "{words}");
+    h.store.check().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_is_silent_is_replaced_and_writes_nothing_any_more() {
+    let h = Harness::start().await;
+    set(&h.place, "host = 'elsewhere', token = '\\x000102030405060708090a0b0c0d0e0f'");
+    let refused = h.store.check().await.unwrap_err();
+    assert!(refused.to_string().contains("taken the database over"), "{refused}");
+    let began = tokio::time::Instant::now();
+    let store = open_again(&h).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(15), "it has to be sure: {:?}", began.elapsed());
+    store.check().await.unwrap();
+    h.store.check().await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_of_this_machine_that_is_gone_is_replaced_at_once() {
+    let h = Harness::start().await;
+    // No process has this number: it is above the system's highest.
+    set(&h.place, "process = 4194305, token = '\\x000102030405060708090a0b0c0d0e0f'");
+    let began = tokio::time::Instant::now();
+    open_again(&h).await.unwrap().check().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_go() {
+    let Harness { store, world, place, .. } = Harness::start().await;
+    set(&place, "host = 'elsewhere'");
+    drop(store);
+    let began = tokio::time::Instant::now();
+    open(&place, &world, &Arc::new(Heard::default()), SECRET).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
