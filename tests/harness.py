@@ -16,9 +16,13 @@ from pathlib import Path
 
 import requests
 
+import postgres
+
 ROOT = Path(__file__).resolve().parent.parent
 # Made absolute: some tests run it from a folder of their own.
 BINARY = str(Path(os.environ.get("CALLHOOK_BINARY") or ROOT / "target/release/callhook").resolve())
+# What the servers keep their stores in: `sqlite` or `postgres`.
+STORE = os.environ.get("CALLHOOK_TEST_STORE", "sqlite")
 KEY = "ch_key_" + "k" * 43
 SECRET_KEY = "a secret key for tests, of more than thirty-two characters"
 
@@ -48,9 +52,10 @@ class Callhook:
         binary: str = BINARY, environment: dict[str, str] | None = None, wrapper: tuple[str, ...] = (),
     ):
         # What is run, and what runs it: `wrapper` comes before the command and must become the process that it starts.
-        self.binary, self.environment, self.wrapper = binary, environment or {}, wrapper
+        self.binary, self.wrapper = binary, wrapper
         self.folder = folder or Path(tempfile.mkdtemp(prefix="callhook-test-"))
         self.owns_folder = folder is None
+        self.environment = (postgres.environment(self.folder) if STORE == "postgres" else {}) | (environment or {})
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.flags = [*flags, *(f"--allow-network={network}" for network in allow)]

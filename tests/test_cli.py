@@ -63,7 +63,7 @@ def test_businesses_and_keys_are_made_whether_or_not_a_server_runs(running):
             assert callhook.stop() == 0
 
         def cli(*arguments):
-            return run(*arguments, "--data-dir", data, env={"CALLHOOK_SECRET_KEY": SECRET_KEY})
+            return run(*arguments, "--data-dir", data, env={"CALLHOOK_SECRET_KEY": SECRET_KEY} | callhook.environment)
 
         assert cli("businesses", "create", "Client A", "--default-country", "DE").returncode == 0
         assert "Client A" in cli("businesses", "list").stdout
@@ -117,7 +117,7 @@ def test_another_secret_key_is_refused():
     with Callhook() as callhook:
         assert callhook.stop() == 0
         result = run(
-            "serve", "--data-dir", str(callhook.folder / "data"), env={"CALLHOOK_SECRET_KEY": "x" * 40},
+            "serve", "--data-dir", str(callhook.folder / "data"), env={"CALLHOOK_SECRET_KEY": "x" * 40} | callhook.environment,
         )
         assert "secret key" in one_sentence(result)
 

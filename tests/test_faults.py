@@ -94,7 +94,8 @@ def test_what_waits_is_taken_up_after_a_restart(receiver):
 def test_a_second_process_on_the_same_folder_is_refused_in_one_sentence():
     with Callhook() as callhook:
         command = [BINARY, "serve", "--data-dir", str(callhook.folder / "data"), "--listen", f"127.0.0.1:{free_port()}"]
-        second = subprocess.run(command, env={"CALLHOOK_SECRET_KEY": SECRET_KEY}, capture_output=True, text=True, timeout=20)
+        environment = {"CALLHOOK_SECRET_KEY": SECRET_KEY} | callhook.environment
+        second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
         assert second.returncode != 0
         assert "in use by another callhook" in second.stderr and len(second.stderr.strip().splitlines()) == 1
         assert callhook.call("GET", "/calls").status_code == 200

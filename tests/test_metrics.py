@@ -92,6 +92,7 @@ def test_promtool_finds_nothing_to_complain_of(worked):
     assert checked.returncode == 0 and not checked.stderr, checked.stdout + checked.stderr
 
 
+@pytest.mark.embedded
 def test_the_documentation_names_every_metric_and_no_other(worked):
     shown = names_shown(page(worked))
     documentation = (ROOT / "docs/operations.md").read_text()
@@ -101,6 +102,7 @@ def test_the_documentation_names_every_metric_and_no_other(worked):
     assert mentioned <= shown, mentioned - shown
 
 
+@pytest.mark.embedded
 def test_the_alerts_are_valid_documented_and_about_metrics_that_exist(worked):
     rules = ALERTS.read_text()
     expressions = " ".join(re.findall(r"expr: (.*?)\n\s+(?:for|labels):", rules, re.DOTALL))

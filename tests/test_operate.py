@@ -18,6 +18,8 @@ import requests
 from harness import SECRET_KEY, Callhook, Receiver, wait_until
 from test_cli import one_sentence, run
 
+pytestmark = pytest.mark.embedded
+
 WITH_KEY = {"CALLHOOK_SECRET_KEY": SECRET_KEY}
 
 

@@ -2,6 +2,8 @@
 
 import subprocess
 
+import pytest
+
 from harness import BINARY, SECRET_KEY, Callhook, Receiver, wait_until
 from wall_clock import WallClock
 
@@ -20,12 +22,12 @@ def test_payloads_and_calls_go_when_their_days_are_over(receiver, tmp_path):
         delivery = callhook.settled(1)[0]
         command = [BINARY, "businesses", "retain", "default", "--payload-days", "2", "--call-days", "9",
                    "--data-dir", str(callhook.folder / "data")]
-        told = subprocess.run(command, env={"CALLHOOK_SECRET_KEY": SECRET_KEY}, capture_output=True, text=True, timeout=20)
+        told = subprocess.run(command, env={"CALLHOOK_SECRET_KEY": SECRET_KEY} | callhook.environment, capture_output=True, text=True, timeout=20)
         assert "(payloads kept 2 days)  (calls kept 9 days)" in told.stdout, told
 
         for wrong in ("-1", "3651", "99999999999"):
             refused = subprocess.run([*command[:4], "--payload-days", wrong, *command[8:]],
-                                     env={"CALLHOOK_SECRET_KEY": SECRET_KEY}, capture_output=True, text=True, timeout=20)
+                                     env={"CALLHOOK_SECRET_KEY": SECRET_KEY} | callhook.environment, capture_output=True, text=True, timeout=20)
             assert refused.returncode != 0 and "from 1 to 3650, or 0 for good" in refused.stderr, refused
 
         # A pass is made at each start, and each hour.
@@ -49,6 +51,7 @@ def test_payloads_and_calls_go_when_their_days_are_over(receiver, tmp_path):
         assert callhook.call("POST", "/calls", again).status_code == 409, "a late repeat does not revive it"
 
 
+@pytest.mark.embedded
 def test_an_erased_call_is_in_no_file_of_the_running_server():
     with Receiver(lambda received: (500, {}, b"")) as receiver, Callhook() as callhook:
         flow = callhook.flow(receiver.base)

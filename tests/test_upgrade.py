@@ -12,6 +12,8 @@ import pytest
 
 from harness import ROOT, Callhook, Receiver, wait_until
 
+pytestmark = pytest.mark.embedded
+
 STORES = sorted((ROOT / "tests/stores").glob("step-*.sql"))
 STEPS = len(list((ROOT / "crates/store/migrations/sqlite").glob("*.sql")))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import requests
 
+import postgres
 from faults.history import Analysis, Erasure, History, Receipt, Report, flaws
 from harness import KEY, Callhook, Receiver, Received, wait_until
 
@@ -48,6 +49,9 @@ class Workload:
     def __init__(self, callhook: Callhook, receiver: Receiver, seed: int = 1):
         self.callhook = callhook
         self.receiver = receiver
+        # The server that holds the store in place of a file.
+        url = callhook.environment.get("CALLHOOK_DATABASE_URL")
+        self.database = postgres.of_url(url) if url else None
         self.history = History(retry_delay=RETRY_DELAY_SECONDS, retries=RETRIES, fallback=FALLBACK_SECONDS)
         self.seed = seed
         self.rounds = 0
@@ -323,17 +327,26 @@ class Workload:
     def restart(self):
         """A clean one, with a look at the file in between."""
         assert self.callhook.stop() == 0
+        if self.database:
+            self.callhook.start()
+            return
         store = sqlite3.connect(self.callhook.folder / "data" / "callhook.db")
         assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert store.execute("PRAGMA foreign_key_check").fetchall() == []
         store.close()
         self.callhook.start()
 
+    def marks(self) -> set[str]:
+        """Every mark that the store holds: in a file, or in a table where the files are a server's."""
+        if self.database:
+            return set(re.findall(MARK.pattern.decode(), self.database.texts(self.callhook.environment["CALLHOOK_DATABASE_SCHEMA"])))
+        return marks_in(self.callhook.folder / "data")
+
     def wait_for_traces(self, marks: set[str]):
         """Until none of them is in the files; what stays is the history's to judge."""
         deadline = time.monotonic() + TRACES_SECONDS
         while True:
-            self.history.marks_found = marks_in(self.callhook.folder / "data")
+            self.history.marks_found = self.marks()
             if not marks & self.history.marks_found or time.monotonic() > deadline:
                 return
             time.sleep(0.1)

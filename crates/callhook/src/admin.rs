@@ -53,7 +53,9 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
     if let Some(answer) = ask_running(&config.data_dir, &request).await {
         return answer;
     }
-    if let Ok(false) = config.data_dir.join(store::engine::sqlite::FILE_NAME).try_exists() {
+    if config.database.is_none()
+        && let Ok(false) = config.data_dir.join(store::engine::sqlite::FILE_NAME).try_exists()
+    {
         return Err(AdminError(format!(
             "no store lies in {}: run `callhook serve` there first, or name another folder with --data-dir",
             config.data_dir.display()
@@ -67,7 +69,7 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
         rules: Rules { public_url: String::new(), ai_fallback: config.ai_fallback },
         listener: Arc::new(NobodyListens),
     };
-    let store = Store::open_sqlite(&config.data_dir, store).await?;
+    let store = Store::open(&config.place(), store).await?;
     perform(&store, &*world, request).await
 }
 

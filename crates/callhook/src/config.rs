@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+use store::Place;
+use store::engine::postgres::Database;
 use url::Url;
 
 /// Characters of a secret key at the least.
@@ -24,9 +26,15 @@ pub struct Settings {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, env = "CALLHOOK_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// Folder that holds the embedded store [default: ./callhook-data]
+    /// Folder that holds the embedded store, and the secret key that is made [default: ./callhook-data]
     #[arg(long, env = "CALLHOOK_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
+    /// PostgreSQL database that holds the store in place of the folder, as `postgres://USER@HOST/NAME`
+    #[arg(long, env = "CALLHOOK_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<Hidden>,
+    /// Schema of the database that holds the tables; made where it is not there [default: callhook]
+    #[arg(long, env = "CALLHOOK_DATABASE_SCHEMA", value_name = "NAME")]
+    pub database_schema: Option<String>,
     /// Address under which others reach this server: recording links and phone systems' signatures hang on it
     /// [default: `http://` and the listen address]
     #[arg(long, env = "CALLHOOK_PUBLIC_URL", value_name = "URL")]
@@ -108,8 +116,10 @@ pub struct Hidden(pub Secret);
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Where the embedded store lies.
+    /// Where the embedded store lies, and what this machine keeps beside a database: the secret key, the socket for commands.
     pub data_dir: PathBuf,
+    /// The database that holds the store in place of the folder.
+    pub database: Option<Database>,
     /// Base of every own address, without a slash at the end; `None`: made of the address that is listened on.
     pub public_url: Option<String>,
     /// Networks that are opened to webhooks.
@@ -162,6 +172,8 @@ impl Settings {
         Self {
             listen: self.listen.or(other.listen),
             data_dir: self.data_dir.or(other.data_dir),
+            database_url: self.database_url.or(other.database_url),
+            database_schema: self.database_schema.or(other.database_schema),
             public_url: self.public_url.or(other.public_url),
             allow_network: self.allow_network.or(other.allow_network),
             retry_delays: self.retry_delays.or(other.retry_delays),
@@ -192,6 +204,7 @@ impl Settings {
         Ok(Config {
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("callhook-data")),
+            database: database(self.database_url, self.database_schema)?,
             public_url: self.public_url.map(|url| base(&url)).transpose()?,
             allow_networks: self.allow_network.unwrap_or_default(),
             retry_schedule: self.retry_delays.map_or_else(|| Ok(RetrySchedule::default()), schedule)?,
@@ -213,6 +226,12 @@ impl Settings {
 }
 
 impl Config {
+    /// Where the store lies.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.database.clone().map_or_else(|| Place::Folder(self.data_dir.clone()), Place::Database)
+    }
+
     /// The secret key that was given or lies in the data folder, if there is one.
     pub fn known_secret_key(&self) -> Result<Option<Secret>, ConfigError> {
         if let Some(key) = &self.secret_key {
@@ -336,6 +355,16 @@ fn base(url: &Url) -> Result<String, ConfigError> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+fn database(url: Option<Hidden>, schema: Option<String>) -> Result<Option<Database>, ConfigError> {
+    match (url, schema) {
+        (Some(Hidden(url)), schema) => {
+            Ok(Some(Database { url, schema: schema.unwrap_or_else(|| "callhook".to_owned()) }))
+        }
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(ConfigError("--database-schema needs --database-url".into())),
+    }
+}
+
 fn otlp(endpoint: Option<Url>, sample_ratio: Option<f64>) -> Result<Option<OtlpConfig>, ConfigError> {
     let sample_ratio = sample_ratio.unwrap_or(1.0);
     if !(0.0..=1.0).contains(&sample_ratio) {
@@ -374,100 +403,4 @@ fn one_line(error: &toml::de::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check_span(text: &str, expected: Option<u64>) {
-        assert_eq!(
-            text.parse::<Span>().ok().map(|span| span.0.as_millis()),
-            expected.map(u128::from),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn durations_have_one_number_and_one_unit() {
-        check_span("1500ms", Some(1_500));
-        check_span("30s", Some(30_000));
-        check_span("2m", Some(120_000));
-        check_span("24h", Some(86_400_000));
-        for wrong in ["", "30", "s", "1.5s", "-1s", "1d", "1s ", "99999999999s", "1m30s"] {
-            check_span(wrong, None);
-        }
-    }
-
-    fn toml(text: &str) -> Result<Settings, ConfigError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("callhook.toml");
-        std::fs::write(&path, text).unwrap();
-        let given = Settings { listen: "127.0.0.1:9000".parse().ok(), ..Settings::default() };
-        given.or_file(&path)
-    }
-
-    #[test]
-    fn a_file_fills_what_was_not_given() {
-        let settings =
-            toml("listen = \"127.0.0.1:1\"\nai_fallback = \"2m\"\nretry_delays = [\"1s\", \"2s\"]\n")
-                .unwrap();
-        let config = settings.check().unwrap();
-        assert_eq!(config.listen.port(), 9000);
-        assert_eq!(config.ai_fallback, Duration::from_mins(2));
-        assert_eq!(config.retry_schedule.delays_seconds(), [1, 2]);
-    }
-
-    #[test]
-    fn a_mistyped_setting_is_refused_in_one_sentence() {
-        for wrong in ["listn = \"127.0.0.1:1\"", "listen = 1", "retry_delays = [\"soon\"]", "listen"] {
-            let refused = toml(wrong).unwrap_err().to_string();
-            assert!(refused.contains("is wrong:") && !refused.contains('\n'), "{refused}");
-        }
-    }
-
-    #[track_caller]
-    fn check_refused(settings: Settings, part: &str) {
-        let refused = settings.check().unwrap_err().to_string();
-        assert!(refused.contains(part), "{refused}");
-    }
-
-    #[test]
-    fn settings_out_of_range_are_refused() {
-        let none = Settings::default;
-        check_refused(Settings { secret_key: Some("short".to_owned().into()), ..none() }, "at least 32");
-        check_refused(
-            Settings { secret_key_file: Some("/nonexistent".into()), ..none() },
-            "cannot read the secret",
-        );
-        check_refused(
-            Settings { public_url: "https://x.example/?a=1".parse().ok(), ..none() },
-            "--public-url",
-        );
-        check_refused(Settings { public_url: "ftp://x.example/".parse().ok(), ..none() }, "--public-url");
-        check_refused(
-            Settings { retry_delays: Some(vec![Span(Duration::from_millis(1))]), ..none() },
-            "whole seconds",
-        );
-        check_refused(
-            Settings { retry_delays: Some(vec![Span(Duration::from_hours(73))]), ..none() },
-            "72 hours",
-        );
-        check_refused(
-            Settings { response_timeout: Some(Span(Duration::ZERO)), ..none() },
-            "--response-timeout",
-        );
-    }
-
-    #[test]
-    fn a_secret_key_is_made_once_and_never_replaced_for_a_store_that_has_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { data_dir: Some(folder.path().join("data")), ..Settings::default() };
-        let config = settings.check().unwrap();
-        let made = config.secret_key([7; 32]).unwrap();
-        assert_eq!(config.secret_key([8; 32]).unwrap(), made);
-        let path = config.data_dir.join(SECRET_KEY_FILE);
-        assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap()) & 0o777, 0o600);
-        std::fs::write(config.data_dir.join(store::engine::sqlite::FILE_NAME), "x").unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert!(config.secret_key([8; 32]).unwrap_err().to_string().contains("restore"));
-    }
-}
+mod tests;

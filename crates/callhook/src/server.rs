@@ -22,7 +22,7 @@ use store::pause::Outstanding;
 use store::queue::QueueStore;
 use store::seal::Keyring;
 use store::tx::Rules;
-use store::{Store, StoreConfig, StoreError};
+use store::{Place, Store, StoreConfig, StoreError};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{broadcast, watch};
 
@@ -95,7 +95,7 @@ impl Server {
             rules: Rules { public_url: public_url.clone(), ai_fallback: config.ai_fallback },
             listener: hand_over,
         };
-        let store = Arc::new(Store::open_sqlite(&config.data_dir, store).await?);
+        let store = Arc::new(Store::open(&config.place(), store).await?);
         prepare_keys(&config, &store, &*world).await?;
         let sending_paused = watch::Sender::new(is_sending_paused(&store).await?);
         let tracer = config.otlp.as_ref().map(|otlp| Tracer::start(otlp, Arc::clone(&world))).transpose()?;
@@ -115,7 +115,10 @@ impl Server {
             handed_over,
         })
         .await
-        .map_err(|error| error.at_start(&config.data_dir))?;
+        .map_err(|error| match config.place() {
+            Place::Folder(data_dir) => error.at_start(&data_dir),
+            Place::Database(_) => error,
+        })?;
         let dispatcher = Arc::new(dispatcher);
         let (stopping, shutdown) = watch::channel(false);
         let check = Arc::clone(&network);
@@ -228,7 +231,9 @@ async fn prepare_keys(config: &Config, store: &Store, world: &dyn World) -> Resu
 
 /// Without the socket, commands cannot ask this server: worth a warning, not a failed start.
 fn listen_to_commands(data_dir: &Path) -> Option<UnixListener> {
-    admin::listen(data_dir)
+    // A store in a database has not made the folder.
+    store::engine::sqlite::make_private(data_dir)
+        .and_then(|()| admin::listen(data_dir))
         .inspect_err(
             |error| tracing::warn!(%error, "`callhook keys` and other commands cannot reach this server"),
         )

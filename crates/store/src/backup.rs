@@ -3,14 +3,25 @@
 //! [`write`] makes a copy, [`restore`] puts one in place, [`examine`] looks without changing anything. None of them opens the store
 //! as a server does: tables stay of the version that they are, and a server may be running meanwhile.
 
-use crate::error::StoreError;
+use crate::engine::Sql;
+use crate::error::{StoreError, StoreResult};
+use crate::seal::Keyring;
+use crate::{canaries_fit, pause};
 use domain::Timestamp;
 use domain::destination::DestinationUrl;
+use domain::id::CallFlowId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use crate::engine::postgres::examination::{endpoint as database_endpoint, examine as examine_database};
 pub use crate::engine::sqlite::copy::{restore, write};
 pub use crate::engine::sqlite::examination::{endpoint, examine};
+
+const COUNT_CALLS: &str = "SELECT count(*) FROM calls";
+const COUNT_DELIVERIES: &str = "SELECT count(*) FROM deliveries";
+const SELECT_ENDPOINT: &str = "SELECT f.name, d.enabled, d.url FROM call_flows f
+    JOIN destinations d ON d.business_id = f.business_id AND d.call_flow_id = f.id AND d.is_post_call_webhook = 1
+    WHERE f.id = ?1";
 
 /// What a store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,4 +111,38 @@ impl From<StoreError> for BackupError {
             error => Self::Failed(error.to_string()),
         }
     }
+}
+
+/// Counts what a store holds, whatever engine's. `version` of its tables, and the one that is known.
+pub(crate) fn holdings_in(
+    sql: &mut dyn Sql,
+    (version, version_known): (usize, usize),
+    newest_call_at: Option<Timestamp>,
+    keyring: Option<&Keyring>,
+    now: Timestamp,
+) -> StoreResult<Holdings> {
+    let outstanding = pause::outstanding(sql, now)?;
+    Ok(Holdings {
+        calls: sql.count(COUNT_CALLS, &[])?,
+        deliveries: sql.count(COUNT_DELIVERIES, &[])?,
+        due: outstanding.due,
+        waiting: outstanding.waiting,
+        newest_call_at,
+        version,
+        version_known,
+        sending_paused: pause::is_paused(sql)?,
+        key: match keyring {
+            None => KeyFits::NotAsked,
+            Some(keyring) if canaries_fit(sql, keyring)? => KeyFits::Yes,
+            Some(_) => KeyFits::No,
+        },
+    })
+}
+
+/// Where the call flow's webhook goes, whichever business it is of.
+pub(crate) fn endpoint_in(sql: &mut dyn Sql, call_flow: CallFlowId) -> StoreResult<Option<Endpoint>> {
+    sql.row(SELECT_ENDPOINT, &[call_flow.into()], |row| {
+        let url = row.opt_text(2)?.map(|url| DestinationUrl::parse(&url)).transpose()?;
+        Ok(Endpoint { call_flow: row.text(0)?, enabled: row.bool(1)?, url })
+    })
 }

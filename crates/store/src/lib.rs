@@ -40,7 +40,7 @@ use engine::{Engine, Sizes, Sql};
 use figures::Figures;
 use queue::CommitListener;
 use seal::Keyring;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tx::{Rules, Tx, TxShared};
 
@@ -49,6 +49,15 @@ pub struct Store {
     engine: Engine,
     scopes: Arc<ScopeCache>,
     figures: Arc<Figures>,
+}
+
+/// Where a store lies.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a folder, by the embedded engine.
+    Folder(PathBuf),
+    /// In a database server.
+    Database(Database),
 }
 
 /// What a store needs from the program around it.
@@ -68,6 +77,14 @@ const INSERT_CANARY: &str = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON C
 const WRITE_PROBE: &str = "INSERT INTO meta (name, value) VALUES ('probe', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 impl Store {
+    /// Opens the store in its place, makes it where it is not there.
+    pub async fn open(place: &Place, config: StoreConfig) -> StoreResult<Self> {
+        match place {
+            Place::Folder(data_dir) => Self::open_sqlite(data_dir, config).await,
+            Place::Database(database) => Self::open_postgres(database.clone(), config).await,
+        }
+    }
+
     /// Opens the embedded store in `data_dir`, makes it where it is not there.
     ///
     /// Fails where another process uses the folder, where a newer callhook wrote it, where it is damaged or gone, and where the secret key is not the store's.

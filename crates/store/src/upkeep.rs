@@ -29,6 +29,9 @@ impl Store {
 
     /// Gives some of the file's free space back to the file system. Answers whether there may be more.
     pub async fn run_reclaim_step(&self) -> StoreResult<bool> {
+        if !self.engine.is_a_file() {
+            return Ok(false);
+        }
         let free = self.read_engine(reclaim::free_pages).await?;
         if free <= FREE_PAGES_KEPT {
             return Ok(false);

@@ -39,7 +39,7 @@ impl Backup {
     /// Writes the copy and says what it holds.
     pub fn run(self) -> Result<(), Failure> {
         let Self { file, folder } = self;
-        let config = folder.config()?;
+        let config = in_a_folder(folder.config()?)?;
         let keyring = keyring(&config)?;
         let name = file.display().to_string();
         let held = interruptible(move |break_off| {
@@ -61,7 +61,7 @@ impl Restore {
     /// Puts the copy in place and says what has to be done next.
     pub fn run(self) -> Result<(), Failure> {
         let Self { file, folder } = self;
-        let config = folder.config()?;
+        let config = in_a_folder(folder.config()?)?;
         let keyring = keyring(&config)?;
         let place = config.data_dir.display().to_string();
         let held = interruptible(move |break_off| {
@@ -92,6 +92,16 @@ impl Resume {
             _ => Err(Failure::new("the server gave another answer")),
         }
     }
+}
+
+/// A database's server has better means of its own.
+fn in_a_folder(config: Config) -> Result<Config, Failure> {
+    if config.database.is_none() {
+        return Ok(config);
+    }
+    Err(Failure::new(
+        "the store lies in a database (--database-url): copy it with pg_dump, and bring it back with pg_restore; docs/postgresql.md says how",
+    ))
 }
 
 /// The keys that are set, for trying them; none is made.

@@ -67,11 +67,17 @@ pub struct Place {
     data_dir: Option<PathBuf>,
 }
 
-/// What a command that works on a data folder takes.
+/// What a command that works on a store takes.
 #[derive(Args, Clone, Debug)]
 pub struct Folder {
     #[command(flatten)]
     place: Place,
+    /// PostgreSQL database that holds the store in place of the folder; not needed while the server runs
+    #[arg(long, env = "CALLHOOK_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    database_url: Option<Hidden>,
+    /// Schema of the database that holds the tables [default: callhook]
+    #[arg(long, env = "CALLHOOK_DATABASE_SCHEMA", value_name = "NAME")]
+    database_schema: Option<String>,
     /// The server's secret key; not needed while the server runs
     #[arg(long, env = "CALLHOOK_SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
     secret_key: Option<Hidden>,
@@ -92,10 +98,17 @@ pub struct Folder {
 impl Folder {
     /// The settings, checked and completed.
     fn config(self) -> Result<Config, Failure> {
-        let Self { place: Place { config, data_dir }, secret_key, secret_key_file, previous_secret_key } =
-            self;
-        let settings =
-            Settings { data_dir, secret_key, secret_key_file, previous_secret_key, ..Settings::default() };
+        let Self { place: Place { config, data_dir }, database_url, database_schema, .. } = self;
+        let Self { secret_key, secret_key_file, previous_secret_key, .. } = self;
+        let settings = Settings {
+            data_dir,
+            database_url,
+            database_schema,
+            secret_key,
+            secret_key_file,
+            previous_secret_key,
+            ..Settings::default()
+        };
         Common { config, settings }.config()
     }
 }

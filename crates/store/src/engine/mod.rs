@@ -162,6 +162,11 @@ impl Engine {
         }
     }
 
+    /// Whether it keeps a file of its own, with pages that are its own to look after.
+    pub const fn is_a_file(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     /// How large its parts are now.
     pub fn sizes(&self) -> Sizes {
         match self {

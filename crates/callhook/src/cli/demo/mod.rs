@@ -149,6 +149,7 @@ fn config(folder: &Path, key: &str) -> Result<Config, Failure> {
     Ok(Config {
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir: folder.to_owned(),
+        database: None,
         public_url: None,
         allow_networks: vec![loopback],
         retry_schedule: schedule,

@@ -16,7 +16,10 @@ const CHECK: &str = "call flow";
 
 /// Looks at it.
 pub async fn look(config: &Config, call_flow: CallFlowId, findings: &mut Findings) {
-    let (level, text) = match target(config, call_flow) {
+    let of = config.clone();
+    // Whoever reads a store waits for it.
+    let target = tokio::task::spawn_blocking(move || target(&of, call_flow));
+    let (level, text) = match target.await.unwrap_or_else(|error| Err((Level::Fault, error.to_string()))) {
         Ok((name, url)) => reach(config, &name, &url).await,
         Err(found) => found,
     };
@@ -25,8 +28,12 @@ pub async fn look(config: &Config, call_flow: CallFlowId, findings: &mut Finding
 
 /// The flow's name and address; or what there is to say instead.
 fn target(config: &Config, call_flow: CallFlowId) -> Result<(String, DestinationUrl), (Level, String)> {
-    let path = config.data_dir.join(store::engine::sqlite::FILE_NAME);
-    match backup::endpoint(&path, call_flow) {
+    let found = match &config.database {
+        Some(database) => backup::database_endpoint(database, call_flow).map_err(|error| error.to_string()),
+        None => backup::endpoint(&config.data_dir.join(store::engine::sqlite::FILE_NAME), call_flow)
+            .map_err(|error| error.to_string()),
+    };
+    match found {
         Ok(Some(Endpoint { call_flow, enabled: true, url: Some(url) })) => Ok((call_flow, url)),
         Ok(Some(Endpoint { call_flow, url: Some(_), .. })) => Err((
             Level::Warning,
@@ -39,7 +46,7 @@ fn target(config: &Config, call_flow: CallFlowId) -> Result<(String, Destination
             Level::Fault,
             format!("there is no call flow {call_flow}: see GET /api/v1/call-flows for the ids"),
         )),
-        Err(error) => Err((Level::Fault, error.to_string())),
+        Err(error) => Err((Level::Fault, error)),
     }
 }
 

@@ -9,8 +9,10 @@ use domain::{Timestamp, World as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 use store::backup::{self, BackupError, Check, Holdings, KeyFits};
+use store::engine::postgres::Database;
 
 const STORE: &str = "store";
+const DATABASE: &str = "database";
 const KEY: &str = "secret key";
 const TABLES: &str = "tables";
 const SENDING: &str = "sending";
@@ -23,6 +25,10 @@ const BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// Looks at the store, its key and the clock.
 pub fn look(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
+    if let Some(database) = &config.database {
+        look_at_database(config, database, findings);
+        return Ok(());
+    }
     let path = config.data_dir.join(store::engine::sqlite::FILE_NAME);
     let is_there = match path.try_exists() {
         Ok(is_there) => is_there,
@@ -74,6 +80,29 @@ pub fn look(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
     }
     look_at_clock(held.newest_call_at, System.now(), findings);
     Ok(())
+}
+
+/// The same for a store in a database.
+fn look_at_database(config: &Config, database: &Database, findings: &mut Findings) {
+    let keyring = keyring(config).unwrap_or_else(|failure| {
+        findings.fault(KEY, failure.to_string());
+        None
+    });
+    match backup::examine_database(database, keyring.as_ref(), System.now()) {
+        Err(error) => findings.fault(STORE, error.to_string()),
+        Ok((place, None)) => {
+            findings.warning(
+                STORE,
+                format!("{place}: it holds no tables yet, and the first `callhook serve` makes them"),
+            );
+        }
+        Ok((place, Some(held))) => {
+            findings.ok(DATABASE, place);
+            look_at_holdings(&held, findings);
+            look_at_key(config, held.key, findings);
+            look_at_clock(held.newest_call_at, System.now(), findings);
+        }
+    }
 }
 
 fn look_at_key(config: &Config, key: KeyFits, findings: &mut Findings) {

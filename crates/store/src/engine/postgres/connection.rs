@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, SimpleQueryMessage, Socket, Statement};
 
@@ -49,6 +49,7 @@ pub struct PostgresConnection {
     changes: u64,
     state: State,
     conflict: bool,
+    is_ended: bool,
     warned: Arc<AtomicBool>,
 }
 
@@ -87,13 +88,14 @@ impl PostgresConnection {
             changes: 0,
             state: State::Gone,
             conflict: false,
+            is_ended: false,
             warned,
         })
     }
 
     /// Whether nothing can be asked of it any more.
     pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.is_ended || self.client.is_closed()
     }
 
     /// From now on a transaction that writes goes on only where this query answers a row: it is asked in the same message.
@@ -178,13 +180,16 @@ impl PostgresConnection {
         result.map_err(|broken| {
             if let Broken::Failed(error) = &broken {
                 let code = error.code();
+                // Said just before the connection is closed.
+                self.is_ended |= error.as_db_error().is_some_and(|said| {
+                    matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+                });
                 self.conflict |= code == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
                     || code == Some(&SqlState::T_R_DEADLOCK_DETECTED);
             }
             let is_answered = matches!(&broken, Broken::Failed(error) if error.as_db_error().is_some());
             if self.state == State::Open {
-                self.state =
-                    if is_answered && !self.client.is_closed() { State::Failed } else { State::Gone };
+                self.state = if is_answered && !self.is_closed() { State::Failed } else { State::Gone };
             }
             translate_error(broken)
         })

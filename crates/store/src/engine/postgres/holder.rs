@@ -25,6 +25,8 @@ const BEAT: &str = "UPDATE holder SET beat = beat + 1 WHERE token = ?1";
 const LET_GO: &str = "DELETE FROM holder WHERE token = ?1";
 /// Between two looks at another's beats.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// A wait as long as this is worth a word: a living holder has beaten by then.
+const TOLD_AFTER: Duration = Duration::from_secs(3);
 /// How long a beat may take.
 const BEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -56,7 +58,7 @@ impl Holder {
         token: Token,
     ) -> StoreResult<Self> {
         let own = Own::read();
-        let mut seen: Option<(Held, Instant)> = None;
+        let (mut seen, mut is_told): (Option<(Held, Instant)>, bool) = (None, false);
         loop {
             let held = look(connection)?;
             let is_taken = match (&held, &seen) {
@@ -78,13 +80,19 @@ impl Holder {
             if is_taken {
                 return Self::start(address, schema, token);
             }
-            if let (Some(held), None) = (held, &seen) {
+            if let Some((held, since)) = &seen
+                && !is_told
+                && since.elapsed() >= TOLD_AFTER
+            {
+                is_told = true;
                 tracing::info!(
                     host = held.host,
                     process = held.process,
                     "Another callhook holds the database: it is waited for a sign of life"
                 );
-                seen = Some((held, Instant::now()));
+            }
+            if seen.is_none() {
+                seen = held.map(|held| (held, Instant::now()));
             }
             std::thread::sleep(LOOK_PAUSE);
         }

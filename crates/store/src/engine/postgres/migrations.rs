@@ -24,6 +24,9 @@ const STEPS: [(&str, &str); 6] = steps![
     "0006_remains",
 ];
 
+/// The version of the tables after every step.
+pub const VERSION: usize = STEPS.len();
+
 /// Whoever changes tables holds it: the letters of "callhook".
 const LOCK: i64 = 0x6361_6c6c_686f_6f6b;
 const TAKE_LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(?1)) AS taken";
@@ -57,11 +60,19 @@ fn step(connection: &mut PostgresConnection, schema: &str) -> StoreResult<bool> 
     }
 }
 
+/// The version of the tables that are there; `None`: none of callhook's are.
+pub fn version(sql: &mut dyn Sql) -> StoreResult<Option<usize>> {
+    if !sql.exists(HAS_TABLE, &[])? {
+        return Ok(None);
+    }
+    Ok(Some(usize::try_from(sql.count(SELECT_DONE, &[])?).unwrap_or(usize::MAX)))
+}
+
 fn next(connection: &mut PostgresConnection, schema: &str) -> StoreResult<bool> {
     let sql: &mut dyn Sql = connection;
     sql.exists(TAKE_LOCK, &[LOCK.into()])?;
-    let done = if sql.exists(HAS_TABLE, &[])? {
-        usize::try_from(sql.count(SELECT_DONE, &[])?).unwrap_or(usize::MAX)
+    let done = if let Some(done) = version(sql)? {
+        done
     } else if sql.exists(HAS_ANY_TABLE, &[])? {
         return Err(StoreError::Unusable(format!(
             "the schema {schema} holds tables that are not callhook's: name another with --database-schema"

@@ -5,6 +5,7 @@
 
 mod address;
 mod connection;
+pub mod examination;
 mod holder;
 mod migrations;
 mod readers;
@@ -121,7 +122,8 @@ fn connect(address: &Address, schema: &str) -> StoreResult<PostgresConnection> {
     }
 }
 
-fn check_server(connection: &mut PostgresConnection, address: &Address) -> StoreResult<()> {
+/// Answers the server's version.
+fn check_server(connection: &mut PostgresConnection, address: &Address) -> StoreResult<String> {
     connection.begin(Kind::Snapshot)?;
     let mut found = None;
     connection.every_row(SELECT_SERVER, &[], &mut |row| {
@@ -137,7 +139,7 @@ fn check_server(connection: &mut PostgresConnection, address: &Address) -> Store
         Some((_, _, encoding)) if encoding != "UTF8" => Err(StoreError::Unusable(format!(
             "the database {shown} has the encoding {encoding}: make one with ENCODING 'UTF8' (and TEMPLATE template0)"
         ))),
-        _ => Ok(()),
+        found => Ok(found.map_or_else(String::new, |(_, version, _)| version)),
     }
 }
 

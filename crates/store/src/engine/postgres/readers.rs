@@ -42,12 +42,18 @@ impl Readers {
         let (address, schema, timeout) = (Arc::clone(&self.address), Arc::clone(&self.schema), self.timeout);
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let known = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = match known.filter(|connection| !connection.is_closed()) {
-                Some(connection) => connection,
-                None => PostgresConnection::open(&address, &schema, timeout)?,
+            let mut connection = loop {
+                // That one has ended while it was idle shows when it is used.
+                let known = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some(mut known) = known else {
+                    let mut connection = PostgresConnection::open(&address, &schema, timeout)?;
+                    connection.begin(Kind::Snapshot)?;
+                    break connection;
+                };
+                if known.begin(Kind::Snapshot).is_ok() {
+                    break known;
+                }
             };
-            connection.begin(Kind::Snapshot)?;
             let result = caught(|| operation(&mut Tx::new(&mut connection, &shared, Savepoints::Left)));
             // A connection that cannot end its transaction is of no use to the next.
             if connection.state() != State::Gone && connection.roll_back().is_ok() {

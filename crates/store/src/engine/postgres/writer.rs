@@ -79,14 +79,30 @@ struct Line {
 }
 
 impl Line {
-    fn open(&mut self) -> StoreResult<&mut PostgresConnection> {
-        if self.connection.as_ref().is_none_or(PostgresConnection::is_closed) {
+    /// The connection with a transaction begun. That it has ended while it was idle shows when it is used.
+    fn begin(&mut self) -> StoreResult<&mut PostgresConnection> {
+        let is_begun = match &mut self.connection {
+            None => false,
+            Some(connection) => match begin(connection) {
+                Err(error) if !connection.is_closed() => return Err(error),
+                begun => begun.is_ok(),
+            },
+        };
+        if !is_begun {
             self.connection = None;
-            let connection =
-                self.connection.insert(PostgresConnection::open(&self.address, &self.schema, WRITE_TIMEOUT)?);
+            let connection = PostgresConnection::open(&self.address, &self.schema, WRITE_TIMEOUT)?;
+            let connection = self.connection.insert(connection);
             connection.guard(self.guard.clone());
+            begin(connection)?;
         }
         self.connection.as_mut().ok_or_else(group::ended)
+    }
+
+    /// Whether what failed may be run again.
+    fn met_a_conflict(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| connection.met_a_conflict() && !connection.is_closed())
     }
 }
 
@@ -123,14 +139,13 @@ fn run(line: &mut Line, mut waiting: Waiting, shared: &TxShared, runtime: &Handl
 
 /// Runs and commits a group; what is told comes back for the time after.
 fn commit(line: &mut Line, group: &mut Group, shared: &TxShared) -> StoreResult<Told> {
-    let connection = line.open()?;
     for _ in 1..TRIES {
-        match try_commit(connection, group, shared) {
-            Err(_) if connection.met_a_conflict() && !connection.is_closed() => {}
+        match try_commit(line.begin()?, group, shared) {
+            Err(_) if line.met_a_conflict() => {}
             other => return other,
         }
     }
-    try_commit(connection, group, shared)
+    try_commit(line.begin()?, group, shared)
 }
 
 fn try_commit(
@@ -138,13 +153,12 @@ fn try_commit(
     group: &mut Group,
     shared: &TxShared,
 ) -> StoreResult<Told> {
-    begin(connection)?;
     let run = run_group(connection, group, shared);
-    if run.is_err() || connection.state() != State::Open || connection.met_a_conflict() {
+    if run.is_err() || connection.state() != State::Open {
         if connection.state() != State::Gone && !connection.is_closed() {
             connection.roll_back()?;
         }
-        return run.and_then(|_| Err(StoreError::Unavailable("the transaction met a conflict".to_owned())));
+        return run.and_then(|_| Err(met_a_conflict()));
     }
     reach(Point::GroupDone);
     let began = Instant::now();
@@ -159,7 +173,7 @@ fn run_group(connection: &mut PostgresConnection, group: &mut Group, shared: &Tx
         return Ok(told);
     }
     if connection.met_a_conflict() {
-        return Err(StoreError::Unavailable("the transaction met a conflict".to_owned()));
+        return Err(met_a_conflict());
     }
     connection.roll_back()?;
     begin(connection)?;
@@ -176,4 +190,8 @@ fn begin(connection: &mut PostgresConnection) -> StoreResult<()> {
         "another callhook has taken the database over, since this one was not heard of: stop one of them"
             .to_owned(),
     ))
+}
+
+fn met_a_conflict() -> StoreError {
+    StoreError::Unavailable("what was written met a conflict with another, again and again".to_owned())
 }

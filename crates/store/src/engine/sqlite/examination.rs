@@ -2,21 +2,15 @@
 
 use super::connection::SqliteConnection;
 use super::migrations::VERSION;
-use crate::backup::{BackupError, BreakOff, Check, Endpoint, Holdings, KeyFits};
+use crate::backup::{self, BackupError, BreakOff, Check, Endpoint, Holdings};
 use crate::engine::Sql;
-use crate::error::{StoreError, StoreResult};
+use crate::error::StoreError;
 use crate::seal::Keyring;
 use domain::Timestamp;
-use domain::destination::DestinationUrl;
 use domain::id::CallFlowId;
 use std::path::Path;
 
-const COUNT_CALLS: &str = "SELECT count(*) FROM calls";
-const COUNT_DELIVERIES: &str = "SELECT count(*) FROM deliveries";
 const NEWEST_CALL: &str = "SELECT reported_at FROM calls ORDER BY rowid DESC LIMIT 1";
-const SELECT_ENDPOINT: &str = "SELECT f.name, d.enabled, d.url FROM call_flows f
-    JOIN destinations d ON d.business_id = f.business_id AND d.call_flow_id = f.id AND d.is_post_call_webhook = 1
-    WHERE f.id = ?1";
 
 /// Reads all of a database and says what it holds; fails where it is damaged, of a newer callhook, or none of callhook's.
 pub fn examine(
@@ -35,12 +29,7 @@ pub fn examine(
 /// Where the call flow's webhook goes, whichever business it is of; `None`: there is no such flow.
 pub fn endpoint(path: &Path, call_flow: CallFlowId) -> Result<Option<Endpoint>, BackupError> {
     let mut connection = SqliteConnection::open_beside(path).map_err(|error| unreadable(path, &error))?;
-    let sql: &mut dyn Sql = &mut connection;
-    let found = sql.row(SELECT_ENDPOINT, &[call_flow.into()], |row| {
-        let url = row.opt_text(2)?.map(|url| DestinationUrl::parse(&url)).transpose()?;
-        Ok(Endpoint { call_flow: row.text(0)?, enabled: row.bool(1)?, url })
-    });
-    found.map_err(|error| unreadable(path, &error))
+    backup::endpoint_in(&mut connection, call_flow).map_err(|error| unreadable(path, &error))
 }
 
 /// The same over an open connection.
@@ -78,31 +67,10 @@ pub(super) fn holdings(
             path.display()
         )));
     }
-    count(sql, version, keyring, now).map_err(|error| unreadable(path, &error))
-}
-
-fn count(
-    sql: &mut dyn Sql,
-    version: usize,
-    keyring: Option<&Keyring>,
-    now: Timestamp,
-) -> StoreResult<Holdings> {
-    let outstanding = crate::pause::outstanding(sql, now)?;
-    Ok(Holdings {
-        calls: sql.count(COUNT_CALLS, &[])?,
-        deliveries: sql.count(COUNT_DELIVERIES, &[])?,
-        due: outstanding.due,
-        waiting: outstanding.waiting,
-        newest_call_at: sql.row(NEWEST_CALL, &[], |row| row.time(0))?,
-        version,
-        version_known: VERSION,
-        sending_paused: crate::pause::is_paused(sql)?,
-        key: match keyring {
-            None => KeyFits::NotAsked,
-            Some(keyring) if crate::canaries_fit(sql, keyring)? => KeyFits::Yes,
-            Some(_) => KeyFits::No,
-        },
-    })
+    let newest = sql.row(NEWEST_CALL, &[], |row| row.time(0));
+    newest
+        .and_then(|newest| backup::holdings_in(sql, (version, VERSION), newest, keyring, now))
+        .map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &StoreError) -> BackupError {

@@ -1,0 +1,52 @@
+//! What a database holds, read without changing it and whether or not a server uses it.
+
+use super::address::Address;
+use super::connection::{Kind, PostgresConnection};
+use super::migrations::{VERSION, version};
+use super::{Database, check_server, quoted};
+use crate::backup::{self, Endpoint, Holdings};
+use crate::engine::Sql;
+use crate::error::{StoreError, StoreResult};
+use crate::limits::WRITE_TIMEOUT;
+use crate::seal::Keyring;
+use domain::Timestamp;
+use domain::id::CallFlowId;
+
+const NEWEST_CALL: &str = "SELECT max(reported_at) FROM calls";
+
+/// Connects and says what the schema holds; `None`: it holds nothing yet. Answers also where the database is, and its server's version.
+pub fn examine(
+    database: &Database,
+    keyring: Option<&Keyring>,
+    now: Timestamp,
+) -> StoreResult<(String, Option<Holdings>)> {
+    looked_at(database, |connection| {
+        let sql: &mut dyn Sql = connection;
+        let Some(version) = version(sql)? else { return Ok(None) };
+        if version > VERSION {
+            return Err(StoreError::Unusable(format!(
+                "a newer callhook wrote its tables (they are of version {version}, this one knows {VERSION}): use that version"
+            )));
+        }
+        let newest = sql.row(NEWEST_CALL, &[], |row| row.opt_time(0))?.flatten();
+        backup::holdings_in(sql, (version, VERSION), newest, keyring, now).map(Some)
+    })
+}
+
+/// Where the call flow's webhook goes, whichever business it is of; `None`: there is no such flow.
+pub fn endpoint(database: &Database, call_flow: CallFlowId) -> StoreResult<Option<Endpoint>> {
+    Ok(looked_at(database, |connection| backup::endpoint_in(connection, call_flow))?.1)
+}
+
+fn looked_at<T>(
+    database: &Database,
+    look: impl FnOnce(&mut PostgresConnection) -> StoreResult<T>,
+) -> StoreResult<(String, T)> {
+    let address = Address::parse(&database.url)?;
+    let mut connection = PostgresConnection::open(&address, &quoted(&database.schema)?, WRITE_TIMEOUT)?;
+    let server = check_server(&mut connection, &address)?;
+    connection.begin(Kind::Snapshot)?;
+    let seen = look(&mut connection);
+    connection.roll_back()?;
+    Ok((format!("PostgreSQL {server}, {}", address.shown), seen?))
+}

@@ -1,0 +1,106 @@
+"""A PostgreSQL server of this run, in a folder of its own: gone with the run."""
+
+import atexit
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+STARTED: list["Server"] = []
+SETTINGS = {"listen_addresses": "127.0.0.1", "shared_buffers": "64MB", "max_connections": "100"}
+
+
+def binaries() -> Path:
+    """The newest that is installed."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    assert installed, "PostgreSQL is missing: scripts/test --prepare installs it"
+    return installed[-1].parent
+
+
+class Server:
+    """A server that a test may stop, start and break. It refuses to run as root: then the user `postgres` runs it."""
+
+    def __init__(self, port: int, **settings: str):
+        self.port = port
+        self.folder = Path(tempfile.mkdtemp(prefix="callhook-postgres-"))
+        self.account = {}
+        if os.geteuid() == 0:
+            account = pwd.getpwnam("postgres")
+            os.chown(self.folder, account.pw_uid, account.pw_gid)
+            self.account = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        self.settings = SETTINGS | {"port": str(port), "unix_socket_directories": str(self.folder)} | settings
+        self.process: subprocess.Popen | None = None
+        self.run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D", str(self.folder / "data"))
+        self.start()
+        STARTED.append(self)
+
+    @property
+    def url(self) -> str:
+        return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+
+    def run(self, program: str, *arguments: str) -> str:
+        command = [binaries() / program, *arguments]
+        return subprocess.run(command, cwd="/", check=True, capture_output=True, text=True, **self.account).stdout
+
+    def start(self):
+        settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
+        command = [binaries() / "postgres", "-D", self.folder / "data", *settings]
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, **self.account)
+        deadline = time.monotonic() + 20
+        while not self.is_up():
+            assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()
+            time.sleep(0.02)
+
+    def is_up(self) -> bool:
+        """Whether it takes connections."""
+        asked = subprocess.run([binaries() / "pg_isready", "--host=127.0.0.1", f"--port={self.port}"], capture_output=True)
+        return asked.returncode == 0
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT):
+        """SIGQUIT: at once, as a crash; SIGINT: cleanly."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+
+    def sql(self, statements: str) -> str:
+        return self.run("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1",
+                        "--username=postgres", f"--port={self.port}", "--host=127.0.0.1", "--dbname=postgres", f"--command={statements}")
+
+    def texts(self, schema: str) -> str:
+        """Everything that the tables hold, as text."""
+        asked = f"SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = '{schema}' AND data_type IN ('text', 'bytea')"
+        columns = [line.split("|") for line in self.sql(asked).splitlines()]
+        as_text = {"text": "{}", "bytea": "encode({}, 'escape')"}
+        return "".join(self.sql(f"SELECT {as_text[kind].format(column)} FROM {schema}.{table}") for table, column, kind in columns)
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def of_url(url: str) -> Server:
+    """The server that a test has started there."""
+    return next(server for server in STARTED if server.url == url)
+
+
+@cache
+def shared_server() -> Server:
+    """The one server of all tests that do not break theirs."""
+    from harness import free_port
+
+    server = Server(free_port(), fsync="off")
+    atexit.register(server.close)
+    return server
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What makes a server on this folder keep its store in the database, the same each time."""
+    schema = "test_" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return {"CALLHOOK_DATABASE_URL": shared_server().url, "CALLHOOK_DATABASE_SCHEMA": schema}

@@ -1,0 +1,131 @@
+"""The store in PostgreSQL: what a user meets who sets it up wrongly, and what becomes of a load when the database goes away."""
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+
+from faults.workload import FLAGS, Workload
+from harness import BINARY, SECRET_KEY, Callhook, free_port, wait_until
+from postgres import Server, shared_server
+
+
+def refusal(folder, url: str, *flags: str, seconds: float = 30) -> str:
+    """What a start says that fails: one sentence, without a password."""
+    command = [BINARY, "serve", "--data-dir", str(folder / "data"), "--listen", f"127.0.0.1:{free_port()}", *flags]
+    environment = {"PATH": os.environ["PATH"], "CALLHOOK_SECRET_KEY": SECRET_KEY, "CALLHOOK_DATABASE_URL": url}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
+    said = ended.stderr + ended.stdout
+    assert ended.returncode == 1 and "hush-hush" not in said and "panicked" not in said, said
+    [sentence] = [line for line in ended.stderr.splitlines() if line.startswith("callhook: ")]
+    return sentence
+
+
+def url_with(user: str = "postgres", database: str = "postgres", rest: str = "") -> str:
+    return f"postgres://{user}:hush-hush@127.0.0.1:{shared_server().port}/{database}{rest}"
+
+
+def test_a_url_that_cannot_be_used_is_refused_in_one_sentence(tmp_path):
+    assert "postgres://" in refusal(tmp_path, "mysql://root:hush-hush@db/calls")
+    assert "name of the database" in refusal(tmp_path, "postgres://root:hush-hush@db")
+    assert "sslmode is one of" in refusal(tmp_path, url_with(rest="?sslmode=maybe"))
+    assert "does not exist" in refusal(tmp_path, url_with(database="nowhere"))
+    assert "pg_hba.conf" in refusal(tmp_path, url_with(user="nobody"))
+    assert "small letters" in refusal(tmp_path, url_with(), "--database-schema=Calls")
+    assert "TLS" in refusal(tmp_path, url_with(rest="?sslmode=require"))
+
+
+def test_a_database_that_is_not_there_is_waited_for_and_then_named(tmp_path):
+    began = time.monotonic()
+    sentence = refusal(tmp_path, f"postgres://me:hush-hush@127.0.0.1:{free_port()}/calls")
+    assert "calls at 127.0.0.1" in sentence and "cannot be reached" in sentence
+    assert time.monotonic() - began >= 10
+
+
+def test_a_database_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
+    server = shared_server()
+    server.sql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+    assert "UTF8" in refusal(tmp_path, url_with(database="latin"))
+    server.sql("CREATE SCHEMA another; CREATE TABLE another.customers (id BIGINT)")
+    assert "not callhook's" in refusal(tmp_path, url_with(), "--database-schema=another")
+    server.sql("CREATE SCHEMA newer; CREATE TABLE newer.migrations (number INTEGER, name TEXT); INSERT INTO newer.migrations VALUES (999, 'x')")
+    assert "newer callhook" in refusal(tmp_path, url_with(), "--database-schema=newer")
+    server.sql("CREATE USER guest")
+    assert "permission denied" in refusal(tmp_path, url_with(user="guest"), "--database-schema=guests")
+    server.sql("CREATE SCHEMA closed")
+    assert "permission denied" in refusal(tmp_path, url_with(user="guest"), "--database-schema=closed")
+
+
+def test_its_owner_needs_no_right_but_to_the_schema(tmp_path):
+    server = shared_server()
+    server.sql("CREATE USER owner; CREATE SCHEMA owned AUTHORIZATION owner")
+    environment = {"CALLHOOK_DATABASE_URL": url_with(user="owner"), "CALLHOOK_DATABASE_SCHEMA": "owned"}
+    with Callhook(environment=environment, folder=tmp_path) as callhook:
+        assert callhook.data("GET", "/business")["business"]["name"] == "default"
+        assert "hush-hush" not in callhook.log_text()
+
+
+@contextmanager
+def load_on_a_database(receiver, tmp_path, **settings: str):
+    """A mixed load on a server of its own, which may be broken."""
+    database = Server(free_port(), **settings)
+    try:
+        environment = {"CALLHOOK_DATABASE_URL": database.url, "CALLHOOK_DATABASE_SCHEMA": "calls"}
+        with Callhook(*FLAGS, environment=environment, folder=tmp_path) as callhook, Workload(callhook, receiver) as workload:
+            workload.start()
+            time.sleep(1)
+            yield callhook, workload, database
+    finally:
+        database.close()
+
+
+def is_ready(callhook: Callhook) -> bool:
+    return callhook.session.get(f"{callhook.base}/readyz", timeout=20).status_code == 200
+
+
+def test_a_crash_of_the_database_loses_nothing_and_sending_goes_on_by_itself(receiver, tmp_path):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        for _ in range(3):
+            database.stop(signal.SIGQUIT)
+            wait_until(lambda: not is_ready(callhook), what="readiness to end")
+            database.start()
+            back = time.monotonic()
+            wait_until(lambda: is_ready(callhook), what="readiness")
+            seen = len(receiver.requests)
+            wait_until(lambda: len(receiver.requests) > seen, what="a delivery")
+            assert time.monotonic() - back < 5, "sending has to go on within 5 s"
+            time.sleep(1)
+        workload.stop()
+        workload.judge()
+
+
+def test_connections_that_are_cut_lose_nothing(receiver, tmp_path):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        for _ in range(8):
+            database.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'callhook'")
+            time.sleep(0.5)
+        workload.stop()
+        workload.judge()
+
+
+def test_a_database_that_turns_read_only_acknowledges_nothing_and_comes_back(receiver, tmp_path):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        for is_read_only in ("on", "off"):
+            database.sql(f"ALTER SYSTEM SET default_transaction_read_only = {is_read_only}")
+            database.sql("SELECT pg_reload_conf()")
+            wait_until(lambda: is_ready(callhook) == (is_read_only == "off"), what=f"readiness while read-only is {is_read_only}")
+        workload.stop()
+        workload.judge()
+        assert workload.refused > 0
+
+
+def test_a_killed_server_is_followed_at_once(receiver, tmp_path):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        for _ in range(3):
+            callhook.kill()
+            workload.died()
+            callhook.start()
+            time.sleep(0.7)
+        workload.stop()
+        workload.judge()
