@@ -1,3 +1,5 @@
+//! Settings: where they come from, which win, and what is refused.
+
 use super::*;
 
 #[track_caller]
