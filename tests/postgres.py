@@ -26,9 +26,9 @@ def binaries() -> Path:
 class Server:
     """A server that a test may stop, start and break. It refuses to run as root: then the user `postgres` runs it."""
 
-    def __init__(self, port: int, **settings: str):
+    def __init__(self, port: int, parent: Path | None = None, **settings: str):
         self.port = port
-        self.folder = Path(tempfile.mkdtemp(prefix="callhook-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="callhook-postgres-", dir=parent))
         self.account = {}
         if os.geteuid() == 0:
             account = pwd.getpwnam("postgres")
@@ -36,7 +36,7 @@ class Server:
             self.account = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         self.settings = SETTINGS | {"port": str(port), "unix_socket_directories": str(self.folder)} | settings
         self.process: subprocess.Popen | None = None
-        self.run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D", str(self.folder / "data"))
+        self.run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1", "-D", str(self.folder / "data"))
         self.start()
         STARTED.append(self)
 

@@ -3,11 +3,19 @@
 import os
 import signal
 import subprocess
+import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
+import requests
+
+from faults.test_full import fill
 from faults.workload import FLAGS, Workload
-from harness import BINARY, SECRET_KEY, Callhook, free_port, wait_until
+from harness import BINARY, KEY, SECRET_KEY, Callhook, free_port, wait_until
 from postgres import Server, shared_server
 
 
@@ -67,9 +75,9 @@ def test_its_owner_needs_no_right_but_to_the_schema(tmp_path):
 
 
 @contextmanager
-def load_on_a_database(receiver, tmp_path, **settings: str):
+def load_on_a_database(receiver, tmp_path, parent: Path | None = None, **settings: str):
     """A mixed load on a server of its own, which may be broken."""
-    database = Server(free_port(), **settings)
+    database = Server(free_port(), parent, **settings)
     try:
         environment = {"CALLHOOK_DATABASE_URL": database.url, "CALLHOOK_DATABASE_SCHEMA": "calls"}
         with Callhook(*FLAGS, environment=environment, folder=tmp_path) as callhook, Workload(callhook, receiver) as workload:
@@ -118,6 +126,72 @@ def test_a_database_that_turns_read_only_acknowledges_nothing_and_comes_back(rec
         workload.stop()
         workload.judge()
         assert workload.refused > 0
+
+
+def test_a_lock_that_somebody_holds_is_waited_out(receiver, tmp_path):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        locked = threading.Thread(target=database.sql, args=("BEGIN; LOCK TABLE calls.calls IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(12)",))
+        locked.start()
+        wait_until(lambda: workload.refused > 0, 20, "a refusal")
+        locked.join()
+        seen = len(receiver.requests)
+        wait_until(lambda: len(receiver.requests) > seen, 5, "a delivery after the lock")
+        workload.stop()
+        workload.judge()
+
+
+def test_a_slow_database_is_slow_and_nothing_else(receiver, tmp_path):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        database.sql("""CREATE FUNCTION calls.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END';
+            CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON calls.deliveries FOR EACH ROW EXECUTE FUNCTION calls.slow()""")
+        time.sleep(4)
+        database.sql("DROP TRIGGER slow ON calls.deliveries")
+        workload.stop()
+        workload.judge()
+
+
+def test_a_row_that_the_database_refuses_fails_alone(receiver, tmp_path):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        workload.stop()
+        database.sql("ALTER TABLE calls.calls ADD CONSTRAINT poison CHECK (caller_number <> '+13055550000') NOT VALID")
+        flow = callhook.flow(receiver.base + "/taken")
+
+        def report(number: int) -> int:
+            caller = "+13055550000" if number == 250 else "+13055559876"
+            body = {"status": "completed", "caller_number": caller, "call_flow_id": flow["id"]}
+            headers = {"Authorization": f"Bearer {KEY}"}
+            return requests.post(f"{callhook.base}/api/v1/calls", json=body, headers=headers, timeout=30).status_code
+
+        with ThreadPoolExecutor(32) as many:
+            answers = list(many.map(report, range(500)))
+        assert [number for number, status in enumerate(answers) if status != 201] == [250] and answers[250] == 500
+        assert len(callhook.settled(499, 60, call_flow_id=flow["id"])) == 499
+
+
+@pytest.fixture
+def small_disk():
+    """A small file system for the database alone, where its user gets to."""
+    folder = Path(tempfile.mkdtemp(prefix="callhook-disk-"))
+    folder.chmod(0o755)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=110m,mode=755", "small", folder], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+    folder.rmdir()
+
+
+def test_a_full_disk_of_the_database_loses_nothing(receiver, tmp_path, small_disk):
+    with load_on_a_database(receiver, tmp_path, small_disk, max_wal_size="8MB", min_wal_size="2MB") as (callhook, workload, database):
+        ballast = fill(small_disk, leave=200_000)
+        # What fits on a page that is there is still taken; what needs another is not.
+        wait_until(lambda: workload.refused > 50, 60, "a full disk")
+        ballast.unlink()
+        if database.process.poll() is not None:
+            database.start()
+        wait_until(lambda: is_ready(callhook), 30, "readiness")
+        workload.stop()
+        workload.judge()
 
 
 def test_a_killed_server_is_followed_at_once(receiver, tmp_path):
