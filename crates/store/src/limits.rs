@@ -12,6 +12,10 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a database that is not there is tried for at the start.
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one statement that brings tables up to date may take: an index over a large one takes minutes.
+pub const TABLES_TIMEOUT: Duration = Duration::from_hours(2);
+/// How long a start waits for another that brings the tables up to date.
+pub const TABLES_TURN_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often the process that holds a database says that it is there.
 pub const HOLDER_BEAT: Duration = Duration::from_secs(1);
 /// How long a holder may be silent before another takes its place: it may be on another machine, and stand still for a while.

@@ -5,6 +5,7 @@
 
 mod backup;
 mod business_and_key;
+mod cache;
 mod call;
 mod erasure;
 mod figures;

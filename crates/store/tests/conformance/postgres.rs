@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod business_and_key;
+mod cache;
 mod call;
 mod figures;
 mod firing;

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long one try to connect may take.
@@ -24,6 +24,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const KEEPALIVE_RETRIES: u32 = 3;
+/// How long what was sent may be without the other side's receipt.
+const UNANSWERED_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What is said of a URL that is cut at the wrong place.
+const ENCODE: &str = "a character of the user or the password has a meaning in URLs: write @ as %40, ? as %3F, / as %2F, : as %3A";
 
 /// A database that can be connected.
 #[derive(Clone)]
@@ -56,14 +61,18 @@ impl Address {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(unusable("it has to begin with postgres://"));
         }
-        let (mut mode, mut roots) = ("prefer".to_owned(), None);
+        let (mut mode, mut roots) = (None, None);
         let mut others = form_urlencoded::Serializer::new(String::new());
         for (name, value) in form_urlencoded::parse(rest.as_bytes()) {
             match &*name {
-                "sslmode" => mode = value.into_owned(),
+                "sslmode" => mode = Some(value.into_owned()),
                 "sslrootcert" => roots = Some(value.into_owned()),
                 "sslcert" | "sslkey" => {
                     return Err(unusable("certificates of clients (sslcert, sslkey) are not supported"));
+                }
+                // It may be the end of a password.
+                _ if !name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_') => {
+                    return Err(unusable(ENCODE));
                 }
                 _ => drop(others.append_pair(&name, &value)),
             }
@@ -75,16 +84,26 @@ impl Address {
                 &std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
             )
         })?;
+        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
+            return Err(unusable(ENCODE));
+        }
         if config.get_dbname().is_none() {
             return Err(unusable("the name of the database is missing: postgres://USER@HOST/NAME"));
         }
+        // Anybody gets a certificate of the world's authorities: of those, the name alone says something.
+        let is_of_the_world = roots.as_deref() == Some("system");
+        let mode = mode.unwrap_or_else(|| if is_of_the_world { "verify-full" } else { "prefer" }.to_owned());
         let (ssl, trust) = match (mode.as_str(), roots.as_deref()) {
+            ("verify-full", _) => (SslMode::Require, Trust::Name),
+            (_, Some("system")) => return Err(unusable("sslrootcert=system needs sslmode=verify-full")),
             ("disable" | "allow", _) => (SslMode::Disable, Trust::Anyone),
             ("prefer", _) => (SslMode::Prefer, Trust::Anyone),
             ("require", None) => (SslMode::Require, Trust::Anyone),
             // As libpq does: whoever names an authority wants it looked at.
-            ("require" | "verify-ca", Some(_)) | ("verify-ca", None) => (SslMode::Require, Trust::Authority),
-            ("verify-full", _) => (SslMode::Require, Trust::Name),
+            ("require" | "verify-ca", Some(_)) => (SslMode::Require, Trust::Authority),
+            ("verify-ca", None) => {
+                return Err(unusable("sslmode=verify-ca needs sslrootcert, the file of the authority"));
+            }
             _ => {
                 return Err(unusable(
                     "sslmode is one of disable, allow, prefer, require, verify-ca, verify-full",
@@ -97,6 +116,7 @@ impl Address {
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES)
+            .tcp_user_timeout(UNANSWERED_TIMEOUT)
             .ssl_mode(ssl);
         let or_else = (mode == "allow").then(|| config.clone().ssl_mode(SslMode::Require).to_owned());
         Ok(Self { shown: shown(&config), config, or_else, tls: tls(trust, roots.as_deref())? })
@@ -105,8 +125,8 @@ impl Address {
 
 fn shown(config: &Config) -> String {
     let hosts = config.get_hosts().iter().map(|host| match host {
-        tokio_postgres::config::Host::Tcp(name) => name.clone(),
-        tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
     });
     let ports = config.get_ports();
     let hosts: Vec<String> = hosts
@@ -157,6 +177,9 @@ fn authorities(file: Option<&str>) -> StoreResult<RootCertStore> {
             {
                 let certificate = certificate.map_err(|error| unreadable(&error))?;
                 roots.add(certificate).map_err(|error| unreadable(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(unreadable(&"it holds no certificate"));
             }
         }
     }
@@ -240,7 +263,6 @@ mod tests {
             ("allow", SslMode::Disable, true),
             ("prefer", SslMode::Prefer, false),
             ("require", SslMode::Require, false),
-            ("verify-ca", SslMode::Require, false),
             ("verify-full", SslMode::Require, false),
         ] {
             let address = parse(&format!("postgresql://db/calls?sslmode={mode}")).unwrap();
@@ -265,6 +287,11 @@ mod tests {
             ),
             ("postgres://alice:hush-hush@db/calls?sslcert=a.pem", "sslcert"),
             ("postgres://alice:hush-hush@db/calls?no_such_setting=1", "no_such_setting"),
+            ("postgres://alice:ssap@hush-hush@db/calls", "%40"),
+            ("postgres://alice:12?hush-hush@db/calls", "%3F"),
+            ("postgres://db/calls?sslmode=verify-ca", "needs sslrootcert"),
+            ("postgres://db/calls?sslrootcert=system&sslmode=require", "needs sslmode=verify-full"),
+            ("postgres://db/calls?sslrootcert=/dev/null&sslmode=verify-ca", "no certificate"),
         ] {
             let words = parse(url).map(|address| address.shown).unwrap_err();
             assert!(words.contains(word), "{url}: {words}");

@@ -3,7 +3,7 @@
 //! It is used by one thread at a time, which also does its input and output: a statement wakes no other thread.
 
 use super::address::Address;
-use super::statement::{PostgresRow, translate};
+use super::statement::{PostgresRow, check, translate};
 use crate::engine::{Row, Sql, State, Value};
 use crate::error::{StoreError, StoreResult};
 use futures_util::future::poll_fn;
@@ -50,6 +50,8 @@ pub struct PostgresConnection {
     state: State,
     conflict: bool,
     is_ended: bool,
+    /// Whether the last error says that the transaction was taken back: for its data, or for another beside it.
+    is_refused: bool,
     warned: Arc<AtomicBool>,
 }
 
@@ -61,7 +63,7 @@ impl PostgresConnection {
             .build()
             .map_err(|error| StoreError::Unavailable(format!("cannot connect the database: {error}")))?;
         let warned = Arc::new(AtomicBool::new(false));
-        let connected = runtime.block_on(async {
+        let connecting = async {
             match connect(&address.config, address, &warned).await {
                 Err(error) => match &address.or_else {
                     Some(other) if error.as_db_error().is_some() => connect(other, address, &warned).await,
@@ -69,12 +71,21 @@ impl PostgresConnection {
                 },
                 connected => connected,
             }
+        };
+        // Of the library's own limits none is about the whole.
+        let connected = runtime.block_on(async { timeout(PATIENCE, connecting).await });
+        let connected = connected.map_err(|_| {
+            StoreError::Unavailable(format!(
+                "the database {} does not answer: see whether it is well",
+                address.shown
+            ))
         });
-        let client = connected.map_err(|error| not_connected(address, &error))?;
+        let client = connected?.map_err(|error| not_connected(address, &error))?;
         let settings = format!(
-            "SET LOCAL search_path TO {schema}; SET LOCAL statement_timeout TO {}; SET LOCAL lock_timeout TO {}",
+            "SET LOCAL search_path TO {schema}; SET LOCAL statement_timeout TO {}; SET LOCAL lock_timeout TO {}; SET LOCAL idle_in_transaction_session_timeout TO {}",
             statement_timeout.as_millis(),
             LOCK_TIMEOUT.as_millis(),
+            IDLE_TIMEOUT.as_millis(),
         );
         let begin = ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
             .map(|begin| format!("{begin}; {settings}"));
@@ -89,6 +100,7 @@ impl PostgresConnection {
             state: State::Gone,
             conflict: false,
             is_ended: false,
+            is_refused: false,
             warned,
         })
     }
@@ -115,7 +127,8 @@ impl PostgresConnection {
         self.conflict = false;
         let Self { runtime, client, statement_timeout, .. } = self;
         let answers = wait(runtime.as_ref(), *statement_timeout, client.simple_query(&begin));
-        let answers = self.note(answers)?;
+        // A part of the message may have been done: what follows on this connection could end up in what it began.
+        let answers = self.note(answers).inspect_err(|_| self.is_ended = true)?;
         self.state = State::Open;
         Ok(!is_guarded || answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_))))
     }
@@ -124,12 +137,17 @@ impl PostgresConnection {
     pub fn commit(&mut self) -> StoreResult<()> {
         self.warned.store(false, Ordering::Relaxed);
         self.state = State::Gone;
+        self.is_refused = false;
         match self.run("COMMIT") {
             // A standby did not confirm, and somebody has broken off waiting for it.
             Ok(()) if self.warned.load(Ordering::Relaxed) => {
                 Err(StoreError::Unknown("the database committed with a warning".to_owned()))
             }
-            Err(error) if self.is_closed() => Err(StoreError::Unknown(error.reason())),
+            // Only what the database says of the data is a no. Else nobody knows: a pooler may speak for a server that is gone.
+            Err(error) if !self.is_refused => {
+                self.is_ended = true;
+                Err(StoreError::Unknown(error.reason()))
+            }
             other => other,
         }
     }
@@ -168,6 +186,7 @@ impl PostgresConnection {
 
     fn query(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<Vec<tokio_postgres::Row>> {
         let statement = self.prepare(sql)?;
+        check(&statement, params)?;
         let params: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
             params.iter().map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
         let Self { runtime, client, statement_timeout, .. } = self;
@@ -178,6 +197,8 @@ impl PostgresConnection {
     /// Keeps what an error has left of the transaction.
     fn note<T>(&mut self, result: Result<T, Broken>) -> StoreResult<T> {
         result.map_err(|broken| {
+            // Its answer may still come, and would be taken for the next statement's.
+            self.is_ended |= matches!(broken, Broken::Silent);
             if let Broken::Failed(error) = &broken {
                 let code = error.code();
                 // Said just before the connection is closed.
@@ -186,8 +207,13 @@ impl PostgresConnection {
                 });
                 self.conflict |= code == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
                     || code == Some(&SqlState::T_R_DEADLOCK_DETECTED);
+                let class = code.and_then(|code| code.code().get(..2));
+                self.is_refused = matches!(class, Some("22" | "23" | "40"))
+                    && code != Some(&SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN);
             }
             let is_answered = matches!(&broken, Broken::Failed(error) if error.as_db_error().is_some());
+            // What is neither the server's answer nor the connection's end is a conversation that nobody understands any more.
+            self.is_ended |= !is_answered;
             if self.state == State::Open {
                 self.state = if is_answered && !self.is_closed() { State::Failed } else { State::Gone };
             }
@@ -208,6 +234,7 @@ impl Drop for PostgresConnection {
 impl Sql for PostgresConnection {
     fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<u64> {
         let statement = self.prepare(sql)?;
+        check(&statement, params)?;
         let Self { runtime, client, statement_timeout, .. } = self;
         let ran = wait(runtime.as_ref(), *statement_timeout, client.execute_raw(&statement, params));
         let changed = self.note(ran)?;
@@ -236,18 +263,22 @@ impl Sql for PostgresConnection {
         let cursor = format!("look_{:x}", text.finish());
         self.execute(&format!("DECLARE {cursor} NO SCROLL CURSOR FOR {sql}"), params)?;
         let fetch = format!("FETCH {FETCH_ROWS} FROM {cursor}");
-        'rows: loop {
+        let mut looked = Ok(());
+        'rows: while looked.is_ok() {
             let rows = self.query(&fetch, &[])?;
             for row in &rows {
-                if each(&PostgresRow(row))?.is_break() {
-                    break 'rows;
+                match each(&PostgresRow(row)) {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => break 'rows,
+                    Err(error) => looked = Err(error),
                 }
             }
             if rows.len() < FETCH_ROWS {
                 break;
             }
         }
-        self.run(&format!("CLOSE {cursor}"))
+        self.run(&format!("CLOSE {cursor}"))?;
+        looked
     }
 
     fn every_row(
@@ -277,7 +308,9 @@ impl Sql for PostgresConnection {
 }
 
 /// How long a statement waits for a lock.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server keeps a transaction, and its locks, of which it hears nothing more: its client may be gone without a word.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 async fn connect(
     config: &Config,
@@ -313,7 +346,8 @@ fn drive<T: MakeTlsConnect<Socket>>(
 }
 
 fn note_warning(notice: &DbError, warned: &AtomicBool) {
-    if notice.severity() == "WARNING" {
+    // The word itself is in the server's language.
+    if notice.parsed_severity() == Some(Severity::Warning) {
         tracing::warn!(message = notice.message(), "The database warns");
         warned.store(true, Ordering::Relaxed);
     }
@@ -333,7 +367,8 @@ fn wait<T>(
     statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Broken> {
     let Some(runtime) = runtime else { return Err(Broken::Silent) };
-    match runtime.block_on(async { timeout(statement_timeout + PATIENCE, statement).await }) {
+    let patience = statement_timeout + PATIENCE.min(statement_timeout);
+    match runtime.block_on(async { timeout(patience, statement).await }) {
         Ok(answer) => answer.map_err(Broken::Failed),
         Err(_) => Err(Broken::Silent),
     }
@@ -345,13 +380,8 @@ fn translate_error(broken: Broken) -> StoreError {
         return StoreError::Unavailable("the database does not answer".to_owned());
     };
     let Some(said) = error.as_db_error() else {
-        // What could not be said in the first place is a value that fits no column.
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        return if error.is_closed() {
-            StoreError::Unavailable(format!("the connection to the database ended: {cause}"))
-        } else {
-            StoreError::Corrupt(cause)
-        };
+        return StoreError::Unavailable(format!("the connection to the database ended: {cause}"));
     };
     let text = said.message().to_owned();
     let code = said.code();

@@ -9,7 +9,8 @@ use super::connection::{Kind, PostgresConnection};
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{HOLDER_BEAT, HOLDER_GONE_AFTER};
-use std::path::Path;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
@@ -20,7 +21,8 @@ const SELECT: &str = "SELECT token, process, host, system, beat FROM holder";
 const INSERT: &str =
     "INSERT INTO holder (only_one, token, process, host, system, beat) VALUES (1, ?1, ?2, ?3, ?4, 0)
     ON CONFLICT (only_one) DO NOTHING";
-const TAKE_OVER: &str = "UPDATE holder SET token = ?1, process = ?2, host = ?3, system = ?4, beat = 0 WHERE token = ?5 AND beat = ?6";
+/// Not an update: it waits for a group of the one before that has begun and not ended.
+const REMOVE: &str = "DELETE FROM holder WHERE token = ?1 AND beat = ?2";
 const BEAT: &str = "UPDATE holder SET beat = beat + 1 WHERE token = ?1";
 const LET_GO: &str = "DELETE FROM holder WHERE token = ?1";
 /// Between two looks at another's beats.
@@ -28,7 +30,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// A wait as long as this is worth a word: a living holder has beaten by then.
 const TOLD_AFTER: Duration = Duration::from_secs(3);
 /// How long a beat may take.
-const BEAT_TIMEOUT: Duration = Duration::from_secs(5);
+const BEAT_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Token = [u8; 16];
 
@@ -61,24 +63,19 @@ impl Holder {
         let (mut seen, mut is_told): (Option<(Held, Instant)>, bool) = (None, false);
         loop {
             let held = look(connection)?;
-            let is_taken = match (&held, &seen) {
-                (None, _) => write(connection, INSERT, &own.params(&token))?,
-                (Some(held), seen) => {
-                    let is_silent = matches!(seen, Some((before, since)) if before == held && since.elapsed() >= HOLDER_GONE_AFTER);
-                    if is_silent || own.knows_gone(held) {
-                        let [token, process, host, system] = own.params(&token);
-                        let params =
-                            [token, process, host, system, (&held.token[..]).into(), held.beat.into()];
-                        write(connection, TAKE_OVER, &params)?
-                    } else if seen.as_ref().is_some_and(|(before, _)| before != held) {
-                        return Err(in_use(&address, held));
-                    } else {
-                        false
-                    }
+            let Some(held) = held else {
+                if write(connection, INSERT, &own.params(&token))? {
+                    return Self::start(address, schema, token);
                 }
+                continue;
             };
-            if is_taken {
-                return Self::start(address, schema, token);
+            let is_silent = matches!(&seen, Some((before, since)) if *before == held && since.elapsed() >= HOLDER_GONE_AFTER);
+            if is_silent || own.knows_gone(&held) {
+                write(connection, REMOVE, &[(&held.token[..]).into(), held.beat.into()])?;
+                continue;
+            }
+            if seen.as_ref().is_some_and(|(before, _)| *before != held) {
+                return Err(in_use(&address, &held));
             }
             if let Some((held, since)) = &seen
                 && !is_told
@@ -91,9 +88,7 @@ impl Holder {
                     "Another callhook holds the database: it is waited for a sign of life"
                 );
             }
-            if seen.is_none() {
-                seen = held.map(|held| (held, Instant::now()));
-            }
+            seen.get_or_insert_with(|| (held, Instant::now()));
             std::thread::sleep(LOOK_PAUSE);
         }
     }
@@ -124,7 +119,8 @@ impl Holder {
 
     /// The query that answers a row as long as the schema is this process's.
     pub fn guard(&self) -> String {
-        format!("SELECT 1 FROM holder WHERE token = '\\x{:032x}'", u128::from_be_bytes(self.token))
+        let token = u128::from_be_bytes(self.token);
+        format!("SELECT 1 FROM holder WHERE token = decode('{token:032x}', 'hex') FOR KEY SHARE")
     }
 }
 
@@ -160,8 +156,10 @@ fn write(
     match connection.execute(sql, params) {
         Ok(changed) => connection.commit().map(|()| changed > 0),
         Err(error) => {
-            // What is wrong was said already.
-            let _ = connection.roll_back();
+            if !connection.is_closed() {
+                // What is wrong was said already.
+                let _ = connection.roll_back();
+            }
             Err(error)
         }
     }
@@ -199,25 +197,27 @@ struct Own {
 
 impl Own {
     fn read() -> Self {
-        let text =
-            |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
-        let numbering = std::fs::read_link("/proc/self/ns/pid")
-            .map(|link| link.display().to_string())
-            .unwrap_or_default();
+        let text = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+        let start = text("/proc/sys/kernel/random/boot_id").filter(|text| !text.is_empty());
+        let numbering = std::fs::read_link("/proc/self/ns/pid").ok();
+        // Where either cannot be read, nobody is known.
+        let system =
+            start.zip(numbering).map(|(start, numbering)| format!("{start} {}", numbering.display()));
         Self {
             process: i64::from(std::process::id()),
-            host: text("/proc/sys/kernel/hostname"),
-            system: format!("{} {numbering}", text("/proc/sys/kernel/random/boot_id")),
+            host: text("/proc/sys/kernel/hostname").unwrap_or_default(),
+            system: system.unwrap_or_default(),
         }
     }
 
     /// Whether that was a process of this system and is not there any more. One with this process's own number is not, since this is
     /// another.
     fn knows_gone(&self, held: &Held) -> bool {
-        let is_of_here =
-            !self.system.trim().is_empty() && (&self.host, &self.system) == (&held.host, &held.system);
-        is_of_here
-            && (held.process == self.process || !Path::new(&format!("/proc/{}", held.process)).exists())
+        let is_of_here = !self.system.is_empty() && (&self.host, &self.system) == (&held.host, &held.system);
+        // Another user's may be hidden and yet there: only the kernel's own word counts.
+        let is_gone = |process: Pid| test_kill_process(process).err() == Some(Errno::SRCH);
+        let process = i32::try_from(held.process).ok().and_then(Pid::from_raw);
+        is_of_here && (held.process == self.process || process.is_some_and(is_gone))
     }
 
     fn params<'a>(&'a self, token: &'a Token) -> [crate::engine::Value<'a>; 4] {

@@ -3,9 +3,10 @@
 //! Steps have the numbers and names of the embedded engine's. Two processes that start at once take turns by an advisory lock, which a
 //! transaction holds, so that a pooler in between may give each its own connection.
 
-use super::connection::{Kind, PostgresConnection};
+use super::connection::{Kind, LOCK_TIMEOUT, PostgresConnection};
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
+use crate::limits;
 use failpoint::{Point, reach};
 
 macro_rules! steps {
@@ -30,6 +31,7 @@ pub const VERSION: usize = STEPS.len();
 /// Whoever changes tables holds it: the letters of "callhook".
 const LOCK: i64 = 0x6361_6c6c_686f_6f6b;
 const TAKE_LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(?1)) AS taken";
+const HAS_SCHEMA: &str = "SELECT 1 WHERE current_schema() IS NOT NULL";
 const HAS_TABLE: &str =
     "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'migrations'";
 const HAS_ANY_TABLE: &str = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema()";
@@ -37,27 +39,65 @@ const MAKE_TABLE: &str = "CREATE TABLE migrations (number INTEGER NOT NULL PRIMA
 const SELECT_DONE: &str = "SELECT coalesce(max(number), 0) FROM migrations";
 const INSERT: &str = "INSERT INTO migrations (number, name) VALUES (?1, ?2)";
 
-/// Runs the steps that this database has not seen.
+/// Makes the schema and its first tables where they are not there. Nothing that somebody uses is changed.
+pub fn make(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
+    alone(connection, |connection| make_schema(connection, schema))?;
+    alone(connection, |connection| match version(connection)? {
+        None => next(connection, schema).map(drop),
+        Some(done) if done > VERSION => Err(StoreError::Unusable(format!(
+            "the schema {schema} was written by a newer callhook (its tables are of version {done}, this one knows {VERSION}): use that version"
+        ))),
+        Some(_) => Ok(()),
+    })
+}
+
+/// Runs the steps that this database has not seen; to be called by whoever holds it.
 pub fn run(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
-    while step(connection, schema)? {
+    while alone(connection, |connection| next(connection, schema))? {
         reach(Point::TablesBroughtUpToDate);
     }
     Ok(())
 }
 
-/// Runs the next step; `false` where there is none.
-fn step(connection: &mut PostgresConnection, schema: &str) -> StoreResult<bool> {
+/// Does it in a transaction beside which no other process changes tables.
+fn alone<T>(
+    connection: &mut PostgresConnection,
+    change: impl FnOnce(&mut PostgresConnection) -> StoreResult<T>,
+) -> StoreResult<T> {
     connection.begin(Kind::Write)?;
-    let ran = next(connection, schema);
-    match ran {
-        Ok(true) => connection.commit().map(|()| true),
-        Ok(false) => connection.roll_back().map(|()| false),
+    let changed = take_turn(connection).and_then(|()| change(connection));
+    match changed {
+        Ok(changed) => connection.commit().map(|()| changed),
         Err(error) => {
-            // What is wrong was said already.
-            let _ = connection.roll_back();
+            if !connection.is_closed() {
+                // What is wrong was said already.
+                let _ = connection.roll_back();
+            }
             Err(error)
         }
     }
+}
+
+/// Another's step may take long; a table that somebody uses is not waited for as long.
+fn take_turn(connection: &mut PostgresConnection) -> StoreResult<()> {
+    connection.run(&format!("SET LOCAL lock_timeout TO {}", limits::TABLES_TURN_TIMEOUT.as_millis()))?;
+    let sql: &mut dyn Sql = connection;
+    sql.exists(TAKE_LOCK, &[LOCK.into()])?;
+    connection.run(&format!("SET LOCAL lock_timeout TO {}", LOCK_TIMEOUT.as_millis()))
+}
+
+/// Who may use a schema need not have the right to make one.
+fn make_schema(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
+    let sql: &mut dyn Sql = connection;
+    if sql.exists(HAS_SCHEMA, &[])? {
+        return Ok(());
+    }
+    connection.run(&format!("CREATE SCHEMA {schema}")).map_err(|error| {
+        StoreError::Unusable(format!(
+            "the schema {schema} cannot be made ({}): make it as its owner, and give it to callhook's user",
+            error.reason()
+        ))
+    })
 }
 
 /// The version of the tables that are there; `None`: none of callhook's are.
@@ -70,7 +110,6 @@ pub fn version(sql: &mut dyn Sql) -> StoreResult<Option<usize>> {
 
 fn next(connection: &mut PostgresConnection, schema: &str) -> StoreResult<bool> {
     let sql: &mut dyn Sql = connection;
-    sql.exists(TAKE_LOCK, &[LOCK.into()])?;
     let done = if let Some(done) = version(sql)? {
         done
     } else if sql.exists(HAS_ANY_TABLE, &[])? {
@@ -81,12 +120,6 @@ fn next(connection: &mut PostgresConnection, schema: &str) -> StoreResult<bool> 
         connection.run(MAKE_TABLE)?;
         0
     };
-    if done > STEPS.len() {
-        return Err(StoreError::Unusable(format!(
-            "the schema {schema} was written by a newer callhook (its tables are of version {done}, this one knows {}): use that version",
-            STEPS.len()
-        )));
-    }
     let Some((name, statements)) = STEPS.get(done) else { return Ok(false) };
     connection.run(statements)?;
     connection.execute(INSERT, &[(done as u64 + 1).into(), (*name).into()])?;

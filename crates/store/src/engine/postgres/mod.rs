@@ -15,7 +15,7 @@ mod writer;
 use crate::engine::group::Demand;
 use crate::engine::{Sizes, Sql as _};
 use crate::error::{StoreError, StoreResult};
-use crate::limits::{ENGINE_READERS, READ_TIMEOUT, READERS, START_PATIENCE, WRITE_TIMEOUT};
+use crate::limits::{ENGINE_READERS, READ_TIMEOUT, READERS, START_PATIENCE, TABLES_TIMEOUT, WRITE_TIMEOUT};
 use crate::tx::{Tx, TxShared};
 use address::Address;
 use connection::{Kind, PostgresConnection};
@@ -62,18 +62,17 @@ impl PostgresEngine {
         let prepare = tokio::task::spawn_blocking(move || {
             let mut connection = connect(&at, &of)?;
             check_server(&mut connection, &at)?;
-            make_schema(&mut connection, &of)?;
+            migrations::make(&mut connection, &of)?;
+            let holder = Holder::take(&mut connection, at, Arc::clone(&of), token)?;
             migrations::run(&mut connection, &of)?;
-            let holder = Holder::take(&mut connection, at, of, token)?;
-            Ok::<_, StoreError>((connection, holder))
+            Ok::<_, StoreError>(holder)
         });
-        let (connection, holder) =
-            prepare.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
+        let holder = prepare.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
         let readers = |count, timeout| {
             Readers::new(Arc::clone(&address), Arc::clone(&schema), Arc::clone(&shared), count, timeout)
         };
         let (lists, engine) = (readers(READERS, READ_TIMEOUT), readers(ENGINE_READERS, WRITE_TIMEOUT));
-        let writer = Writer::start(Arc::clone(&address), schema, holder.guard(), connection, shared)?;
+        let writer = Writer::start(Arc::clone(&address), schema, holder.guard(), shared)?;
         Ok(Self { writer, readers: lists, engine_readers: engine, _holder: holder })
     }
 
@@ -112,7 +111,7 @@ impl PostgresEngine {
 fn connect(address: &Address, schema: &str) -> StoreResult<PostgresConnection> {
     let deadline = Instant::now() + START_PATIENCE;
     loop {
-        match PostgresConnection::open(address, schema, WRITE_TIMEOUT) {
+        match PostgresConnection::open(address, schema, TABLES_TIMEOUT) {
             Err(StoreError::Unavailable(reason)) if Instant::now() < deadline => {
                 tracing::debug!(reason, "The database is waited for");
                 std::thread::sleep(START_PAUSE);
@@ -140,28 +139,6 @@ fn check_server(connection: &mut PostgresConnection, address: &Address) -> Store
             "the database {shown} has the encoding {encoding}: make one with ENCODING 'UTF8' (and TEMPLATE template0)"
         ))),
         found => Ok(found.map_or_else(String::new, |(_, version, _)| version)),
-    }
-}
-
-/// Makes the schema unless it is there: who may use it need not have the right to make one.
-fn make_schema(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
-    connection.begin(Kind::Write)?;
-    let mut is_there = false;
-    let made = connection
-        .every_row("SELECT current_schema() IS NOT NULL", &[], &mut |row| {
-            is_there = row.bool(0)?;
-            Ok(())
-        })
-        .and_then(|()| if is_there { Ok(()) } else { connection.run(&format!("CREATE SCHEMA {schema}")) });
-    match made {
-        Ok(()) => connection.commit(),
-        Err(error) => {
-            let _ = connection.roll_back();
-            Err(StoreError::Unusable(format!(
-                "the schema {schema} cannot be made ({}): make it as its owner, and give it to callhook's user",
-                error.reason()
-            )))
-        }
     }
 }
 

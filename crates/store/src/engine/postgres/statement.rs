@@ -4,12 +4,34 @@ use crate::engine::{Row, Value};
 use crate::error::{StoreError, StoreResult};
 use std::borrow::Cow;
 use std::error::Error;
+use tokio_postgres::Statement;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 /// The same statement in this dialect: parameters are `$1`, and `LIKE` minds no case where it is called `ILIKE`.
 pub fn translate(sql: &str) -> String {
     sql.replace('?', "$").replace(" LIKE ", " ILIKE ")
+}
+
+/// Whether each value fits its place, before anything is sent: else the value is at fault, not the connection.
+pub fn check(statement: &Statement, params: &[Value<'_>]) -> StoreResult<()> {
+    let kinds = statement.params();
+    let is_fitting = |(value, kind): (&Value<'_>, &Type)| match value {
+        Value::Null => true,
+        Value::Int(int) => match *kind {
+            Type::INT8 | Type::BOOL => true,
+            Type::INT4 => i32::try_from(*int).is_ok(),
+            Type::INT2 => i16::try_from(*int).is_ok(),
+            _ => false,
+        },
+        // The server takes no text with a zero in it; `domain` replaces it.
+        Value::Text(text) => <&str as ToSql>::accepts(kind) && !text.contains('\0'),
+        Value::Blob(_) => *kind == Type::BYTEA,
+    };
+    if kinds.len() == params.len() && params.iter().zip(kinds).all(is_fitting) {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt("a value does not fit the column that it is for".to_owned()))
 }
 
 impl ToSql for Value<'_> {

@@ -29,15 +29,13 @@ impl Writer {
         address: Arc<Address>,
         schema: Arc<str>,
         guard: String,
-        mut connection: PostgresConnection,
         shared: Arc<TxShared>,
     ) -> StoreResult<Self> {
         let runtime = Handle::try_current().map_err(|error| {
             StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
         })?;
         let (queue, waiting) = Queue::new(Arc::clone(&shared.figures));
-        connection.guard(guard.clone());
-        let mut line = Line { address, schema, guard, connection: Some(connection) };
+        let mut line = Line { address, schema, guard, connection: None };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(&mut line, waiting, &shared, &runtime))
@@ -130,6 +128,8 @@ fn run(line: &mut Line, mut waiting: Waiting, shared: &TxShared, runtime: &Handl
             told.tell(shared);
             reach(Point::GroupTold);
         } else if matches!(committed, Err(NotCommitted::Unknown(_))) {
+            // Perhaps a key was revoked, perhaps something became due.
+            shared.scopes.forget();
             shared.listener.unknown();
         }
         group::answer(runtime, std::mem::take(&mut group), committed);
@@ -155,7 +155,7 @@ fn try_commit(
 ) -> StoreResult<Told> {
     let run = run_group(connection, group, shared);
     if run.is_err() || connection.state() != State::Open {
-        if connection.state() != State::Gone && !connection.is_closed() {
+        if !connection.is_closed() {
             connection.roll_back()?;
         }
         return run.and_then(|_| Err(met_a_conflict()));
