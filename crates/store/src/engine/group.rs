@@ -12,6 +12,7 @@ use crate::tx::{Savepoints, Told, Tx, TxShared};
 use failpoint::{Point, reach};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,8 +46,57 @@ pub enum NotCommitted {
     Unknown(String),
 }
 
+/// A thread that runs groups, and the queue in front of it.
+pub struct Writer {
+    queue: Option<Queue>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread on `run`, which goes on until the queue ends, and answers its groups over the runtime.
+    pub fn start(
+        figures: Arc<Figures>,
+        run: impl FnOnce(Waiting, &Handle) + Send + 'static,
+    ) -> StoreResult<Self> {
+        let runtime = Handle::try_current().map_err(|error| {
+            StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
+        })?;
+        let (queue, waiting) = Queue::new(figures);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || run(waiting, &runtime))
+            .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Operations that wait.
+    pub fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, Queue::len)
+    }
+
+    /// Waits until the operation was committed with its group.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        demand: Demand,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.queue.as_ref().ok_or_else(ended)?.write(demand, operation).await
+    }
+}
+
+impl Drop for Writer {
+    /// Commits what is queued, and whatever else the thread does at its end.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panicking writer has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Where operations wait for the writer.
-pub struct Queue {
+struct Queue {
     sender: mpsc::Sender<Box<dyn Operation>>,
     figures: Arc<Figures>,
 }
@@ -56,18 +106,16 @@ pub type Waiting = mpsc::Receiver<Box<dyn Operation>>;
 
 impl Queue {
     /// An empty one; it ends for the writer when it is dropped.
-    pub fn new(figures: Arc<Figures>) -> (Self, Waiting) {
+    fn new(figures: Arc<Figures>) -> (Self, Waiting) {
         let (sender, waiting) = mpsc::channel(WRITER_QUEUE_MAX);
         (Self { sender, figures }, waiting)
     }
 
-    /// Operations that wait.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.sender.max_capacity() - self.sender.capacity()
     }
 
-    /// Waits until the operation was committed with its group.
-    pub async fn write<T: Send + 'static>(
+    async fn write<T: Send + 'static>(
         &self,
         demand: Demand,
         operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,

@@ -133,6 +133,23 @@ impl PostgresConnection {
         Ok(!is_guarded || answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_))))
     }
 
+    /// Does `work` in a transaction of its own. One that writes is committed, unless the work fails.
+    pub fn within<T>(
+        &mut self,
+        kind: Kind,
+        work: impl FnOnce(&mut Self) -> StoreResult<T>,
+    ) -> StoreResult<T> {
+        self.begin(kind)?;
+        let done = work(self)
+            .and_then(|done| if kind == Kind::Write { self.commit().map(|()| done) } else { Ok(done) });
+        // A commit has ended it, whatever came of it.
+        if self.state != State::Gone && !self.is_closed() {
+            let ended = self.roll_back();
+            return done.and_then(|done| ended.map(|()| done));
+        }
+        done
+    }
+
     /// Ends the transaction, for good or not; an error of the connection leaves unknown which.
     pub fn commit(&mut self) -> StoreResult<()> {
         self.warned.store(false, Ordering::Relaxed);

@@ -45,8 +45,6 @@ fn looked_at<T>(
     let address = Address::parse(&database.url)?;
     let mut connection = PostgresConnection::open(&address, &quoted(&database.schema)?, WRITE_TIMEOUT)?;
     let server = check_server(&mut connection, &address)?;
-    connection.begin(Kind::Snapshot)?;
-    let seen = look(&mut connection);
-    connection.roll_back()?;
-    Ok((format!("PostgreSQL {server}, {}", address.shown), seen?))
+    let seen = connection.within(Kind::Snapshot, look)?;
+    Ok((format!("PostgreSQL {server}, {}", address.shown), seen))
 }

@@ -6,7 +6,7 @@
 
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
-use crate::engine::Sql;
+use crate::engine::{Sql, Value};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{HOLDER_BEAT, HOLDER_GONE_AFTER};
 use rustix::io::Errno;
@@ -136,33 +136,18 @@ impl Drop for Holder {
 }
 
 fn look(connection: &mut PostgresConnection) -> StoreResult<Option<Held>> {
-    connection.begin(Kind::Snapshot)?;
-    let sql: &mut dyn Sql = connection;
-    let held = sql.row(SELECT, &[], |row| {
-        let (token, process, host) = (row.blob(0)?, row.int(1)?, row.text(2)?);
-        Ok(Held { token, process, host, system: row.text(3)?, beat: row.int(4)? })
-    })?;
-    connection.roll_back()?;
-    Ok(held)
+    connection.within(Kind::Snapshot, |connection| {
+        let sql: &mut dyn Sql = connection;
+        sql.row(SELECT, &[], |row| {
+            let (token, process, host) = (row.blob(0)?, row.int(1)?, row.text(2)?);
+            Ok(Held { token, process, host, system: row.text(3)?, beat: row.int(4)? })
+        })
+    })
 }
 
 /// Writes one row of the holder; `false` where it was not there to be changed.
-fn write(
-    connection: &mut PostgresConnection,
-    sql: &str,
-    params: &[crate::engine::Value<'_>],
-) -> StoreResult<bool> {
-    connection.begin(Kind::Write)?;
-    match connection.execute(sql, params) {
-        Ok(changed) => connection.commit().map(|()| changed > 0),
-        Err(error) => {
-            if !connection.is_closed() {
-                // What is wrong was said already.
-                let _ = connection.roll_back();
-            }
-            Err(error)
-        }
-    }
+fn write(connection: &mut PostgresConnection, sql: &str, params: &[Value<'_>]) -> StoreResult<bool> {
+    connection.within(Kind::Write, |connection| connection.execute(sql, params).map(|changed| changed > 0))
 }
 
 fn tell(
@@ -220,7 +205,7 @@ impl Own {
         is_of_here && (held.process == self.process || process.is_some_and(is_gone))
     }
 
-    fn params<'a>(&'a self, token: &'a Token) -> [crate::engine::Value<'a>; 4] {
+    fn params<'a>(&'a self, token: &'a Token) -> [Value<'a>; 4] {
         [token.into(), self.process.into(), (&self.host).into(), (&self.system).into()]
     }
 }

@@ -64,18 +64,10 @@ fn alone<T>(
     connection: &mut PostgresConnection,
     change: impl FnOnce(&mut PostgresConnection) -> StoreResult<T>,
 ) -> StoreResult<T> {
-    connection.begin(Kind::Write)?;
-    let changed = take_turn(connection).and_then(|()| change(connection));
-    match changed {
-        Ok(changed) => connection.commit().map(|()| changed),
-        Err(error) => {
-            if !connection.is_closed() {
-                // What is wrong was said already.
-                let _ = connection.roll_back();
-            }
-            Err(error)
-        }
-    }
+    connection.within(Kind::Write, |connection| {
+        take_turn(connection)?;
+        change(connection)
+    })
 }
 
 /// Another's step may take long; a table that somebody uses is not waited for as long.

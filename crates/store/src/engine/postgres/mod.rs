@@ -12,8 +12,8 @@ mod readers;
 mod statement;
 mod writer;
 
-use crate::engine::group::Demand;
-use crate::engine::{Sizes, Sql as _};
+use crate::engine::group::{Demand, Writer};
+use crate::engine::{Sizes, Sql};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{ENGINE_READERS, READ_TIMEOUT, READERS, START_PATIENCE, TABLES_TIMEOUT, WRITE_TIMEOUT};
 use crate::tx::{Tx, TxShared};
@@ -25,7 +25,6 @@ use readers::Readers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use writer::Writer;
 
 /// The oldest version that is used, as the server counts.
 const VERSION_MIN: i64 = 14_00_00;
@@ -72,7 +71,7 @@ impl PostgresEngine {
             Readers::new(Arc::clone(&address), Arc::clone(&schema), Arc::clone(&shared), count, timeout)
         };
         let (lists, engine) = (readers(READERS, READ_TIMEOUT), readers(ENGINE_READERS, WRITE_TIMEOUT));
-        let writer = Writer::start(Arc::clone(&address), schema, holder.guard(), shared)?;
+        let writer = writer::start(Arc::clone(&address), schema, holder.guard(), shared)?;
         Ok(Self { writer, readers: lists, engine_readers: engine, _holder: holder })
     }
 
@@ -123,13 +122,10 @@ fn connect(address: &Address, schema: &str) -> StoreResult<PostgresConnection> {
 
 /// Answers the server's version.
 fn check_server(connection: &mut PostgresConnection, address: &Address) -> StoreResult<String> {
-    connection.begin(Kind::Snapshot)?;
-    let mut found = None;
-    connection.every_row(SELECT_SERVER, &[], &mut |row| {
-        found = Some((row.int(0)?, row.text(1)?, row.text(2)?));
-        Ok(())
+    let found = connection.within(Kind::Snapshot, |connection| {
+        let sql: &mut dyn Sql = connection;
+        sql.row(SELECT_SERVER, &[], |row| Ok((row.int(0)?, row.text(1)?, row.text(2)?)))
     })?;
-    connection.roll_back()?;
     let shown = &address.shown;
     match found {
         Some((number, version, _)) if number < VERSION_MIN => Err(StoreError::Unusable(format!(

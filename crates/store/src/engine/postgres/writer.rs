@@ -5,67 +5,30 @@
 
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
-use crate::engine::group::{self, Demand, Group, NotCommitted, Queue, Waiting};
+use crate::engine::group::{self, Group, NotCommitted, Waiting, Writer};
 use crate::engine::{Sql as _, State};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::WRITE_TIMEOUT;
-use crate::tx::{Told, Tx, TxShared};
+use crate::tx::{Told, TxShared};
 use failpoint::{Point, reach};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// How often a group is run that fails for others.
 const TRIES: usize = 5;
 
-pub struct Writer {
-    queue: Option<Queue>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Writer {
-    pub fn start(
-        address: Arc<Address>,
-        schema: Arc<str>,
-        guard: String,
-        shared: Arc<TxShared>,
-    ) -> StoreResult<Self> {
-        let runtime = Handle::try_current().map_err(|error| {
-            StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
-        })?;
-        let (queue, waiting) = Queue::new(Arc::clone(&shared.figures));
-        let mut line = Line { address, schema, guard, connection: None };
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || run(&mut line, waiting, &shared, &runtime))
-            .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
-    }
-
-    /// Operations that wait.
-    pub fn queued(&self) -> usize {
-        self.queue.as_ref().map_or(0, Queue::len)
-    }
-
-    pub async fn write<T: Send + 'static>(
-        &self,
-        demand: Demand,
-        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
-    ) -> StoreResult<T> {
-        self.queue.as_ref().ok_or_else(group::ended)?.write(demand, operation).await
-    }
-}
-
-impl Drop for Writer {
-    /// Commits what is queued.
-    fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            // A panicking writer has said so already.
-            let _ = thread.join();
-        }
-    }
+/// Starts the writer, which connects for its first group.
+pub fn start(
+    address: Arc<Address>,
+    schema: Arc<str>,
+    guard: String,
+    shared: Arc<TxShared>,
+) -> StoreResult<Writer> {
+    let mut line = Line { address, schema, guard, connection: None };
+    Writer::start(Arc::clone(&shared.figures), move |waiting, runtime| {
+        run(&mut line, waiting, &shared, runtime);
+    })
 }
 
 /// The writer's connection, made anew where it has ended.

@@ -17,7 +17,7 @@ mod tests;
 mod trailer;
 mod writer;
 
-use crate::engine::group::Demand;
+use crate::engine::group::{Demand, Writer};
 use crate::engine::{FileSizes, Sizes};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{ENGINE_READERS, READ_TIMEOUT, READERS};
@@ -29,7 +29,6 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use writer::Writer;
 
 /// The name of the database in the data folder.
 pub const FILE_NAME: &str = "callhook.db";
@@ -71,7 +70,7 @@ impl SqliteEngine {
         lock.note_store()?;
         let readers = Readers::open(&path, Arc::clone(&shared), READERS, Some(READ_TIMEOUT))?;
         let engine_readers = Readers::open(&path, Arc::clone(&shared), ENGINE_READERS, None)?;
-        let writer = Writer::start(&path, Arc::clone(&file), connection, is_log_empty, shared)?;
+        let writer = writer::start(&path, Arc::clone(&file), connection, is_log_empty, shared)?;
         Ok(Self { writer, readers, engine_readers, path, _locks: (lock.file, file) })
     }
 

@@ -5,15 +5,14 @@
 
 use super::checkpoint::Checkpoints;
 use super::connection::SqliteConnection;
-use crate::engine::group::{self, Demand, Group, NotCommitted, Queue, Waiting};
+use crate::engine::group::{self, Group, NotCommitted, Waiting, Writer};
 use crate::error::{StoreError, StoreResult};
-use crate::tx::{Told, Tx, TxShared};
+use crate::tx::{Told, TxShared};
 use failpoint::{Point, reach};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -46,59 +45,21 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-pub struct Writer {
-    queue: Option<Queue>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Writer {
-    pub fn start(
-        path: &Path,
-        file: Arc<File>,
-        mut connection: SqliteConnection,
-        is_log_empty: bool,
-        shared: Arc<TxShared>,
-    ) -> StoreResult<Self> {
-        let runtime = Handle::try_current().map_err(|error| {
-            StoreError::Unavailable(format!("cannot answer the writer's callers: {error}"))
-        })?;
-        let figures = Arc::clone(&shared.figures);
-        let checkpoints =
-            Checkpoints::start(path, file, &mut connection, is_log_empty, Arc::clone(&figures))?;
-        let place = Place::of(path).map_err(|error| {
-            StoreError::Unavailable(format!("cannot look at {}: {error}", path.display()))
-        })?;
-        let (queue, waiting) = Queue::new(figures);
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || run(connection, checkpoints, waiting, &place, &shared, &runtime))
-            .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
-    }
-
-    /// Operations that wait.
-    pub fn queued(&self) -> usize {
-        self.queue.as_ref().map_or(0, Queue::len)
-    }
-
-    pub async fn write<T: Send + 'static>(
-        &self,
-        demand: Demand,
-        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
-    ) -> StoreResult<T> {
-        self.queue.as_ref().ok_or_else(group::ended)?.write(demand, operation).await
-    }
-}
-
-impl Drop for Writer {
-    /// Commits what is queued and checkpoints, so that the next start finds everything in one file.
-    fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            // A panicking writer has said so already.
-            let _ = thread.join();
-        }
-    }
+/// Starts the writer on its connection. At its end it checkpoints, so that the next start finds everything in one file.
+pub fn start(
+    path: &Path,
+    file: Arc<File>,
+    mut connection: SqliteConnection,
+    is_log_empty: bool,
+    shared: Arc<TxShared>,
+) -> StoreResult<Writer> {
+    let figures = Arc::clone(&shared.figures);
+    let checkpoints = Checkpoints::start(path, file, &mut connection, is_log_empty, Arc::clone(&figures))?;
+    let place = Place::of(path)
+        .map_err(|error| StoreError::Unavailable(format!("cannot look at {}: {error}", path.display())))?;
+    Writer::start(figures, move |waiting, runtime| {
+        run(connection, checkpoints, waiting, &place, &shared, runtime);
+    })
 }
 
 fn run(
