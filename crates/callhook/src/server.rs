@@ -6,7 +6,7 @@ use crate::app::test_gate::TestGate;
 use crate::config::{Config, ConfigError, write_private};
 use crate::front::{self, Limits};
 use crate::network::Network;
-use crate::system::{Clocks, System};
+use crate::system::{Clocks, FollowingSystem};
 use crate::telemetry::trace::{TraceError, TracedStore, Tracer};
 use crate::{api, background};
 use delivery::dispatcher::{self, Dispatcher, Parts, Stopped};
@@ -84,10 +84,10 @@ impl Server {
             Some(url) => url.clone(),
             None => format!("http://{}", listener.local_addr()?),
         };
-        let world: Arc<dyn World> = Arc::new(System);
+        let world: Arc<dyn World> = Arc::new(FollowingSystem::default());
         let key = config.secret_key(world.random())?;
         let (changes, _) = broadcast::channel(CHANGES_HELD_MAX);
-        let clock = Arc::new(Clocks::start());
+        let clock = Arc::new(Clocks::start(Arc::clone(&world)));
         let (hand_over, handed_over) = dispatcher::hand_over(clock.clone(), changes.clone());
         let store = StoreConfig {
             world: Arc::clone(&world),

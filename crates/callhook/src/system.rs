@@ -4,24 +4,28 @@ use delivery::dispatcher::Clock;
 use delivery::schedule::Now;
 use domain::{Timestamp, World};
 use rand::Rng as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The machine's two clocks: the wall's, and one that never goes back.
-#[derive(Clone, Copy, Debug)]
-pub struct Clocks(Instant);
+/// The two clocks of a server: the wall's, and one that never goes back.
+pub struct Clocks {
+    wall: Arc<dyn World>,
+    started: Instant,
+}
 
 impl Clocks {
     /// Begins to count.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the place that may read the monotonic clock")]
-    pub fn start() -> Self {
-        Self(Instant::now())
+    pub fn start(wall: Arc<dyn World>) -> Self {
+        Self { wall, started: Instant::now() }
     }
 }
 
 impl Clock for Clocks {
     fn now(&self) -> Now {
-        Now { wall: System.now(), elapsed: self.0.elapsed() }
+        Now { wall: self.wall.now(), elapsed: self.started.elapsed() }
     }
 }
 
@@ -42,5 +46,25 @@ impl World for System {
     #[expect(clippy::disallowed_methods, reason = "this is the place that may read randomness")]
     fn fill_random(&self, bytes: &mut [u8]) {
         rand::rng().fill_bytes(bytes);
+    }
+}
+
+/// The machine's, with a wall clock that is set right by another: by the database's, which all that work on it share.
+#[derive(Debug, Default)]
+pub struct FollowingSystem {
+    ahead_ms: AtomicI64,
+}
+
+impl World for FollowingSystem {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(System.now().as_millis() + self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    fn follow(&self, ahead_ms: i64) {
+        self.ahead_ms.fetch_add(ahead_ms, Ordering::Relaxed);
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        System.fill_random(bytes);
     }
 }

@@ -7,6 +7,10 @@ pub trait World: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
 
+    /// A clock whose time counts is ahead of this one by so many milliseconds, or behind it where that is below 0. This one follows it from
+    /// now on, where it can.
+    fn follow(&self, _ahead_ms: i64) {}
+
     /// Fills `bytes` with what nobody can guess.
     fn fill_random(&self, bytes: &mut [u8]);
 }

@@ -23,6 +23,8 @@ pub struct Figures {
     pub groups_failed: Counter,
     /// Writes that were told to come again, because too many wait.
     pub writes_refused: Counter,
+    /// Statements that were sent to a database server, for writes and reads.
+    pub statements: Counter,
     /// Microseconds of each copy of the WAL into the database file.
     pub checkpoint_duration: Histogram,
     /// Copies that failed.
@@ -41,6 +43,7 @@ impl Default for Figures {
             sync_duration: Histogram::new(&DURATION_MICROS_BOUNDS),
             groups_failed: Counter::default(),
             writes_refused: Counter::default(),
+            statements: Counter::default(),
             checkpoint_duration: Histogram::new(&DURATION_MICROS_BOUNDS),
             checkpoints_failed: Counter::default(),
             ended: Default::default(),

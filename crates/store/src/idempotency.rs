@@ -4,6 +4,7 @@
 //! whole response is kept, sealed: it may hold a secret that is shown once. Of the key a hash is kept.
 
 use crate::Store;
+use crate::engine::group::Demand;
 use crate::error::{StoreError, StoreResult};
 use crate::tx::Tx;
 use domain::id::{BusinessId, CallId};
@@ -78,18 +79,18 @@ impl Store {
         once: Option<(Once, Render<T>)>,
         operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<Answer<T>> {
-        self.write_rows_once(1, business_id, once, operation).await
+        self.write_once_as(Demand::of(1), business_id, once, operation).await
     }
 
-    /// The same for an operation that changes many rows.
-    pub(crate) async fn write_rows_once<T: Send + 'static>(
+    /// The same for an operation that says what it asks of the writer.
+    pub(crate) async fn write_once_as<T: Send + 'static>(
         &self,
-        rows: usize,
+        demand: Demand,
         business_id: BusinessId,
         once: Option<(Once, Render<T>)>,
         operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<Answer<T>> {
-        self.write_rows(rows, move |tx| {
+        self.write_as(demand, move |tx| {
             let Some((once, render)) = &once else { return operation(tx).map(Answer::New) };
             if let Some(response) = find(tx, business_id, once)? {
                 return Ok(Answer::Repeated(response));
@@ -113,6 +114,7 @@ impl Store {
 
 fn find(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once) -> StoreResult<Option<StoredResponse>> {
     let key = tx.keyring().idempotency_hash(&once.key);
+    tx.sql().claim("idempotency key", &[business_id.into(), (&key).into()])?;
     let row = tx.sql().row(SELECT, &[business_id.into(), key.into()], |row| {
         Ok((row.blob(0)?, row.number(1)?, row.blob(2)?, row.time(3)?))
     })?;
@@ -137,7 +139,7 @@ fn keep(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once, response: &Stored
     let sealed = tx.keyring().seal(&response.body, tx.random());
     let key = tx.keyring().idempotency_hash(&once.key);
     let now = tx.now();
-    tx.sql().execute(
+    tx.sql().put(
         INSERT,
         &[
             business_id.into(),
@@ -149,7 +151,7 @@ fn keep(tx: &mut Tx<'_>, business_id: BusinessId, once: &Once, response: &Stored
         ],
     )?;
     for call_id in tx.shown() {
-        tx.sql().execute(INSERT_SUBJECT, &[business_id.into(), call_id.into(), (&key).into()])?;
+        tx.sql().put(INSERT_SUBJECT, &[business_id.into(), call_id.into(), (&key).into()])?;
     }
     Ok(())
 }

@@ -118,16 +118,16 @@ impl Store {
         &self,
         operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.write_rows(1, operation).await
+        self.write_as(Demand::of(1), operation).await
     }
 
-    /// The same for an operation that changes many rows, so that others do not wait for several such in one commit.
-    pub(crate) async fn write_rows<T: Send + 'static>(
+    /// The same for an operation that says what it asks of the writer.
+    pub(crate) async fn write_as<T: Send + 'static>(
         &self,
-        rows: usize,
+        demand: Demand,
         operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.engine.write(Demand { rows, waits: false }, operation).await
+        self.engine.write(demand, operation).await
     }
 
     /// The same for what callhook itself has to write: it waits for room where clients are told to come again.
@@ -136,7 +136,15 @@ impl Store {
         rows: usize,
         operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.engine.write(Demand { rows, waits: true }, operation).await
+        self.write_as(Demand::of(rows).waiting(), operation).await
+    }
+
+    /// Runs a read of the delivery engine whose parts ask the same of many rows.
+    pub(crate) async fn read_gathered<T: Send + 'static>(
+        &self,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine.read_gathered(operation).await
     }
 
     /// Runs an operation on a snapshot.

@@ -64,7 +64,7 @@ impl Tally {
                 bucket.into(),
                 count.into(),
             ];
-            tx.sql().execute(ADD, &params)?;
+            tx.sql().put(ADD, &params)?;
         }
         Ok(())
     }

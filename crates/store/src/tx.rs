@@ -102,13 +102,15 @@ impl<'a> Tx<'a> {
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.shared.world.now()
+        let world = &*self.shared.world;
+        self.sql.drawn().map_or_else(|| world.now(), |drawn| drawn.now(world))
     }
 
     /// So many random bytes.
     #[must_use]
     pub fn random<const N: usize>(&self) -> [u8; N] {
-        self.shared.world.random()
+        let world = &*self.shared.world;
+        self.sql.drawn().map_or_else(|| world.random(), |drawn| drawn.random(world))
     }
 
     /// The keys for secrets at rest.
@@ -221,6 +223,25 @@ impl<'a> Tx<'a> {
             self.sql.control("RELEASE part")?;
         }
         Ok(result)
+    }
+
+    /// Does the same with each of several things that have nothing to do with each other, in order.
+    pub(crate) fn each<I, T>(
+        &mut self,
+        items: impl IntoIterator<Item = I>,
+        mut one: impl FnMut(&mut Self, I) -> StoreResult<T>,
+    ) -> StoreResult<Vec<T>> {
+        let (mut done, mut waiting) = (Vec::new(), None);
+        for (part, item) in items.into_iter().enumerate() {
+            self.sql.enter(Some(part));
+            match one(self, item) {
+                Ok(result) => done.push(result),
+                Err(error) if self.sql.is_waiting() => waiting = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        self.sql.enter(None);
+        waiting.map_or(Ok(done), Err)
     }
 
     /// What was to be told; `None` where a part failed that cannot be undone alone.

@@ -115,7 +115,10 @@ fn store(page: &mut Page<'_>, store: &StoreFigures) -> fmt::Result {
         store.checkpoints_failed,
     )?;
     // A server's are its own to show.
-    let Some(files) = store.sizes.files else { return Ok(()) };
+    let Some(files) = store.sizes.files else {
+        let statements = "Statements that were sent to the database server";
+        return page.counter("callhook_store_statements", statements, store.statements);
+    };
     page.gauge("callhook_store_log_bytes", "Size of the file of the store's log", files.log_bytes)?;
     page.gauge("callhook_store_database_bytes", "Size of the database file", files.database_bytes)
 }

@@ -45,6 +45,8 @@ pub struct StoreFigures {
     pub groups_failed: u64,
     /// Writes that were told to come again.
     pub writes_refused: u64,
+    /// Statements that were sent to a database server.
+    pub statements: u64,
     /// Microseconds of each checkpoint.
     pub checkpoint_duration: Distribution,
     /// Checkpoints that failed.
@@ -107,6 +109,7 @@ impl StoreFigures {
             sync_duration: figures.sync_duration.read(),
             groups_failed: figures.groups_failed.total(),
             writes_refused: figures.writes_refused.total(),
+            statements: figures.statements.total(),
             checkpoint_duration: figures.checkpoint_duration.read(),
             checkpoints_failed: figures.checkpoints_failed.total(),
             sizes: store.sizes(),

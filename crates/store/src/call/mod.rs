@@ -9,6 +9,7 @@ pub(crate) use record::{id_by_source, record};
 use crate::Store;
 use crate::delivery::{self, plan};
 use crate::engine::Row;
+use crate::engine::group::Demand;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::PAGE_BYTES_MAX;
 use crate::list::{Page, Search, Table, like};
@@ -114,8 +115,8 @@ impl Store {
         id: CallId,
         change: impl Fn(&Call) -> Result<CallCorrection, Invalid> + Send + 'static,
     ) -> StoreResult<Call> {
-        self.write(move |tx| {
-            let mut call = find(tx, business_id, id)?;
+        self.write_as(Demand::of(1).gathered(), move |tx| {
+            let mut call = find_to_change(tx, business_id, id)?;
             let correction = change(&call)?;
             call.attribution = correction.attribution.unwrap_or(call.attribution);
             call.value_cents = correction.value_cents.unwrap_or(call.value_cents);
@@ -132,8 +133,8 @@ impl Store {
         id: CallId,
         analysis: Analysis,
     ) -> StoreResult<Call> {
-        self.write(move |tx| {
-            let mut call = find(tx, business_id, id)?;
+        self.write_as(Demand::of(1).gathered(), move |tx| {
+            let mut call = find_to_change(tx, business_id, id)?;
             let analysis = analysis.clone();
             call.analysis = Analysis {
                 // A transcription or robocall score that came with the report stays unless there is a newer one.
@@ -156,7 +157,10 @@ impl Store {
         id: CallId,
         recording: Recording,
     ) -> StoreResult<Call> {
-        self.write(move |tx| attach_recording(tx, business_id, id, recording.clone())).await
+        self.write_as(Demand::of(1).gathered(), move |tx| {
+            attach_recording(tx, business_id, id, recording.clone())
+        })
+        .await
     }
 
     /// Erases a call: its row, its deliveries with their attempts and bodies. A late repeat of its report is refused.
@@ -254,6 +258,12 @@ pub(crate) fn find(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> Stor
     found.ok_or(StoreError::NotFound("call"))
 }
 
+/// The call as the one before has left it who changes it as well.
+fn find_to_change(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResult<Call> {
+    tx.sql().claim("call", &[business_id.into(), id.into()])?;
+    find(tx, business_id, id)
+}
+
 /// Attaches a recording inside a transaction.
 pub(crate) fn attach_recording(
     tx: &mut Tx<'_>,
@@ -261,7 +271,7 @@ pub(crate) fn attach_recording(
     id: CallId,
     recording: Recording,
 ) -> StoreResult<Call> {
-    let mut call = find(tx, business_id, id)?;
+    let mut call = find_to_change(tx, business_id, id)?;
     call.recording = Some(recording);
     if call.recording_token.is_none() {
         call.recording_token = Some(record::new_recording_token(tx));

@@ -3,6 +3,7 @@
 use super::row;
 use crate::call_flow::{self, OpenFlow};
 use crate::delivery::plan;
+use crate::engine::group::Demand;
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
 use crate::tx::{Reported, Tx};
@@ -48,7 +49,7 @@ impl Store {
         once: Option<(Once, Render<Recorded>)>,
         call: EndedCall,
     ) -> StoreResult<Answer<Recorded>> {
-        self.write_once(reporter.business_id, once, move |tx| {
+        self.write_once_as(Demand::of(1).gathered(), reporter.business_id, once, move |tx| {
             check_reporter(tx, &reporter)?;
             record(tx, &reporter, call.clone())
         })
@@ -63,9 +64,10 @@ impl Store {
         once: Option<(Once, Render<Vec<Result<Recorded, Invalid>>>)>,
         calls: Vec<Result<EndedCall, Invalid>>,
     ) -> StoreResult<Answer<Vec<Result<Recorded, Invalid>>>> {
-        self.write_rows_once(calls.len(), reporter.business_id, once, move |tx| {
+        let demand = Demand::of(calls.len()).gathered();
+        self.write_once_as(demand, reporter.business_id, once, move |tx| {
             check_reporter(tx, &reporter)?;
-            calls.iter().map(|call| record_alone(tx, &reporter, call.clone())).collect()
+            tx.each(&calls, |tx, call| record_alone(tx, &reporter, call.clone()))
         })
         .await
     }
@@ -125,6 +127,8 @@ fn find_known(
     source_call_id: Option<&str>,
 ) -> StoreResult<Option<Call>> {
     let Some(source_call_id) = source_call_id else { return Ok(None) };
+    let call_of_source = [reporter.business_id.into(), (&reporter.reported_by).into(), source_call_id.into()];
+    tx.sql().claim("call of a source", &call_of_source)?;
     if let Some(id) = id_by_source(tx, reporter.business_id, &reporter.reported_by, source_call_id)? {
         return super::find(tx, reporter.business_id, id).map(Some);
     }

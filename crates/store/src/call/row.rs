@@ -52,7 +52,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, call: &Call) -> StoreResult<()> {
     ];
     push_changing(&mut values, call, sealed);
     values.insert(values.len() - 1, call.reported_at.into());
-    tx.sql().execute(INSERT, &values).map(drop)
+    tx.sql().put(INSERT, &values)
 }
 
 /// Writes what can change of a call.

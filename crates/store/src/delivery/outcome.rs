@@ -35,10 +35,7 @@ const HAS_ATTEMPT: &str =
 /// Records outcomes; one answer each, in order.
 pub(super) fn record(tx: &mut Tx<'_>, outcomes: &[Outcome]) -> StoreResult<Vec<OutcomeApplied>> {
     let mut tally = Tally::default();
-    let applied = outcomes
-        .iter()
-        .map(|outcome| record_alone(tx, outcome, &mut tally))
-        .collect::<StoreResult<Vec<_>>>()?;
+    let applied = tx.each(outcomes, |tx, outcome| record_alone(tx, outcome, &mut tally))?;
     if let Err(error) = tx.alone(|tx| tally.write(tx))? {
         tracing::error!(%error, "Ended attempts are on record but were not counted");
     }
@@ -57,6 +54,8 @@ fn record_alone(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreR
 fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreResult<OutcomeApplied> {
     let pending = outcome.pending;
     let attempt = &outcome.attempt;
+    // The same outcome may be given twice at once.
+    tx.sql().claim("delivery", &[(&pending.business_id).into(), (&pending.id).into()])?;
     let (status, next_attempt_at) = after(outcome.verdict);
     let delivered_at = (status == DeliveryStatus::Delivered).then_some(outcome.ended_at);
     let applied = tx.sql().execute(
@@ -152,24 +151,22 @@ const fn after(verdict: Verdict) -> (DeliveryStatus, Option<domain::Timestamp>) 
 
 /// Puts an attempt on record.
 pub(super) fn insert_attempt(tx: &mut Tx<'_>, pending: &Pending, attempt: &Attempt) -> StoreResult<()> {
-    tx.sql()
-        .execute(
-            INSERT_ATTEMPT,
-            &[
-                (&pending.business_id).into(),
-                (&pending.id).into(),
-                attempt.attempt.into(),
-                attempt.started_at.into(),
-                attempt.duration_ms.into(),
-                attempt.status_code.into(),
-                attempt.error.as_ref().into(),
-                attempt.error_detail.as_ref().into(),
-                (&attempt.url).into(),
-                attempt.remote_address.as_ref().into(),
-                to_json(&attempt.response_headers).into(),
-                attempt.response_excerpt.as_ref().into(),
-                attempt.repeated.into(),
-            ],
-        )
-        .map(drop)
+    tx.sql().put(
+        INSERT_ATTEMPT,
+        &[
+            (&pending.business_id).into(),
+            (&pending.id).into(),
+            attempt.attempt.into(),
+            attempt.started_at.into(),
+            attempt.duration_ms.into(),
+            attempt.status_code.into(),
+            attempt.error.as_ref().into(),
+            attempt.error_detail.as_ref().into(),
+            (&attempt.url).into(),
+            attempt.remote_address.as_ref().into(),
+            to_json(&attempt.response_headers).into(),
+            attempt.response_excerpt.as_ref().into(),
+            attempt.repeated.into(),
+        ],
+    )
 }

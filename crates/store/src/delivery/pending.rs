@@ -4,6 +4,7 @@ use super::outcome;
 use super::plan;
 use super::row::{self, PendingRow};
 use crate::engine::Row;
+use crate::engine::group::Demand;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::QUEUES;
 use crate::queue::{
@@ -60,34 +61,39 @@ impl QueueStore for Store {
     }
 
     async fn prepare(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>> {
-        self.read_engine(move |tx| {
-            rows.iter().map(|pending| answer(*pending, prepare(tx, pending))).collect()
-        })
-        .await
+        self.read_gathered(move |tx| tx.each(&rows, |tx, pending| answer(*pending, prepare(tx, pending))))
+            .await
     }
 
     async fn make_due(&self, rows: Vec<Pending>) -> StoreResult<Vec<Prepared>> {
-        self.write_engine(rows.len(), move |tx| {
-            rows.iter().map(|pending| answer(*pending, tx.alone(|tx| make_due(tx, pending))?)).collect()
+        self.write_as(gathered(rows.len()), move |tx| {
+            tx.each(&rows, |tx, pending| answer(*pending, tx.alone(|tx| make_due(tx, pending))?))
         })
         .await
     }
 
     async fn cancel_switched_off(&self, rows: Vec<Pending>) -> StoreResult<()> {
-        self.write_engine(rows.len(), move |tx| {
-            for pending in &rows {
+        self.write_as(gathered(rows.len()), move |tx| {
+            tx.each(&rows, |tx, pending| {
                 if let Err(error) = tx.alone(|tx| cancel_switched_off(tx, pending))? {
                     tracing::error!(%error, delivery_id = %pending.id, "A delivery that nobody wants cannot be cancelled");
                 }
-            }
-            Ok(())
+                Ok(())
+            })
+            .map(drop)
         })
         .await
     }
 
     async fn record_outcomes(&self, outcomes: Arc<Vec<Outcome>>) -> StoreResult<Vec<OutcomeApplied>> {
-        self.write_engine(outcomes.len(), move |tx| outcome::record(tx, &outcomes)).await
+        self.write_as(gathered(outcomes.len()), move |tx| outcome::record(tx, &outcomes)).await
     }
+}
+
+/// Of several that run beside each other none looks at what another has written: each is about deliveries as they were read, and changes
+/// them only as such.
+const fn gathered(rows: usize) -> Demand {
+    Demand::of(rows).waiting().gathered()
 }
 
 fn adopt(tx: &mut Tx<'_>, queue: QueueId) -> StoreResult<Lease> {

@@ -53,7 +53,7 @@ pub(crate) fn for_call(
         due_at,
         version: 1,
     };
-    tx.sql().execute(
+    tx.sql().put(
         INSERT,
         &[
             call.business_id.into(),

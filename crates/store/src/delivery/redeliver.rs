@@ -3,6 +3,7 @@
 use super::plan;
 use super::row::{self, PendingRow};
 use super::{DeliveryFilter, TABLE, change_of, find};
+use crate::engine::group::Demand;
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
 use crate::job::{self, Job};
@@ -66,7 +67,7 @@ impl Store {
         let until_ms = Some(filter.until_ms.unwrap_or(i64::MAX).min(made_until));
         let filter = DeliveryFilter { until_ms, ..filter };
         let counted = self.count_redeliverable(business_id, filter.clone()).await?;
-        self.write_rows_once(ROWS_CHANGED_MAX, business_id, once, move |tx| {
+        self.write_once_as(Demand::of(ROWS_CHANGED_MAX), business_id, once, move |tx| {
             job::start(tx, business_id, &Job::Redeliver { filter: filter.clone() })?;
             Ok(counted)
         })

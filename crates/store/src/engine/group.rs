@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 pub trait Operation: Send {
     /// How many rows it may change, as a measure of its time.
     fn rows(&self) -> usize;
+    /// See [`Demand::is_gathered`].
+    fn is_gathered(&self) -> bool;
     /// Runs it; `false` where it failed, and its changes are to be undone.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
     /// Answers its caller.
@@ -36,6 +38,28 @@ pub struct Demand {
     pub rows: usize,
     /// Whether it waits for room where the queue is full: what callhook itself has to write, and cannot tell to come again.
     pub waits: bool,
+    /// Whether it may be run statement by statement beside others of which this is true: none of them looks at what another writes,
+    /// unless it says so by a claim.
+    pub is_gathered: bool,
+}
+
+impl Demand {
+    /// What a client asks for: it is told to come again where the queue is full.
+    pub const fn of(rows: usize) -> Self {
+        Self { rows, waits: false, is_gathered: false }
+    }
+
+    /// See [`Self::waits`].
+    #[must_use]
+    pub const fn waiting(self) -> Self {
+        Self { waits: true, ..self }
+    }
+
+    /// See [`Self::is_gathered`].
+    #[must_use]
+    pub const fn gathered(self) -> Self {
+        Self { is_gathered: true, ..self }
+    }
 }
 
 /// Why a group was not committed, as far as anybody knows.
@@ -121,7 +145,7 @@ impl Queue {
         operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         let (answer, answered) = oneshot::channel();
-        let pending = Pending { rows: demand.rows, operation, result: None, answer };
+        let pending = Pending { demand, operation, result: None, answer };
         if demand.waits {
             // Who waits is served before a later caller: the queue gives its room in order.
             self.sender.send(Box::new(pending)).await.map_err(|_| ended())?;
@@ -140,7 +164,7 @@ impl Queue {
 }
 
 struct Pending<F, T> {
-    rows: usize,
+    demand: Demand,
     operation: F,
     result: Option<StoreResult<T>>,
     answer: oneshot::Sender<StoreResult<T>>,
@@ -152,7 +176,11 @@ where
     T: Send,
 {
     fn rows(&self) -> usize {
-        self.rows
+        self.demand.rows
+    }
+
+    fn is_gathered(&self) -> bool {
+        self.demand.is_gathered
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
@@ -245,7 +273,7 @@ fn run_one(
     let fine = operation.run(&mut tx);
     let news = tx.into_told();
     if connection.state() == State::Gone {
-        return Err(StoreError::Unavailable("the database took the whole group back".to_owned()));
+        return Err(taken_back());
     }
     reach(Point::OperationDone);
     Ok((fine, news))
@@ -264,6 +292,10 @@ pub fn caught<T>(operation: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
     })
 }
 
+pub fn taken_back() -> StoreError {
+    StoreError::Unavailable("the database took the whole group back".to_owned())
+}
+
 pub fn ended() -> StoreError {
     StoreError::Unavailable("the writer has ended".to_owned())
 }
@@ -277,7 +309,8 @@ mod tests {
         let (sender, mut queue) = mpsc::channel::<Box<dyn Operation>>(WRITER_QUEUE_MAX);
         for _ in 0..queued {
             let operation = |_: &mut Tx<'_>| Ok(());
-            let pending = Pending { rows: rows_each, operation, result: None, answer: oneshot::channel().0 };
+            let demand = Demand::of(rows_each);
+            let pending = Pending { demand, operation, result: None, answer: oneshot::channel().0 };
             sender.try_send(Box::new(pending)).map_err(|_| "full").unwrap();
         }
         drop(sender);

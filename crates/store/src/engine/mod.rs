@@ -3,11 +3,13 @@
 //! A noun's operation is written once against [`Sql`] and runs inside a transaction that an engine opened. Statements number
 //! their parameters `?1`, `?2` …; an engine whose dialect writes them otherwise translates.
 
+mod drawn;
 pub(crate) mod group;
 pub mod postgres;
 pub mod sqlite;
 mod value;
 
+pub use drawn::Drawn;
 pub use value::{Row, Value};
 
 use crate::error::StoreResult;
@@ -23,6 +25,11 @@ pub trait Sql {
     ///
     /// Not `RETURNING`, for which SQLite makes a table of its own each time: that costs as much as the insert.
     fn insert(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<i64>;
+
+    /// Runs a statement whose effect the operation does not look at: an engine may do it later, together with others of the same text.
+    fn put(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
+        self.execute(sql, params).map(drop)
+    }
 
     /// Runs a statement and hands each row to `each`, which may not use the transaction and says whether to go on.
     fn each_row(
@@ -50,6 +57,26 @@ pub trait Sql {
 
     /// What an error has left of the transaction.
     fn state(&self) -> State;
+
+    /// Says that what is looked for next is written where it is not there: of two gathered operations, the second looks after the first
+    /// has written.
+    fn claim(&mut self, _what: &'static str, _key: &[Value<'_>]) -> StoreResult<()> {
+        Ok(())
+    }
+
+    /// The operation begins with one of its parts, counted from 0, that do not depend on each other; `None`: they are behind it.
+    fn enter(&mut self, _part: Option<usize>) {}
+
+    /// Whether the last error only says that an answer is still to come: then the operation is run again, and its other parts may ask
+    /// meanwhile.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    /// What the operation drew from clock and chance when it was run before, and is to draw again.
+    fn drawn(&self) -> Option<&Drawn> {
+        None
+    }
 }
 
 /// What is left of a transaction.
@@ -159,6 +186,17 @@ impl Engine {
         match self {
             Self::Sqlite(engine) => engine.read_engine(operation).await,
             Self::Postgres(engine) => engine.read_engine(operation).await,
+        }
+    }
+
+    /// The same for an operation whose parts ask the same of many rows: an engine may ask for all of them at once.
+    pub async fn read_gathered<T: Send + 'static>(
+        &self,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        match self {
+            Self::Sqlite(engine) => engine.read_engine(operation).await,
+            Self::Postgres(engine) => engine.read_gathered(operation).await,
         }
     }
 

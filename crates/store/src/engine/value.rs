@@ -5,7 +5,7 @@ use domain::Timestamp;
 use std::borrow::Cow;
 
 /// A parameter of a statement.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value<'a> {
     /// SQL's NULL.
     Null,
@@ -18,6 +18,17 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
+    /// How many bytes it has, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Int(_) => size_of::<i64>(),
+            Self::Text(text) => text.len(),
+            Self::Blob(blob) => blob.len(),
+        }
+    }
+
     /// The same value, owning its bytes.
     #[must_use]
     pub fn into_owned(self) -> Value<'static> {

@@ -77,16 +77,30 @@ impl Server {
         format!("postgres://postgres@{host}/postgres")
     }
 
+    /// What it has told so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.socket_folder.join("log")).unwrap()
+    }
+
     /// Runs statements as the server's owner.
     pub fn run(&self, sql: &str) {
+        self.ask(sql);
+    }
+
+    /// The same, and what they answer.
+    pub fn ask(&self, sql: &str) -> String {
         let mut psql = Command::new(binaries().join("psql"))
-            .args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--username=postgres", "--host"])
+            .args(["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
+            .args(["--username=postgres", "--host"])
             .arg(&self.socket_folder)
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         psql.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
-        assert!(psql.wait().unwrap().success(), "{sql}");
+        let answered = psql.wait_with_output().unwrap();
+        assert!(answered.status.success(), "{sql}");
+        String::from_utf8(answered.stdout).unwrap().trim().to_owned()
     }
 }
 

@@ -3,6 +3,7 @@
 //! It is used by one thread at a time, which also does its input and output: a statement wakes no other thread.
 
 use super::address::Address;
+use super::many::Ids;
 use super::statement::{PostgresRow, check, translate};
 use crate::engine::{Row, Sql, State, Value};
 use crate::error::{StoreError, StoreResult};
@@ -19,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, SimpleQueryMessage, Socket, Statement};
 
 /// Prepared statements kept per connection; more than there are texts in this crate, filters included.
@@ -37,21 +39,41 @@ pub enum Kind {
     Snapshot,
 }
 
+/// Why a transaction was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// For its data.
+    Data,
+    /// For another that ran beside it.
+    Conflict,
+}
+
+impl Refused {
+    fn of(code: &SqlState) -> Option<Self> {
+        match code.code().get(..2)? {
+            "21" | "22" | "23" => Some(Self::Data),
+            "40" if *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN => Some(Self::Conflict),
+            _ => None,
+        }
+    }
+}
+
 /// A connection to the database.
 pub struct PostgresConnection {
     // Taken out at the end, when it must not be waited for.
     runtime: Option<Runtime>,
     client: Client,
-    begin: [String; 2],
+    settings: String,
     guard: Option<String>,
     statements: HashMap<String, Statement>,
     statement_timeout: Duration,
+    sent: u64,
     changes: u64,
     state: State,
-    conflict: bool,
     is_ended: bool,
-    /// Whether the last error says that the transaction was taken back: for its data, or for another beside it.
-    is_refused: bool,
+    /// What the last error was about, if it was about the transaction and not about the database.
+    refused: Option<Refused>,
+    pub(super) ids: HashMap<String, Ids>,
     warned: Arc<AtomicBool>,
 }
 
@@ -81,28 +103,33 @@ impl PostgresConnection {
             ))
         });
         let client = connected?.map_err(|error| not_connected(address, &error))?;
-        let settings = format!(
-            "SET LOCAL search_path TO {schema}; SET LOCAL statement_timeout TO {}; SET LOCAL lock_timeout TO {}; SET LOCAL idle_in_transaction_session_timeout TO {}",
-            statement_timeout.as_millis(),
-            LOCK_TIMEOUT.as_millis(),
-            IDLE_TIMEOUT.as_millis(),
-        );
-        let begin = ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
-            .map(|begin| format!("{begin}; {settings}"));
+        let settings = [
+            setting("search_path", schema),
+            setting("statement_timeout", &statement_timeout.as_millis().to_string()),
+            setting("lock_timeout", &LOCK_TIMEOUT.as_millis().to_string()),
+            setting("idle_in_transaction_session_timeout", &IDLE_TIMEOUT.as_millis().to_string()),
+            DURABLE.to_owned(),
+        ];
         Ok(Self {
             runtime: Some(runtime),
             client,
-            begin,
+            settings: settings.join(", "),
             guard: None,
             statements: HashMap::new(),
             statement_timeout,
+            sent: 0,
             changes: 0,
             state: State::Gone,
-            conflict: false,
             is_ended: false,
-            is_refused: false,
+            refused: None,
+            ids: HashMap::new(),
             warned,
         })
+    }
+
+    /// How many statements were sent to be run since this was last asked.
+    pub const fn take_sent(&mut self) -> u64 {
+        std::mem::replace(&mut self.sent, 0)
     }
 
     /// Whether nothing can be asked of it any more.
@@ -110,27 +137,35 @@ impl PostgresConnection {
         self.is_ended || self.client.is_closed()
     }
 
-    /// From now on a transaction that writes goes on only where this query answers a row: it is asked in the same message.
-    pub fn guard(&mut self, query: String) {
-        self.guard = Some(query);
+    /// From now on a transaction that writes goes on only where `FROM` these rows there is one: it is asked with the settings.
+    pub fn guard(&mut self, rows: String) {
+        self.guard = Some(rows);
+    }
+
+    /// From now on rows are found by an index, whatever the server has counted: what it plans for a table that is still small is kept,
+    /// and a table that grows by thousands of rows in a second is looked through by it for a minute.
+    pub fn go_by_index(&mut self) {
+        for way in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"] {
+            self.settings.push_str(", ");
+            self.settings.push_str(&setting(way, "off"));
+        }
     }
 
     /// Begins a transaction; `false` where the guard does not let it go on.
     pub fn begin(&mut self, kind: Kind) -> StoreResult<bool> {
-        let mut begin = self.begin[usize::from(kind == Kind::Snapshot)].clone();
-        let guard = self.guard.as_ref().filter(|_| kind == Kind::Write);
-        if let Some(guard) = guard {
-            begin.push_str("; ");
-            begin.push_str(guard);
-        }
-        let is_guarded = guard.is_some();
-        self.conflict = false;
+        let (begin, guard) = match kind {
+            Kind::Write => ("BEGIN", self.guard.as_deref()),
+            Kind::Snapshot => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", None),
+        };
+        let begin = format!("{begin}; SELECT {} {}", self.settings, guard.unwrap_or_default());
+        self.refused = None;
+        self.sent += 2;
         let Self { runtime, client, statement_timeout, .. } = self;
         let answers = wait(runtime.as_ref(), *statement_timeout, client.simple_query(&begin));
         // A part of the message may have been done: what follows on this connection could end up in what it began.
         let answers = self.note(answers).inspect_err(|_| self.is_ended = true)?;
         self.state = State::Open;
-        Ok(!is_guarded || answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_))))
+        Ok(answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_))))
     }
 
     /// Does `work` in a transaction of its own. One that writes is committed, unless the work fails.
@@ -154,14 +189,14 @@ impl PostgresConnection {
     pub fn commit(&mut self) -> StoreResult<()> {
         self.warned.store(false, Ordering::Relaxed);
         self.state = State::Gone;
-        self.is_refused = false;
+        self.refused = None;
         match self.run("COMMIT") {
             // A standby did not confirm, and somebody has broken off waiting for it.
             Ok(()) if self.warned.load(Ordering::Relaxed) => {
                 Err(StoreError::Unknown("the database committed with a warning".to_owned()))
             }
             // Only what the database says of the data is a no. Else nobody knows: a pooler may speak for a server that is gone.
-            Err(error) if !self.is_refused => {
+            Err(error) if self.refused.is_none() => {
                 self.is_ended = true;
                 Err(StoreError::Unknown(error.reason()))
             }
@@ -176,18 +211,24 @@ impl PostgresConnection {
     }
 
     /// Whether the transaction failed only for another that ran beside it: it may be run again.
-    pub const fn met_a_conflict(&self) -> bool {
-        self.conflict
+    pub fn met_a_conflict(&self) -> bool {
+        self.refused == Some(Refused::Conflict)
+    }
+
+    /// Whether what it was given is at fault: other data may be taken.
+    pub fn has_refused_data(&self) -> bool {
+        self.refused == Some(Refused::Data)
     }
 
     /// Runs statements that take no parameters, in one message.
     pub fn run(&mut self, sql: &str) -> StoreResult<()> {
+        self.sent += 1;
         let Self { runtime, client, statement_timeout, .. } = self;
         let ran = wait(runtime.as_ref(), *statement_timeout, client.batch_execute(sql));
         self.note(ran)
     }
 
-    fn prepare(&mut self, sql: &str) -> StoreResult<Statement> {
+    pub(super) fn prepare(&mut self, sql: &str) -> StoreResult<Statement> {
         if let Some(known) = self.statements.get(sql) {
             return Ok(known.clone());
         }
@@ -201,11 +242,20 @@ impl PostgresConnection {
         Ok(prepared)
     }
 
-    fn query(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<Vec<tokio_postgres::Row>> {
+    pub(super) fn query(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<Vec<tokio_postgres::Row>> {
+        check(&self.prepare(sql)?, params)?;
+        self.ask(sql, params)
+    }
+
+    /// Runs a statement with parameters that fit it.
+    pub(super) fn ask<P: ToSql + Sync>(
+        &mut self,
+        sql: &str,
+        params: &[P],
+    ) -> StoreResult<Vec<tokio_postgres::Row>> {
         let statement = self.prepare(sql)?;
-        check(&statement, params)?;
-        let params: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-            params.iter().map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
+        let params: Vec<_> = params.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        self.sent += 1;
         let Self { runtime, client, statement_timeout, .. } = self;
         let rows = wait(runtime.as_ref(), *statement_timeout, client.query(&statement, &params));
         self.note(rows)
@@ -222,11 +272,8 @@ impl PostgresConnection {
                 self.is_ended |= error.as_db_error().is_some_and(|said| {
                     matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
                 });
-                self.conflict |= code == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
-                    || code == Some(&SqlState::T_R_DEADLOCK_DETECTED);
-                let class = code.and_then(|code| code.code().get(..2));
-                self.is_refused = matches!(class, Some("22" | "23" | "40"))
-                    && code != Some(&SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN);
+                // What fails after it fails for the transaction's state.
+                self.refused = code.and_then(Refused::of).or(self.refused);
             }
             let is_answered = matches!(&broken, Broken::Failed(error) if error.as_db_error().is_some());
             // What is neither the server's answer nor the connection's end is a conversation that nobody understands any more.
@@ -252,6 +299,7 @@ impl Sql for PostgresConnection {
     fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<u64> {
         let statement = self.prepare(sql)?;
         check(&statement, params)?;
+        self.sent += 1;
         let Self { runtime, client, statement_timeout, .. } = self;
         let ran = wait(runtime.as_ref(), *statement_timeout, client.execute_raw(&statement, params));
         let changed = self.note(ran)?;
@@ -314,7 +362,7 @@ impl Sql for PostgresConnection {
     fn control(&mut self, sql: &str) -> StoreResult<()> {
         self.run(sql)?;
         if self.state == State::Failed && sql.starts_with("ROLLBACK TO") {
-            self.state = State::Open;
+            (self.state, self.refused) = (State::Open, None);
         }
         Ok(())
     }
@@ -328,6 +376,15 @@ impl Sql for PostgresConnection {
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the server keeps a transaction, and its locks, of which it hears nothing more: its client may be gone without a word.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What is acknowledged is on disk, also where the server is set up to be content with less.
+const DURABLE: &str =
+    "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)";
+
+/// A setting of the transaction, as a value of a `SELECT`: all of them are one statement.
+fn setting(name: &str, value: &str) -> String {
+    format!("set_config('{name}', '{value}', true)")
+}
 
 async fn connect(
     config: &Config,

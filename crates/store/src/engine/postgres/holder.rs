@@ -9,6 +9,7 @@ use super::connection::{Kind, PostgresConnection};
 use crate::engine::{Sql, Value};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{HOLDER_BEAT, HOLDER_GONE_AFTER};
+use domain::World;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::sync::Arc;
@@ -24,11 +25,16 @@ const INSERT: &str =
 /// Not an update: it waits for a group of the one before that has begun and not ended.
 const REMOVE: &str = "DELETE FROM holder WHERE token = ?1 AND beat = ?2";
 const BEAT: &str = "UPDATE holder SET beat = beat + 1 WHERE token = ?1";
+const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT";
 const LET_GO: &str = "DELETE FROM holder WHERE token = ?1";
 /// Between two looks at another's beats.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// A wait as long as this is worth a word: a living holder has beaten by then.
 const TOLD_AFTER: Duration = Duration::from_secs(3);
+/// Differences of two clocks that nobody would see.
+const CLOCK_TOLERANCE_MS: u64 = 10;
+/// A difference that is worth a word.
+const CLOCK_TOLD_MS: u64 = 1_000;
 /// How long a beat may take.
 const BEAT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -37,6 +43,7 @@ type Token = [u8; 16];
 /// The right to work on a schema.
 pub struct Holder {
     token: Token,
+    schema: Arc<str>,
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -58,14 +65,16 @@ impl Holder {
         address: Arc<Address>,
         schema: Arc<str>,
         token: Token,
+        world: Arc<dyn World>,
     ) -> StoreResult<Self> {
         let own = Own::read();
+        follow_clock(connection, &*world)?;
         let (mut seen, mut is_told): (Option<(Held, Instant)>, bool) = (None, false);
         loop {
             let held = look(connection)?;
             let Some(held) = held else {
                 if write(connection, INSERT, &own.params(&token))? {
-                    return Self::start(address, schema, token);
+                    return Self::start(address, schema, token, world);
                 }
                 continue;
             };
@@ -93,15 +102,26 @@ impl Holder {
         }
     }
 
-    fn start(address: Arc<Address>, schema: Arc<str>, token: Token) -> StoreResult<Self> {
+    fn start(
+        address: Arc<Address>,
+        schema: Arc<str>,
+        token: Token,
+        world: Arc<dyn World>,
+    ) -> StoreResult<Self> {
         let (stop, stopped) = mpsc::sync_channel(1);
+        let of = Arc::clone(&schema);
         let thread = std::thread::Builder::new()
             .name("store-holder".to_owned())
             .spawn(move || {
                 let mut connection = None;
                 while stopped.recv_timeout(HOLDER_BEAT) == Err(RecvTimeoutError::Timeout) {
                     match tell(&mut connection, &address, &schema, BEAT, &token) {
-                        Ok(true) => {}
+                        Ok(true) => {
+                            let followed = connection.as_mut().map(|connection| follow_clock(connection, &*world));
+                            if let Some(Err(error)) = followed {
+                                tracing::debug!(%error, "The database does not say what time it is");
+                            }
+                        }
                         Ok(false) => {
                             tracing::error!("Another callhook has taken the database over: this one writes nothing any more");
                             return;
@@ -114,13 +134,13 @@ impl Holder {
                 }
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot hold the database: {error}")))?;
-        Ok(Self { token, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { token, schema: of, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The query that answers a row as long as the schema is this process's.
+    /// Where there is a row as long as the schema is this process's.
     pub fn guard(&self) -> String {
-        let token = u128::from_be_bytes(self.token);
-        format!("SELECT 1 FROM holder WHERE token = decode('{token:032x}', 'hex') FOR KEY SHARE")
+        let (schema, token) = (&self.schema, u128::from_be_bytes(self.token));
+        format!("FROM {schema}.holder WHERE token = decode('{token:032x}', 'hex') FOR KEY SHARE")
     }
 }
 
@@ -148,6 +168,29 @@ fn look(connection: &mut PostgresConnection) -> StoreResult<Option<Held>> {
 /// Writes one row of the holder; `false` where it was not there to be changed.
 fn write(connection: &mut PostgresConnection, sql: &str, params: &[Value<'_>]) -> StoreResult<bool> {
     connection.within(Kind::Write, |connection| connection.execute(sql, params).map(|changed| changed > 0))
+}
+
+/// Stored times are the database's: its clock is looked at together with the beats.
+fn follow_clock(connection: &mut PostgresConnection, world: &dyn World) -> StoreResult<()> {
+    let asked = Instant::now();
+    let said = connection.within(Kind::Snapshot, |connection| {
+        let sql: &mut dyn Sql = connection;
+        sql.row(CLOCK, &[], |row| row.time(0))
+    })?;
+    let took = asked.elapsed();
+    let Some(said) = said else { return Ok(()) };
+    let ahead_ms = said.after(took / 2).as_millis() - world.now().as_millis();
+    // What the way there and back leaves open is no difference.
+    if ahead_ms.unsigned_abs() > u64::try_from(took.as_millis()).unwrap_or(u64::MAX) + CLOCK_TOLERANCE_MS {
+        if ahead_ms.unsigned_abs() > CLOCK_TOLD_MS {
+            tracing::warn!(
+                ahead_ms,
+                "The database's clock differs from this machine's, and is the one that counts: see whether both are set by NTP"
+            );
+        }
+        world.follow(ahead_ms);
+    }
+    Ok(())
 }
 
 fn tell(

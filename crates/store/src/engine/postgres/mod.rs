@@ -7,8 +7,11 @@ mod address;
 mod connection;
 pub mod examination;
 mod holder;
+mod many;
 mod migrations;
 mod readers;
+mod rounds;
+mod sets;
 mod statement;
 mod writer;
 
@@ -57,12 +60,13 @@ impl PostgresEngine {
     pub async fn open(database: Database, shared: Arc<TxShared>) -> StoreResult<Self> {
         let address = Arc::new(Address::parse(&database.url)?);
         let schema: Arc<str> = quoted(&database.schema)?.into();
-        let (at, of, token) = (Arc::clone(&address), Arc::clone(&schema), shared.world.random());
+        let (at, of, world) = (Arc::clone(&address), Arc::clone(&schema), Arc::clone(&shared.world));
         let prepare = tokio::task::spawn_blocking(move || {
             let mut connection = connect(&at, &of)?;
             check_server(&mut connection, &at)?;
             migrations::make(&mut connection, &of)?;
-            let holder = Holder::take(&mut connection, at, Arc::clone(&of), token)?;
+            let holder =
+                Holder::take(&mut connection, at, Arc::clone(&of), world.random(), Arc::clone(&world))?;
             migrations::run(&mut connection, &of)?;
             Ok::<_, StoreError>(holder)
         });
@@ -70,7 +74,8 @@ impl PostgresEngine {
         let readers = |count, timeout| {
             Readers::new(Arc::clone(&address), Arc::clone(&schema), Arc::clone(&shared), count, timeout)
         };
-        let (lists, engine) = (readers(READERS, READ_TIMEOUT), readers(ENGINE_READERS, WRITE_TIMEOUT));
+        let lists = readers(READERS, READ_TIMEOUT);
+        let engine = readers(ENGINE_READERS, WRITE_TIMEOUT).by_index();
         let writer = writer::start(Arc::clone(&address), schema, holder.guard(), shared)?;
         Ok(Self { writer, readers: lists, engine_readers: engine, _holder: holder })
     }
@@ -98,6 +103,14 @@ impl PostgresEngine {
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.engine_readers.read(operation).await
+    }
+
+    /// The same for an operation whose parts ask the same of many rows.
+    pub async fn read_gathered<T: Send + 'static>(
+        &self,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.engine_readers.read_gathered(operation).await
     }
 
     /// How large its parts are now.

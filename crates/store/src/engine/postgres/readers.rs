@@ -2,10 +2,12 @@
 
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
+use super::rounds;
 use crate::engine::group::caught;
 use crate::engine::{Sql as _, State};
 use crate::error::{StoreError, StoreResult};
 use crate::tx::{Savepoints, Tx, TxShared};
+use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -17,6 +19,7 @@ pub struct Readers {
     address: Arc<Address>,
     schema: Arc<str>,
     timeout: Duration,
+    by_index: bool,
 }
 
 impl Readers {
@@ -29,17 +32,53 @@ impl Readers {
         timeout: Duration,
     ) -> Self {
         let (idle, free) = (Arc::default(), Arc::new(Semaphore::new(count)));
-        Self { idle, free, shared, address, schema, timeout }
+        Self { idle, free, shared, address, schema, timeout, by_index: false }
+    }
+
+    /// See [`PostgresConnection::go_by_index`].
+    #[must_use]
+    pub fn by_index(self) -> Self {
+        Self { by_index: true, ..self }
     }
 
     pub async fn read<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
+        self.look(move |connection, shared| operation(&mut Tx::new(connection, shared, Savepoints::Left)))
+            .await
+    }
+
+    /// Reads what its parts ask in the same words at once.
+    pub async fn read_gathered<T: Send + 'static>(
+        &self,
+        operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        self.look(move |connection, shared| {
+            let mut result = None;
+            let run = |tx: &mut Tx<'_>| {
+                let read = operation(tx);
+                let is_fine = read.is_ok();
+                result = Some(read);
+                is_fine
+            };
+            let is_read = rounds::run(connection, iter::once(run), shared)?.is_some();
+            result
+                .filter(|_| is_read)
+                .unwrap_or_else(|| operation(&mut Tx::new(connection, shared, Savepoints::Left)))
+        })
+        .await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut PostgresConnection, &TxShared) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
         let gone = || StoreError::Unavailable("the readers have ended".to_owned());
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| gone())?;
         let (idle, shared) = (Arc::clone(&self.idle), Arc::clone(&self.shared));
         let (address, schema, timeout) = (Arc::clone(&self.address), Arc::clone(&self.schema), self.timeout);
+        let by_index = self.by_index;
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let mut connection = loop {
@@ -47,6 +86,9 @@ impl Readers {
                 let known = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(mut known) = known else {
                     let mut connection = PostgresConnection::open(&address, &schema, timeout)?;
+                    if by_index {
+                        connection.go_by_index();
+                    }
                     connection.begin(Kind::Snapshot)?;
                     break connection;
                 };
@@ -54,7 +96,8 @@ impl Readers {
                     break known;
                 }
             };
-            let result = caught(|| operation(&mut Tx::new(&mut connection, &shared, Savepoints::Left)));
+            let result = caught(|| work(&mut connection, &shared));
+            shared.figures.statements.add(connection.take_sent());
             // A connection that cannot end its transaction is of no use to the next.
             if connection.state() != State::Gone && connection.roll_back().is_ok() {
                 idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);

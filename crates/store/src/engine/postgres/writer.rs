@@ -5,11 +5,12 @@
 
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
-use crate::engine::group::{self, Group, NotCommitted, Waiting, Writer};
+use super::rounds;
+use crate::engine::group::{self, Group, NotCommitted, Operation, Waiting, Writer};
 use crate::engine::{Sql as _, State};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::WRITE_TIMEOUT;
-use crate::tx::{Told, TxShared};
+use crate::tx::{Told, Tx, TxShared};
 use failpoint::{Point, reach};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -54,6 +55,7 @@ impl Line {
             let connection = PostgresConnection::open(&self.address, &self.schema, WRITE_TIMEOUT)?;
             let connection = self.connection.insert(connection);
             connection.guard(self.guard.clone());
+            connection.go_by_index();
             begin(connection)?;
         }
         self.connection.as_mut().ok_or_else(group::ended)
@@ -85,6 +87,7 @@ fn run(line: &mut Line, mut waiting: Waiting, shared: &TxShared, runtime: &Handl
                 )
             }
         };
+        shared.figures.statements.add(line.connection.as_mut().map_or(0, PostgresConnection::take_sent));
         shared.figures.group_operations.add(group.len() as u64);
         shared.figures.group_duration.add_duration(began.elapsed());
         if let Some(told) = told {
@@ -132,15 +135,62 @@ fn try_commit(
 }
 
 fn run_group(connection: &mut PostgresConnection, group: &mut Group, shared: &TxShared) -> StoreResult<Told> {
-    if let Some(told) = group::together(connection, group, shared)? {
+    // Sorting leaves those of a kind in their order.
+    group.sort_by_key(|operation| !operation.is_gathered());
+    if let Some(told) = run_whole(connection, group, shared)? {
         return Ok(told);
-    }
-    if connection.met_a_conflict() {
-        return Err(met_a_conflict());
     }
     connection.roll_back()?;
     begin(connection)?;
-    group::one_by_one(connection, group, shared)
+    let mut told = Told::default();
+    run_halves(connection, group, shared, &mut told)?;
+    Ok(told)
+}
+
+/// Runs operations without a way back for one of them; `None` where one would have needed it.
+fn run_whole(
+    connection: &mut PostgresConnection,
+    group: &mut [Box<dyn Operation>],
+    shared: &TxShared,
+) -> StoreResult<Option<Told>> {
+    let (gathered, others) = group.split_at_mut(group.partition_point(|operation| operation.is_gathered()));
+    let mut run = |connection: &mut PostgresConnection| {
+        let operations = gathered.iter_mut().map(|operation| |tx: &mut Tx<'_>| operation.run(tx));
+        let Some(mut told) = rounds::run(connection, operations, shared)? else { return Ok(None) };
+        let Some(others) = group::together(connection, others, shared)? else { return Ok(None) };
+        told.append(others);
+        Ok(Some(told))
+    };
+    match run(connection) {
+        Err(_) if connection.has_refused_data() && !connection.is_closed() => Ok(None),
+        Ok(None) if connection.met_a_conflict() => Err(met_a_conflict()),
+        ran => ran,
+    }
+}
+
+/// Halves what cannot be run as a whole, until what is at fault stands alone.
+fn run_halves(
+    connection: &mut PostgresConnection,
+    group: &mut [Box<dyn Operation>],
+    shared: &TxShared,
+    told: &mut Told,
+) -> StoreResult<()> {
+    if group.len() <= 1 {
+        told.append(group::one_by_one(connection, group, shared)?);
+        return Ok(());
+    }
+    let (first, second) = group.split_at_mut(group.len() / 2);
+    for half in [first, second] {
+        connection.control("SAVEPOINT half")?;
+        if let Some(news) = run_whole(connection, half, shared)? {
+            told.append(news);
+        } else {
+            connection.control("ROLLBACK TO half")?;
+            run_halves(connection, half, shared, told)?;
+        }
+        connection.control("RELEASE half")?;
+    }
+    Ok(())
 }
 
 /// Begins a group, unless another process has taken this one's place.

@@ -136,7 +136,7 @@ async fn a_read_that_panics_costs_no_connection() {
 #[tokio::test]
 async fn a_write_that_panics_is_undone_alone() {
     let (engine, folder) = open();
-    let demand = Demand { rows: 1, waits: false };
+    let demand = Demand::of(1);
     let good = |name: &'static str| engine.write(demand, move |tx| tx.sql().execute(INSERT, &[name.into()]));
     let panicking = engine.write(demand, |tx| -> crate::StoreResult<()> {
         tx.sql().execute(INSERT, &["test panicking".into()])?;
@@ -153,7 +153,7 @@ async fn a_write_that_panics_is_undone_alone() {
 #[tokio::test]
 async fn where_a_group_is_not_written_nobody_of_it_is_answered_by_what_it_saw() {
     let (engine, _folder) = open();
-    let demand = Demand { rows: 1, waits: false };
+    let demand = Demand::of(1);
     let (end, ended) = mpsc::channel::<()>();
     let ended = std::sync::Mutex::new(ended);
     let mut holding = Box::pin(engine.write(demand, move |_| {
