@@ -60,6 +60,8 @@ pub const ROWS_LOOKED_AT_MAX: usize = 10_000;
 pub const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
 /// Bytes of the texts of one page of calls: a page of long transcripts ends early instead of filling the memory.
 pub const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+/// Rows of a page that are asked for at once, so that a page of long transcripts is never in memory as a whole.
+pub const ROWS_READ_AT_ONCE: usize = 25;
 /// Call flows of a business: an agency has one a client, and some thousands are the most that were heard of.
 pub const CALL_FLOWS_MAX: u64 = 100_000;
 /// Queues of one node.

@@ -5,7 +5,7 @@
 
 use crate::engine::{Row, Value};
 use crate::error::StoreResult;
-use crate::limits::{LOOK_TIME_MAX, ROWS_LOOKED_AT_MAX};
+use crate::limits::{LOOK_TIME_MAX, ROWS_LOOKED_AT_MAX, ROWS_READ_AT_ONCE};
 use crate::tx::Tx;
 use domain::id::BusinessId;
 use std::fmt::Write as _;
@@ -169,14 +169,21 @@ impl Search {
         let Table { name, columns, business, id } = table;
         let sql = format!("SELECT {columns} FROM {name} WHERE {business} = ?1 AND {id} = ?2");
         let mut page = Page { rows: Vec::new(), more: found.until.is_some(), looked_until: found.until };
-        for (index, id) in found.ids.iter().enumerate() {
-            let Some((row, more)) = tx.sql().row(&sql, &[business_id.into(), (&id[..]).into()], &mut read)?
-            else {
-                continue;
-            };
-            page.rows.push(row);
-            if more.is_break() && index + 1 < found.ids.len() {
-                (page.more, page.looked_until) = (true, Some(*id));
+        for ids in found.ids.chunks(ROWS_READ_AT_ONCE) {
+            let params: Vec<Vec<Value<'_>>> =
+                ids.iter().map(|id| vec![business_id.into(), (&id[..]).into()]).collect();
+            let mut last = None;
+            tx.sql().rows_of_each(&sql, &params, &mut |place, row| {
+                if last.is_none() {
+                    let (row, more) = read(row)?;
+                    page.rows.push(row);
+                    last = more.is_break().then(|| ids.get(place).copied()).flatten();
+                }
+                Ok(())
+            })?;
+            if last.is_some() {
+                // What was looked at behind it is looked at again.
+                (page.more, page.looked_until) = (page.more || last != found.ids.last().copied(), last);
                 break;
             }
         }

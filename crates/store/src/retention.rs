@@ -5,6 +5,7 @@
 
 use crate::delivery::erase;
 use crate::engine::Row;
+use crate::engine::group::Demand;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{PURGE_CALLS, PURGE_SAMPLES, PURGE_SCAN_ROWS, ROWS_CHANGED_MAX};
 use crate::tx::Tx;
@@ -34,6 +35,9 @@ const DELETE_STATISTICS: &str =
     (SELECT business_id, minute, call_flow_id, status, latency_bucket FROM delivery_statistics
         WHERE business_id = ?1 AND minute < ?2 ORDER BY minute LIMIT ?3)";
 
+/// What one step asks of the writer.
+const STEP: Demand = Demand::of(ROWS_CHANGED_MAX).waiting().in_parts();
+
 /// What one step over payloads came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayloadStep {
@@ -57,15 +61,16 @@ impl Store {
         if !page.ended.is_empty() {
             let ended = page.ended;
             let purge = move |tx: &mut Tx<'_>| {
-                for id in &ended {
-                    if let Err(error) = tx.alone(|tx| purge_payload(tx, business_id, *id))? {
+                let purged = tx.each(&ended, |tx, id| {
+                    Ok(tx.alone(|tx| purge_payload(tx, business_id, *id))?.unwrap_or_else(|error| {
                         tracing::error!(%error, delivery_id = %id, "A payload that is past its time cannot be removed");
-                    }
-                }
+                        false
+                    }))
+                })?;
                 reach(Point::PayloadsPurged);
-                Ok(())
+                tell_if_erased(tx, &purged)
             };
-            self.write_engine(ROWS_CHANGED_MAX, purge).await?;
+            self.write_as(STEP, purge).await?;
         }
         Ok(page.purged)
     }
@@ -81,18 +86,18 @@ impl Store {
         let (ids, next) = self.read_engine(move |tx| calls_past(tx, business_id, before, after)).await?;
         if !ids.is_empty() {
             let purge = move |tx: &mut Tx<'_>| {
-                ids.iter().try_for_each(|id| purge_call(tx, business_id, *id))?;
+                let purged = tx.each(&ids, |tx, id| purge_call(tx, business_id, *id))?;
                 reach(Point::CallsPurged);
-                Ok(())
+                tell_if_erased(tx, &purged)
             };
-            self.write_engine(ROWS_CHANGED_MAX, purge).await?;
+            self.write_as(STEP, purge).await?;
         }
         Ok(next)
     }
 
     /// Removes tests that were made with sample data before, which belong to no call. Answers whether there may be more.
     pub async fn purge_samples(&self, business_id: BusinessId, before: Timestamp) -> StoreResult<bool> {
-        self.write_engine(ROWS_CHANGED_MAX, move |tx| purge_samples(tx, business_id, before)).await
+        self.write_as(STEP, move |tx| purge_samples(tx, business_id, before)).await
     }
 
     /// Removes counts of what ended before. Answers whether there may be more.
@@ -173,29 +178,34 @@ pub(crate) fn calls_past(
     Ok((ids, next))
 }
 
+/// Once for a whole step.
+fn tell_if_erased(tx: &mut Tx<'_>, purged: &[bool]) -> StoreResult<()> {
+    if purged.contains(&true) { tx.tell_erased() } else { Ok(()) }
+}
+
 /// It may have been sent again since it was looked at: then it is left.
-fn purge_payload(tx: &mut Tx<'_>, business_id: BusinessId, id: DeliveryId) -> StoreResult<()> {
+fn purge_payload(tx: &mut Tx<'_>, business_id: BusinessId, id: DeliveryId) -> StoreResult<bool> {
     let key = [business_id.into(), id.into()];
-    let Some(payload_id) = tx.sql().row(SELECT_PAYLOAD, &key, |row| row.int(0))? else { return Ok(()) };
+    let Some(payload_id) = tx.sql().row(SELECT_PAYLOAD, &key, |row| row.int(0))? else { return Ok(false) };
     erase::attempts(tx, business_id, id)?;
     erase::payload(tx, payload_id)?;
     tx.sql().execute(FORGET_PAYLOAD, &key)?;
-    tx.tell_erased()?;
-    Ok(())
+    Ok(true)
 }
 
-fn purge_call(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResult<()> {
+fn purge_call(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResult<bool> {
     if tx.sql().exists(HAS_PENDING, &[business_id.into(), id.into()])? {
-        return Ok(());
+        return Ok(false);
     }
     match tx.alone(|tx| call::erase(tx, business_id, id))? {
+        Ok(()) => Ok(true),
         // It was erased since it was looked at.
-        Ok(()) | Err(StoreError::NotFound(_)) => {}
+        Err(StoreError::NotFound(_)) => Ok(false),
         Err(error) => {
             tracing::error!(%error, call_id = %id, "A call that is past its time cannot be removed");
+            Ok(false)
         }
     }
-    Ok(())
 }
 
 pub(crate) fn purge_samples(
@@ -206,8 +216,8 @@ pub(crate) fn purge_samples(
     let params = [business_id.into(), DeliveryId::floor(before).into(), PURGE_SAMPLES.into()];
     let read = |row: &dyn Row| Ok((row.id(0)?, row.opt_int(1)?));
     let samples = tx.sql().rows(SELECT_SAMPLES, &params, read)?;
-    for (id, payload_id) in &samples {
-        erase::delivery(tx, business_id, *id, *payload_id)?;
+    tx.each(&samples, |tx, (id, payload_id)| erase::delivery(tx, business_id, *id, *payload_id))?;
+    if !samples.is_empty() {
         tx.tell_erased()?;
     }
     reach(Point::SamplesPurged);

@@ -165,7 +165,11 @@ impl Store {
 
     /// Erases a call: its row, its deliveries with their attempts and bodies. A late repeat of its report is refused.
     pub async fn erase_call(&self, business_id: BusinessId, id: CallId) -> StoreResult<()> {
-        self.write(move |tx| erase(tx, business_id, id)).await
+        self.write(move |tx| {
+            erase(tx, business_id, id)?;
+            tx.tell_erased()
+        })
+        .await
     }
 }
 
@@ -200,7 +204,7 @@ impl CallFilter {
     }
 }
 
-/// Erases a call inside a transaction. Nothing is read of it but by whom it was reported: what cannot be read can be erased.
+/// Erases a call inside a transaction, which tells that something was erased. Nothing is read of it but by whom it was reported: what cannot be read can be erased.
 pub(crate) fn erase(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> StoreResult<()> {
     let reported = |row: &dyn Row| Ok((row.text(0).ok(), row.opt_text(1).ok().flatten()));
     let found = tx.sql().row(SELECT_REPORTED, &[business_id.into(), id.into()], reported)?;
@@ -213,7 +217,6 @@ pub(crate) fn erase(tx: &mut Tx<'_>, business_id: BusinessId, id: CallId) -> Sto
     delivery::erase::deliveries_of_call(tx, business_id, id)?;
     reach(Point::CallErased);
     crate::idempotency::erase_call(tx, business_id, id)?;
-    tx.tell_erased()?;
     tx.sql().execute(DELETE, &[business_id.into(), id.into()]).map(drop)
 }
 

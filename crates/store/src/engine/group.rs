@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 pub trait Operation: Send {
     /// How many rows it may change, as a measure of its time.
     fn rows(&self) -> usize;
-    /// See [`Demand::is_gathered`].
-    fn is_gathered(&self) -> bool;
+    /// How it is to be run.
+    fn way(&self) -> Way;
     /// Runs it; `false` where it failed, and its changes are to be undone.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
     /// Answers its caller.
@@ -38,15 +38,25 @@ pub struct Demand {
     pub rows: usize,
     /// Whether it waits for room where the queue is full: what callhook itself has to write, and cannot tell to come again.
     pub waits: bool,
-    /// Whether it may be run statement by statement beside others of which this is true: none of them looks at what another writes,
-    /// unless it says so by a claim.
-    pub is_gathered: bool,
+    /// How it is run where a server is asked.
+    pub way: Way,
+}
+
+/// Beside what an operation may be run, where each statement costs a way to a server and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// Statement by statement beside others of this kind: none of them looks at what another writes, unless it says so by a claim.
+    Gathered,
+    /// Alone; its own parts beside each other.
+    InParts,
+    /// Alone, from its beginning to its end.
+    Straight,
 }
 
 impl Demand {
     /// What a client asks for: it is told to come again where the queue is full.
     pub const fn of(rows: usize) -> Self {
-        Self { rows, waits: false, is_gathered: false }
+        Self { rows, waits: false, way: Way::Straight }
     }
 
     /// See [`Self::waits`].
@@ -55,10 +65,16 @@ impl Demand {
         Self { waits: true, ..self }
     }
 
-    /// See [`Self::is_gathered`].
+    /// See [`Way::Gathered`].
     #[must_use]
     pub const fn gathered(self) -> Self {
-        Self { is_gathered: true, ..self }
+        Self { way: Way::Gathered, ..self }
+    }
+
+    /// See [`Way::InParts`].
+    #[must_use]
+    pub const fn in_parts(self) -> Self {
+        Self { way: Way::InParts, ..self }
     }
 }
 
@@ -179,8 +195,8 @@ where
         self.demand.rows
     }
 
-    fn is_gathered(&self) -> bool {
-        self.demand.is_gathered
+    fn way(&self) -> Way {
+        self.demand.way
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {

@@ -49,6 +49,18 @@ pub trait Sql {
         self.each_row(sql, params, &mut |row| each(row).map(ControlFlow::Continue))
     }
 
+    /// Runs a query for each of several rows of parameters, and hands each row of its answers to `each` with the place of the parameters
+    /// that it answers, in their order.
+    fn rows_of_each(
+        &mut self,
+        sql: &str,
+        params: &[Vec<Value<'_>>],
+        each: &mut dyn FnMut(usize, &dyn Row) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        let mut asked = params.iter().enumerate();
+        asked.try_for_each(|(place, params)| self.every_row(sql, params, &mut |row| each(place, row)))
+    }
+
     /// How many rows were changed over this door so far: whether an operation has written anything.
     fn changes(&self) -> u64;
 

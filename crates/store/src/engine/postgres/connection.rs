@@ -142,10 +142,12 @@ impl PostgresConnection {
         self.guard = Some(rows);
     }
 
-    /// From now on rows are found by an index, whatever the server has counted: what it plans for a table that is still small is kept,
-    /// and a table that grows by thousands of rows in a second is looked through by it for a minute.
+    /// From now on rows are found by an index and in its order, whatever the server has counted: what it plans for a table that is still
+    /// small is kept, while the table grows by thousands of rows in a second; and how many rows of a lane are pending it guesses badly.
     pub fn go_by_index(&mut self) {
-        for way in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"] {
+        for way in
+            ["enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"]
+        {
             self.settings.push_str(", ");
             self.settings.push_str(&setting(way, "off"));
         }
@@ -353,6 +355,22 @@ impl Sql for PostgresConnection {
         each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
     ) -> StoreResult<()> {
         self.query(sql, params)?.iter().try_for_each(|row| each(&PostgresRow(row)))
+    }
+
+    fn rows_of_each(
+        &mut self,
+        sql: &str,
+        params: &[Vec<Value<'_>>],
+        each: &mut dyn FnMut(usize, &dyn Row) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        let params: Vec<_> = params.iter().map(|params| &params[..]).collect();
+        let (found, ranges) = self.query_many(sql, &params)?;
+        for (place, range) in ranges.into_iter().enumerate() {
+            for row in found.get(range).unwrap_or_default() {
+                each(place, &PostgresRow(row))?;
+            }
+        }
+        Ok(())
     }
 
     fn changes(&self) -> u64 {

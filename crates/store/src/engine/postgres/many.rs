@@ -45,8 +45,9 @@ impl PostgresConnection {
 
     /// How many rows a statement changes for each row of parameters.
     pub fn change_many(&mut self, sql: &str, rows: &[&[Value<'_>]]) -> StoreResult<Vec<u64>> {
-        if let [params] = rows {
-            return Ok(vec![self.execute(sql, params)?]);
+        let kinds = self.prepare(sql)?.params().to_vec();
+        if rows.len() == 1 || sets::change(sql, &kinds).is_none() {
+            return rows.iter().map(|params| self.execute(sql, params)).collect();
         }
         let mut changed = vec![0; rows.len()];
         for row in self.run_many(sql, rows, |kinds| sets::change(sql, kinds))? {

@@ -6,7 +6,7 @@
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
 use super::rounds;
-use crate::engine::group::{self, Group, NotCommitted, Operation, Waiting, Writer};
+use crate::engine::group::{self, Group, NotCommitted, Operation, Waiting, Way, Writer};
 use crate::engine::{Sql as _, State};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::WRITE_TIMEOUT;
@@ -136,7 +136,7 @@ fn try_commit(
 
 fn run_group(connection: &mut PostgresConnection, group: &mut Group, shared: &TxShared) -> StoreResult<Told> {
     // Sorting leaves those of a kind in their order.
-    group.sort_by_key(|operation| !operation.is_gathered());
+    group.sort_by_key(|operation| operation.way() != Way::Gathered);
     if let Some(told) = run_whole(connection, group, shared)? {
         return Ok(told);
     }
@@ -153,12 +153,21 @@ fn run_whole(
     group: &mut [Box<dyn Operation>],
     shared: &TxShared,
 ) -> StoreResult<Option<Told>> {
-    let (gathered, others) = group.split_at_mut(group.partition_point(|operation| operation.is_gathered()));
     let mut run = |connection: &mut PostgresConnection| {
-        let operations = gathered.iter_mut().map(|operation| |tx: &mut Tx<'_>| operation.run(tx));
-        let Some(mut told) = rounds::run(connection, operations, shared)? else { return Ok(None) };
-        let Some(others) = group::together(connection, others, shared)? else { return Ok(None) };
-        told.append(others);
+        let mut told = Told::default();
+        for operations in
+            group.chunk_by_mut(|one, other| (one.way(), other.way()) == (Way::Gathered, Way::Gathered))
+        {
+            let is_straight = operations.iter().all(|operation| operation.way() == Way::Straight);
+            let news = if is_straight {
+                group::together(connection, operations, shared)?
+            } else {
+                let operations = operations.iter_mut().map(|operation| |tx: &mut Tx<'_>| operation.run(tx));
+                rounds::run(connection, operations, shared)?
+            };
+            let Some(news) = news else { return Ok(None) };
+            told.append(news);
+        }
         Ok(Some(told))
     };
     match run(connection) {
