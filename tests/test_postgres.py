@@ -61,3 +61,23 @@ def test_its_owner_needs_no_right_but_to_the_schema(tmp_path):
     with Callhook(environment=environment, folder=tmp_path) as callhook:
         assert callhook.data("GET", "/business")["business"]["name"] == "default"
         assert "hush-hush" not in callhook.log_text()
+
+
+def test_the_demo_plays_in_a_schema_of_its_own_and_in_none_that_holds_a_store(tmp_path):
+    server = shared_server()
+    # Where a server runs the variables name its store, which is not to be played in.
+    environment = {"TMPDIR": str(tmp_path), "CALLHOOK_DATABASE_URL": server.url, "CALLHOOK_DATABASE_SCHEMA": "not_for_playing"}
+
+    def demo(*flags: str) -> subprocess.CompletedProcess:
+        return subprocess.run([BINARY, "demo", "--once", *flags], env=environment, capture_output=True, text=True, timeout=90)
+
+    played = demo(f"--database-url={server.url}")
+    assert played.returncode == 0 and "Every delivery ended as it had to" in played.stdout, played.stdout + played.stderr
+    assert "DROP SCHEMA callhook_demo" in played.stdout, "it says what it leaves"
+    assert int(server.sql("SELECT count(*) FROM callhook_demo.deliveries WHERE status = 'delivered'")) > 0
+    assert server.sql("SELECT 1 FROM pg_namespace WHERE nspname = 'not_for_playing'").strip() == ""
+    assert list(tmp_path.iterdir()) == [], "its folder goes with it"
+    again = demo(f"--database-url={server.url}")
+    assert again.returncode == 1 and "callhook_demo holds a store already" in again.stderr, again.stderr
+    alone = demo("--database-schema=not_for_playing")
+    assert alone.returncode == 1 and "needs --database-url" in alone.stderr, alone.stderr

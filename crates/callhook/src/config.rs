@@ -355,7 +355,8 @@ fn base(url: &Url) -> Result<String, ConfigError> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-fn database(url: Option<Hidden>, schema: Option<String>) -> Result<Option<Database>, ConfigError> {
+/// The database that is named, if one is.
+pub fn database(url: Option<Hidden>, schema: Option<String>) -> Result<Option<Database>, ConfigError> {
     match (url, schema) {
         (Some(Hidden(url)), schema) => {
             Ok(Some(Database { url, schema: schema.unwrap_or_else(|| "callhook".to_owned()) }))

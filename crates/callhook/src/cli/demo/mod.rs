@@ -1,4 +1,4 @@
-//! `callhook demo`: all of it alive within seconds, on a throw-away folder.
+//! `callhook demo`: all of it alive within seconds, on a throw-away folder or in a schema of its own.
 //!
 //! A server, a receiver that sometimes fails, hangs and redirects, and some forty calls that come in through the public API and by
 //! signed Twilio callbacks. Nothing is faked: what the table shows was read from the server's own API.
@@ -10,19 +10,23 @@ mod stage;
 mod table;
 
 use super::{Failure, block_on, print};
-use crate::config::{Config, LogFormat};
-use crate::server::Server;
+use crate::config::{Config, Hidden, LogFormat, database};
+use crate::server::{Server, ServerError};
 use client::Client;
 use domain::retry::RetrySchedule;
 use stage::Stage;
 use std::path::Path;
 use std::time::Duration;
+use store::StoreError;
+use store::engine::postgres::Database;
 use table::Table;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Longer than every retry, time-out and fallback of the demo together.
 const SETTLE_MAX: Duration = Duration::from_mins(1);
+/// Not the server's: what the demo makes stays there.
+const SCHEMA: &str = "callhook_demo";
 
 /// What the demo can be told.
 #[derive(Debug, clap::Args)]
@@ -30,32 +34,49 @@ pub struct Demo {
     /// End when everything is settled; the exit code is 0 only if every delivery ended as it had to
     #[arg(long)]
     once: bool,
+    // Flags alone: the variables are set where a server runs, and its database is not for playing.
+    /// PostgreSQL database that holds the store in place of the folder, as `postgres://USER@HOST/NAME`
+    #[arg(long, value_name = "URL")]
+    database_url: Option<Hidden>,
+    /// Schema for the demo, in which nothing is yet; it stays [default: callhook_demo]
+    #[arg(long, value_name = "NAME")]
+    database_schema: Option<String>,
 }
 
 impl Demo {
     /// Plays the calls; without `--once` it serves on until Ctrl-C.
     pub fn run(self) -> Result<(), Failure> {
-        block_on(self.play())
+        let Self { once, database_url, database_schema } = self;
+        let schema = database_schema.or_else(|| database_url.is_some().then(|| SCHEMA.to_owned()));
+        block_on(Play { once, database: database(database_url, schema)? }.run())
     }
+}
 
-    async fn play(self) -> Result<(), Failure> {
+/// One run of the demo.
+struct Play {
+    once: bool,
+    database: Option<Database>,
+}
+
+impl Play {
+    async fn run(self) -> Result<(), Failure> {
         // Before the folder is made: it goes with the demo, however that ends.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let folder = tempfile::Builder::new().prefix("callhook-demo-").tempdir()?;
         tokio::select! {
-            played = self.play_in(folder.path()) => played,
+            played = self.run_in(folder.path()) => played,
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
         }
     }
 
-    async fn play_in(self, folder: &Path) -> Result<(), Failure> {
+    async fn run_in(&self, folder: &Path) -> Result<(), Failure> {
         let receiver = receiver::start().await?;
         let key = crate::app::api_key::new_key_text(&crate::system::System);
-        let config = config(folder, key.reveal())?;
+        let config = Config { database: self.database.clone(), ..config(folder, key.reveal())? };
         crate::logging::start(config.log_format, &config.log_level)?;
-        let server = Server::start(config).await?;
+        let server = Server::start(config).await.map_err(|error| self.refusal(error))?;
         let base = server.base_url();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.run(async {
@@ -63,6 +84,11 @@ impl Demo {
         }));
         let client = Client::new(&base, key.reveal());
         print(&format!("callhook listens on {base}, the receiver on {receiver}.\n"))?;
+        if let Some(Database { schema, .. }) = &self.database {
+            print(&format!(
+                "The schema {schema} stays in the database: DROP SCHEMA {schema} CASCADE removes it.\n"
+            ))?;
+        }
         let verdict = perform(&client, &receiver).await?;
         if !self.once {
             print(&farewell(&base, key.reveal()))?;
@@ -71,6 +97,18 @@ impl Demo {
         let _ = stop.send(());
         serving.await.map_err(|error| Failure::new(error.to_string()))??;
         verdict
+    }
+
+    /// Every demo has a key of its own: one that does not open the store has met another's.
+    fn refusal(&self, error: ServerError) -> Failure {
+        match (&self.database, error) {
+            (Some(Database { schema, .. }), ServerError::Store(StoreError::WrongKey)) => {
+                Failure::new(format!(
+                    "the schema {schema} holds a store already: name another with --database-schema, or remove what an earlier demo left"
+                ))
+            }
+            (_, error) => error.into(),
+        }
     }
 }
 
