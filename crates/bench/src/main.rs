@@ -1,8 +1,8 @@
 //! The benchmark: load against callhook and against the bare pipeline, in turn, in one run, and one table of what came of it.
 //!
-//! In reading order: [`scenarios`] say what is measured, [`program`] runs what is measured as a process of its own, [`load`] reports
-//! calls to it, [`receiver`] takes what it sends, [`bare`] is what it is compared with, [`figures`] and [`report`] say what
-//! came of it. A benchmark prints figures; it never fails for being slow.
+//! In reading order: [`scenarios`] say what is measured, [`program`] runs what is measured as a process of its own, [`postgres`] is the
+//! server that may hold its store, [`load`] reports calls to it, [`receiver`] takes what it sends, [`bare`] is what it is compared with,
+//! [`figures`] and [`report`] say what came of it. A benchmark prints figures; it never fails for being slow.
 
 #![allow(
     clippy::disallowed_methods,
@@ -14,6 +14,7 @@ mod bare;
 mod client;
 mod figures;
 mod load;
+mod postgres;
 mod program;
 mod receiver;
 mod report;
@@ -24,6 +25,7 @@ use clap::Parser;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The same as callhook's, so that the bare pipeline does not lose by it.
 #[global_allocator]
@@ -77,6 +79,9 @@ pub struct Run {
     /// The program that is measured
     #[arg(long, default_value = "target/release/callhook")]
     callhook: PathBuf,
+    /// What callhook keeps its store in; PostgreSQL is a server that is made for the run
+    #[arg(long, value_enum, default_value_t = StoreKind::Sqlite)]
+    store: StoreKind,
     /// Rounds, in each of which bare and callhook are measured in turn
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -94,10 +99,17 @@ pub struct Run {
     smoke: bool,
 }
 
+/// What holds a store.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum StoreKind {
+    Sqlite,
+    Postgres,
+}
+
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let result = match Cli::parse() {
-        Cli::Run(run) => runtime.block_on(scenarios::run(run)),
+        Cli::Run(run) => runtime.block_on(unless_ended(scenarios::run(run))),
         Cli::Bare { listen, forward } => runtime.block_on(bare::serve(listen, forward)),
     };
     match result {
@@ -107,4 +119,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Lets go of it where the benchmark is told to end: what it has started ends with it, and its folders go.
+async fn unless_ended(run: impl Future<Output = Outcome<()>>) -> Outcome<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        outcome = run => return outcome,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Err(Failure::new("it was told to end"))
 }

@@ -41,7 +41,7 @@ impl Program {
         Self::start(&std::env::current_exe()?, arguments, address, Stdio::null()).await
     }
 
-    /// callhook on the store in this folder.
+    /// callhook on the store in this folder, or where the flags say.
     pub async fn callhook(binary: &Path, folder: &Path, flags: &[&str]) -> Outcome<Self> {
         let address = free_address()?;
         let mut arguments: Vec<OsString> =
@@ -96,8 +96,13 @@ impl Program {
 
     /// CPU time that it has used.
     pub fn cpu(&self) -> Duration {
-        let ticks = self.process.stat().map_or(0, |stat| stat.utime + stat.stime);
-        Duration::from_secs(ticks) / u32::try_from(procfs::ticks_per_second()).unwrap()
+        cpu_time(self.process.stat().map_or(0, |stat| stat.utime + stat.stime))
+    }
+
+    /// What it counts under this name, all labels together; none where it does not count that.
+    pub async fn counted(&self, metric: &str) -> Outcome<Option<f64>> {
+        let (_, page) = Connection::open(self.address).await?.get("/metrics").await?;
+        Ok(total(&String::from_utf8_lossy(&page), metric))
     }
 
     /// Memory that it holds, in megabytes.
@@ -148,11 +153,36 @@ impl Program {
     }
 }
 
+/// So many of the kernel's ticks.
+pub fn cpu_time(ticks: u64) -> Duration {
+    Duration::from_secs(ticks) / u32::try_from(procfs::ticks_per_second()).unwrap()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "kilobytes of memory")]
 fn megabytes(kilobytes: u64) -> f64 {
     kilobytes as f64 / 1_024.0
 }
 
+/// The samples of a metric on a page, added up.
+fn total(page: &str, metric: &str) -> Option<f64> {
+    let samples = page.lines().filter_map(|line| line.strip_prefix(metric));
+    let samples = samples.filter(|rest| rest.starts_with([' ', '{']));
+    samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).reduce(|sum, sample| sum + sample)
+}
+
 fn free_address() -> Outcome<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_its_samples_added_up() {
+        let page =
+            "# TYPE a counter\na_total{kind=\"x\"} 2\na_total{kind=\"y\"} 3\na_total_more 9\nb_total 7\n";
+        let found = ["a_total", "b_total", "a", "c_total"].map(|metric| total(page, metric));
+        assert_eq!(found, [Some(5.0), Some(7.0), None, None]);
+    }
 }

@@ -5,12 +5,14 @@ mod healthy;
 mod ingest;
 mod memory;
 mod pipeline;
+mod spent;
 mod timing;
 
+use crate::postgres::Postgres;
 use crate::program::Program;
 use crate::report::Report;
-use crate::{Outcome, Run};
-use std::path::{Path, PathBuf};
+use crate::{Outcome, Run, StoreKind};
+use std::ops::Range;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -18,6 +20,8 @@ use tempfile::TempDir;
 const CONNECTIONS: usize = 64;
 /// Calls of one batch: as many as the API takes.
 const BATCH_CALLS: usize = 500;
+/// In a database one call of so many is reported and the others are its copies, made by the server: it takes minutes, not hours.
+const COPIED_OF: u64 = 100;
 
 /// A scenario.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,6 +57,8 @@ impl Name {
 /// What a scenario works with.
 pub struct Bench {
     run: Run,
+    /// The server that holds the stores, where a folder does not.
+    postgres: Option<Postgres>,
     scratch: TempDir,
     report: Report,
 }
@@ -63,11 +69,14 @@ pub async fn run(mut run: Run) -> Outcome<()> {
         (run.rounds, run.seconds, run.rows) = (1, 1, 5_000);
     }
     let names = if run.scenarios.is_empty() { Name::ALL.to_vec() } else { run.scenarios.clone() };
-    let scratch = match &run.scratch {
-        Some(folder) => TempDir::with_prefix_in("callhook-bench-", folder)?,
-        None => TempDir::with_prefix("callhook-bench-")?,
+    let disk = run.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let scratch = TempDir::with_prefix_in("callhook-bench-", &disk)?;
+    let postgres = match run.store {
+        StoreKind::Sqlite => None,
+        // Beside the other folders, which its user could not reach: on the same disk.
+        StoreKind::Postgres => Some(Postgres::start(&disk).await?),
     };
-    let mut bench = Bench { run, scratch, report: Report::default() };
+    let mut bench = Bench { run, postgres, scratch, report: Report::default() };
     for name in names {
         eprintln!(
             "{}",
@@ -94,16 +103,36 @@ impl Bench {
         Duration::from_secs(self.run.seconds)
     }
 
-    /// A folder that is not there yet.
-    fn folder(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    /// callhook on a new store.
-    async fn callhook(&self, folder: &Path, flags: &[&str]) -> Outcome<Program> {
+    /// callhook on a new store of this name.
+    async fn callhook(&self, name: &str, flags: &[&str]) -> Outcome<Program> {
+        let folder = self.scratch.path().join(name);
         if folder.exists() {
             std::fs::remove_dir_all(folder)?;
         }
-        Program::callhook(&self.run.callhook, folder, flags).await
+        if let Some(postgres) = &self.postgres {
+            postgres.renew(name).await?;
+        }
+        self.callhook_again(name, flags).await
+    }
+
+    /// callhook on the store of this name.
+    async fn callhook_again(&self, name: &str, flags: &[&str]) -> Outcome<Program> {
+        let database = self.postgres.as_ref().map(|postgres| postgres.flag(name));
+        let flags: Vec<_> = flags.iter().copied().chain(database.as_deref()).collect();
+        Program::callhook(&self.run.callhook, &self.scratch.path().join(name), &flags).await
+    }
+
+    /// How many calls have to be reported for so many rows; [`Bench::copy`] makes the rest.
+    fn reported_of(&self, rows: u64) -> u64 {
+        if self.postgres.is_some() { (rows / COPIED_OF).max(1) } else { rows }
+    }
+
+    /// Copies what was reported in this time (milliseconds UTC); answers since when there are calls now. To be called while no callhook
+    /// works on the store.
+    async fn copy(&self, name: &str, reported: Range<u64>, copies: u64) -> Outcome<u64> {
+        match &self.postgres {
+            Some(postgres) => postgres.copy(name, reported, copies).await,
+            None => Ok(reported.start),
+        }
     }
 }

@@ -10,10 +10,12 @@ pub const RARE_CALLER: &str = "+12125550177";
 pub const RARE_NUMBER: &str = "+15735550199";
 /// One call of so many is of each rare kind.
 const RARE: u64 = 50_000;
+/// The first that is.
+pub const FIRST_RARE: u64 = RARE / 2;
 
 /// The call of this number.
 pub fn call(number: u64, call_flow_id: &str) -> Value {
-    let rare = number % RARE == RARE / 2;
+    let rare = number % RARE == FIRST_RARE;
     let status = match number % 1_000 {
         0..=929 => "completed",
         930..=979 => "no-answer",

@@ -1,14 +1,15 @@
 //! A store of a million deliveries: what its lists take, and what a delivery costs beside one in a small store.
 
 use super::pipeline::CALLS_PER_SECOND_MAX;
+use super::spent::{Each, Spent};
 use super::{BATCH_CALLS, Bench, CONNECTIONS};
 use crate::client::Connection;
 use crate::figures::Times;
-use crate::load::{Load, send_batch};
+use crate::load::{self, Load, send_batch};
 use crate::program::Program;
 use crate::receiver::{Behaviour, Receiver};
 use crate::report::Aim;
-use crate::variety::{self, RARE_CALLER, RARE_SOURCE};
+use crate::variety::{self, FIRST_RARE, RARE_CALLER, RARE_SOURCE};
 use crate::{Failure, Outcome};
 use bytes::Bytes;
 use http::Method;
@@ -29,35 +30,55 @@ const REQUESTS: usize = 40;
 const STILL: Duration = Duration::from_secs(30);
 
 pub async fn run(bench: &mut Bench) -> Outcome<()> {
-    let folder = bench.folder("filled");
-    let program = bench.callhook(&folder, &[]).await?;
+    let program = bench.callhook("filled", &[]).await?;
     let clock = Instant::now();
     let rows = usize::try_from(bench.run.rows).unwrap();
     let measured = usize::try_from(bench.run.seconds).unwrap() * CALLS_PER_SECOND_MAX;
     let receiver = Receiver::start(Behaviour::Accept, rows * 2 + measured * 2, clock).await?;
     let failing = Receiver::start(Behaviour::FailFirst, rows, clock).await?;
-    let store = Filled::prepare(&program, &receiver, &failing).await?;
-    store.fill(&program, 0..FEW.min(bench.run.rows)).await?;
+    let mut store = Filled::prepare(&program, &receiver, &failing).await?;
+    let few = FEW.min(bench.reported_of(bench.run.rows));
+    // Where the others are copies, what is rare is among what is copied.
+    let rare = bench.postgres.is_some().then_some(FIRST_RARE);
+    store.fill(&program, (0..few).chain(rare)).await?;
+    let filled = load::now_ms();
     let small = cost(bench, &program, &store.flows[0], &receiver, clock).await?;
-    store.fill(&program, FEW.min(bench.run.rows)..bench.run.rows).await?;
+    let program = if bench.postgres.is_some() {
+        program.stop().await?;
+        let copies = (bench.run.rows / few).saturating_sub(1);
+        store.began = bench.copy("filled", store.began..filled, copies).await?;
+        let program = bench.callhook_again("filled", &[]).await?;
+        // Once more before it is measured: it has just been started.
+        cost(bench, &program, &store.flows[0], &receiver, clock).await?;
+        program
+    } else {
+        store.fill(&program, few..bench.run.rows).await?;
+        program
+    };
     let large = cost(bench, &program, &store.flows[0], &receiver, clock).await?;
-    bench.report.compare(
-        "CPU µs per delivery, 10 thousand rows and all",
-        small,
-        large,
-        Aim::RatioAtMost(1.3),
-    );
+    note(bench, small, large);
     bench.report.add("memory with all rows, MB", program.rss_mb(), Aim::None);
 
     let call = analyse(&program).await?;
     lists(bench, &program, "", "webhook-deliveries", &store.delivery_filters(&call)).await?;
+    lists(bench, &program, "", "webhook-deliveries", &store.filters_together()).await?;
     lists(bench, &program, "", "calls", &store.call_filters()).await?;
     lists(bench, &program, "", "webhook-deliveries/stats", &[("since", store.since())]).await?;
     program.stop().await?;
-    let program = Program::callhook(&bench.run.callhook, &folder, &[]).await?;
+    let program = bench.callhook_again("filled", &[]).await?;
     let ready = program.ready_after.as_secs_f64();
     bench.report.add("a filled store: ready after a restart, s", ready, Aim::AtMost(2.0));
     program.stop().await
+}
+
+/// Notes what a delivery takes in the small store and in the large one.
+fn note(bench: &mut Bench, small: Each, large: Each) {
+    let figure = "CPU µs per delivery, 10 thousand rows and all";
+    bench.report.compare(figure, small.cpu_us, large.cpu_us, Aim::RatioAtMost(1.3));
+    if bench.postgres.is_some() {
+        let figure = "CPU µs per delivery of PostgreSQL, 10 thousand rows and all";
+        bench.report.compare(figure, small.server_cpu_us, large.server_cpu_us, Aim::RatioAtMost(1.3));
+    }
 }
 
 /// What lies in the store.
@@ -80,20 +101,17 @@ impl Filled {
         let mut connection = Connection::open(program.address).await?;
         let number = connection.data(Method::POST, "/numbers", &number).await?;
         let number = number["number"]["id"].as_str().unwrap_or_default().to_owned();
-        let began = now_ms();
+        let began = load::now_ms();
         Ok(Self { flows, failing, number, began })
     }
 
-    async fn fill(&self, program: &Program, numbers: std::ops::Range<u64>) -> Outcome<()> {
+    async fn fill(&self, program: &Program, numbers: impl Iterator<Item = u64>) -> Outcome<()> {
         let mut connection = Connection::open(program.address).await?;
-        let (mut first, total) = (numbers.start, numbers.end);
-        while first < total {
-            let last = total.min(first + BATCH_CALLS as u64);
+        let numbers: Vec<_> = numbers.collect();
+        for batch in numbers.chunks(BATCH_CALLS) {
             let calls: Vec<_> =
-                (first..last).map(|number| variety::call(number, self.flow(number))).collect();
-            let body = Bytes::from(json!({"calls": calls}).to_string());
-            send_batch(&mut connection, body).await?;
-            first = last;
+                batch.iter().map(|number| variety::call(*number, self.flow(*number))).collect();
+            send_batch(&mut connection, Bytes::from(json!({"calls": calls}).to_string())).await?;
         }
         settle(&mut connection).await
     }
@@ -105,9 +123,9 @@ impl Filled {
         &self.flows[usize::try_from(number).unwrap() % FLOWS]
     }
 
-    /// Every filter alone, common and rare values of each; last status, flow and time together.
+    /// Every filter alone, common and rare values of each.
     fn delivery_filters(&self, call: &str) -> Vec<(&'static str, String)> {
-        let middle = rfc3339(u64::midpoint(self.began, now_ms()));
+        let middle = rfc3339(u64::midpoint(self.began, load::now_ms()));
         let flow = &self.flows[1];
         vec![
             ("none", String::new()),
@@ -123,6 +141,14 @@ impl Filled {
             ("until", format!("until={middle}")),
             ("error", "error=http_503".to_owned()),
             ("error, none such", "error=timeout".to_owned()),
+        ]
+    }
+
+    /// Status, flow and time together.
+    fn filters_together(&self) -> Vec<(&'static str, String)> {
+        let middle = rfc3339(u64::midpoint(self.began, load::now_ms()));
+        let flow = &self.flows[1];
+        vec![
             ("status, flow, time", format!("status=delivered&call_flow_id={flow}&until={middle}")),
             (
                 "status, flow, time, rare",
@@ -132,7 +158,7 @@ impl Filled {
     }
 
     fn call_filters(&self) -> Vec<(&'static str, String)> {
-        let middle = rfc3339(u64::midpoint(self.began, now_ms()));
+        let middle = rfc3339(u64::midpoint(self.began, load::now_ms()));
         vec![
             ("none", String::new()),
             ("start_date", format!("start_date={middle}")),
@@ -182,16 +208,16 @@ async fn settle(connection: &mut Connection) -> Outcome<()> {
     }
 }
 
-/// CPU time for each delivery at full load, in microseconds.
+/// What each delivery takes at full load.
 async fn cost(
     bench: &Bench,
     program: &Program,
     flow: &str,
     receiver: &Receiver,
     clock: Instant,
-) -> Outcome<f64> {
+) -> Outcome<Each> {
     let first = usize::try_from(bench.run.rows).unwrap() + usize::try_from(receiver.count()).unwrap();
-    let before = (program.cpu(), receiver.count());
+    let (spent, arrived) = (Spent::now(bench, program).await?, receiver.count());
     let load = Load {
         address: program.address,
         call_flow_id: Some(flow.to_owned()),
@@ -201,10 +227,9 @@ async fn cost(
         first,
         clock,
     };
-    let calls = load.run().await?.len() as u64;
-    receiver.wait_for(before.1 + calls).await?;
-    let cpu = program.cpu().saturating_sub(before.0);
-    Ok(cpu.as_secs_f64() * 1e6 / f64::from(u32::try_from(calls).unwrap()))
+    let calls = load.run().await?.len();
+    receiver.wait_for(arrived + calls as u64).await?;
+    Ok(Spent::now(bench, program).await?.each(spent, calls))
 }
 
 /// Some of the latest calls get results of AI; answers the id of one.
@@ -255,10 +280,6 @@ pub async fn lists(
     let figure = format!("{beside}/{path}, slowest filter ({}): p95 ms", worst.1);
     bench.report.add(&figure, worst.0, Aim::AtMost(50.0));
     Ok(())
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(crate::load::now().as_millis()).unwrap()
 }
 
 fn rfc3339(millis: u64) -> String {

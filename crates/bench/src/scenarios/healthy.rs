@@ -10,7 +10,6 @@ use crate::program::Program;
 use crate::receiver::{Behaviour, Receiver};
 use crate::report::Aim;
 use std::net::TcpListener;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Calls per second to the healthy endpoint.
@@ -26,24 +25,27 @@ const STUCK: u64 = 50_000;
 
 /// Deliveries to dead endpoints that outlive a restart.
 pub async fn backlog(bench: &mut Bench) -> Outcome<()> {
-    let folder = bench.folder("backlog");
-    let program = bench.callhook(&folder, &[]).await?;
+    let program = bench.callhook("backlog", &[]).await?;
     let empty_mb = program.rss_mb();
     let before = healthy(bench, &program).await?;
     let hanging = hanging_hosts(DEAD / 2, 0).await?;
     let urls = refusing_hosts(DEAD / 2)?.into_iter().chain(hanging.iter().map(Receiver::url));
-    let each = bench.run.rows / DEAD;
+    let each = (bench.reported_of(bench.run.rows) / DEAD).max(1);
+    let copies = (bench.run.rows / (each * DEAD)).saturating_sub(1);
     let mut flow = String::new();
+    let began = load::now_ms();
     for url in urls {
         flow = program.flow_to(&url).await?;
         report_batches(&program, &flow, each).await?;
     }
+    let reported = began..load::now_ms();
     program.stop().await?;
+    bench.copy("backlog", reported, copies).await?;
 
-    let program = reopen(bench, &folder).await?;
+    let program = bench.callhook_again("backlog", &[]).await?;
     let ready = program.ready_after.as_secs_f64();
     let with = healthy(bench, &program).await?;
-    let (peak_mb, rows) = (program.rss_peak_mb(), each * DEAD);
+    let (peak_mb, rows) = (program.rss_peak_mb(), each * DEAD * (copies + 1));
     let filters = [("none", String::new()), ("call_flow_id", format!("call_flow_id={flow}"))];
     lists(bench, &program, "backlog: ", "webhook-deliveries/stats", &filters).await?;
     program.stop().await?;
@@ -58,7 +60,7 @@ pub async fn backlog(bench: &mut Bench) -> Outcome<()> {
 
 /// One endpoint that reads and never answers.
 pub async fn hanging(bench: &mut Bench) -> Outcome<()> {
-    let program = bench.callhook(&bench.folder("hanging"), &[]).await?;
+    let program = bench.callhook("hanging", &[]).await?;
     let before = healthy(bench, &program).await?;
     let receiver = Receiver::start(Behaviour::Hang, 0, Instant::now()).await?;
     let flow = program.flow_to(&receiver.url()).await?;
@@ -140,8 +142,4 @@ fn refusing_hosts(count: u64) -> Outcome<Vec<String>> {
             Ok(format!("http://{closed}/hook"))
         })
         .collect()
-}
-
-async fn reopen(bench: &Bench, folder: &Path) -> Outcome<Program> {
-    Program::callhook(&bench.run.callhook, folder, &[]).await
 }

@@ -26,7 +26,7 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
         let program = Program::bare(None).await?;
         measure(bench, &program, None, &mut bare, &mut bare_p99).await?;
         program.stop().await?;
-        let program = bench.callhook(&bench.folder("ingest"), &[]).await?;
+        let program = bench.callhook("ingest", &[]).await?;
         let flow = program.flow(None).await?;
         measure(bench, &program, Some(flow.clone()), &mut callhook, &mut p99).await?;
         batches.push(batch(bench, &program, &flow).await?);

@@ -18,7 +18,7 @@ const CALLS: u64 = 2;
 const FILLED_AFTER: Duration = Duration::from_secs(2);
 
 pub async fn run(bench: &mut Bench) -> Outcome<()> {
-    let program = bench.callhook(&bench.folder("memory"), &[]).await?;
+    let program = bench.callhook("memory", &[]).await?;
     let hosts = hanging_hosts(HOSTS, usize::try_from(CALLS).unwrap()).await?;
     let (first, more) = hosts.split_at(FIRST_HOSTS);
     let before = fill(&program, first).await?;

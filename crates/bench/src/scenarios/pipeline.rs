@@ -1,12 +1,13 @@
 //! The whole way of a call: at full load against the bare pipeline, and paced for its latency.
 
+use super::spent::{Each, Spent};
 use super::{Bench, CONNECTIONS};
 use crate::Outcome;
 use crate::figures::{Rounds, Times};
 use crate::load::{Acknowledged, Load};
 use crate::program::Program;
 use crate::receiver::{Behaviour, Receiver};
-use crate::report::Aim;
+use crate::report::{Aim, Report};
 use std::time::{Duration, Instant};
 
 /// Calls per second of the paced load.
@@ -38,6 +39,8 @@ struct Side {
     arrival_p50: Rounds,
     arrival_p99: Rounds,
     cpu_us: Rounds,
+    server_cpu_us: Rounds,
+    statements: Rounds,
 }
 
 pub async fn run(bench: &mut Bench) -> Outcome<()> {
@@ -50,14 +53,17 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
         measure(bench, Some(PACE), Which::Callhook, &mut paced).await?;
         measure(bench, Some(PACE), Which::Traced, &mut traced).await?;
     }
+    // A database takes its own processor time, beside callhook's.
+    let (throughput, cpu) = match bench.postgres {
+        None => (Aim::RatioAtLeast(0.6), Aim::RatioAtMost(1.6)),
+        Some(_) => (Aim::RatioAtLeast(0.4), Aim::None),
+    };
     let report = &mut bench.report;
-    report.compare(
-        "pipeline, 64 connections: delivered/s",
-        bare.throughput,
-        callhook.throughput,
-        Aim::RatioAtLeast(0.6),
-    );
-    report.compare("pipeline: CPU µs per delivery", bare.cpu_us, callhook.cpu_us, Aim::RatioAtMost(1.6));
+    report.compare("pipeline, 64 connections: delivered/s", bare.throughput, callhook.throughput, throughput);
+    report.compare("pipeline: CPU µs per delivery", bare.cpu_us.clone(), callhook.cpu_us, cpu);
+    if bench.postgres.is_some() {
+        server(report, "pipeline", bare.cpu_us, callhook.server_cpu_us, callhook.statements);
+    }
     report.compare(
         "pipeline: acknowledged, p50 ms",
         bare.acknowledged_p50,
@@ -94,9 +100,23 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
         paced.arrival_p99,
         Aim::AtMost(5.0),
     );
-    report.compare("2,000/s: CPU µs per delivery", bare_paced.cpu_us, paced.cpu_us.clone(), Aim::None);
+    report.compare(
+        "2,000/s: CPU µs per delivery",
+        bare_paced.cpu_us.clone(),
+        paced.cpu_us.clone(),
+        Aim::None,
+    );
+    if bench.postgres.is_some() {
+        server(report, "2,000/s", bare_paced.cpu_us, paced.server_cpu_us, paced.statements);
+    }
     report.compare("2,000/s, each call traced: CPU µs per delivery", paced.cpu_us, traced.cpu_us, Aim::None);
     Ok(())
+}
+
+/// What a delivery takes of the database.
+fn server(report: &mut Report, load: &str, bare_cpu_us: Rounds, cpu_us: Rounds, statements: Rounds) {
+    report.compare(&format!("{load}: CPU µs per delivery of PostgreSQL"), bare_cpu_us, cpu_us, Aim::None);
+    report.add(&format!("{load}: statements per delivery"), statements, Aim::None);
 }
 
 async fn measure(bench: &Bench, rate: Option<u32>, which: Which, side: &mut Side) -> Outcome<()> {
@@ -104,13 +124,12 @@ async fn measure(bench: &Bench, rate: Option<u32>, which: Which, side: &mut Side
     let seconds = usize::try_from((bench.length() + WARM_UP).as_secs()).unwrap();
     let receiver = Receiver::start(Behaviour::Accept, seconds * CALLS_PER_SECOND_MAX, clock).await?;
     let collector = Receiver::start(Behaviour::Accept, 0, clock).await?;
-    let folder = bench.folder("pipeline");
     let (program, call_flow_id) = match which {
         Which::Bare => (Program::bare(Some(&receiver)).await?, None),
         Which::Callhook | Which::Traced => {
             let collector = format!("--otlp-endpoint={}", collector.url());
             let flags = if matches!(which, Which::Traced) { vec![&*collector] } else { Vec::new() };
-            let program = bench.callhook(&folder, &flags).await?;
+            let program = bench.callhook("pipeline", &flags).await?;
             let flow = program.flow_to(&receiver.url()).await?;
             (program, Some(flow))
         }
@@ -122,22 +141,24 @@ async fn measure(bench: &Bench, rate: Option<u32>, which: Which, side: &mut Side
     receiver.wait_for(warm as u64).await?;
 
     let first = load.first + warm + connections;
-    let (started, cpu) = (clock.elapsed(), program.cpu());
+    let (spent, started) = (Spent::now(bench, &program).await?, clock.elapsed());
     let acknowledged = Load { first, length: bench.length(), ..load }.run().await?;
     receiver.wait_for((warm + acknowledged.len()) as u64).await?;
     tokio::time::sleep(OUTCOMES_WITHIN).await;
-    let cpu = program.cpu().saturating_sub(cpu);
-    side.note(&acknowledged, &receiver, started, cpu);
+    let each = Spent::now(bench, &program).await?.each(spent, acknowledged.len());
+    side.note(&acknowledged, &receiver, started, each);
     program.stop().await
 }
 
 impl Side {
-    fn note(&mut self, acknowledged: &[Acknowledged], receiver: &Receiver, started: Duration, cpu: Duration) {
+    fn note(&mut self, acknowledged: &[Acknowledged], receiver: &Receiver, started: Duration, each: Each) {
         let arrived: Vec<_> = acknowledged.iter().filter_map(|call| receiver.first(call.number)).collect();
         let last = arrived.iter().max().copied().unwrap_or_default();
         let count = u32::try_from(acknowledged.len()).unwrap();
         self.throughput.push(f64::from(count) / last.saturating_sub(started).as_secs_f64());
-        self.cpu_us.push(cpu.as_secs_f64() * 1e6 / f64::from(count));
+        self.cpu_us.push(each.cpu_us);
+        self.server_cpu_us.push(each.server_cpu_us);
+        self.statements.push(each.statements);
         let waited = Times::of(acknowledged.iter().map(Acknowledged::waited));
         self.acknowledged_p50.push(waited.percentile_ms(0.5));
         self.acknowledged_p99.push(waited.percentile_ms(0.99));

@@ -34,7 +34,7 @@ async fn load(bench: &Bench, behaviour: Behaviour, webhook: Value) -> Outcome<(R
     let clock = Instant::now();
     let calls_max = usize::try_from(u64::from(PACE) * (bench.run.seconds + 1)).unwrap();
     let receiver = Receiver::start(behaviour, calls_max, clock).await?;
-    let program = bench.callhook(&bench.folder("timing"), &FLAGS).await?;
+    let program = bench.callhook("timing", &FLAGS).await?;
     let mut webhook = webhook;
     webhook["url"] = receiver.url().into();
     let load = Load {

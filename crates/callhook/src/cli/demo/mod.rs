@@ -38,7 +38,7 @@ pub struct Demo {
     /// PostgreSQL database that holds the store in place of the folder, as `postgres://USER@HOST/NAME`
     #[arg(long, value_name = "URL")]
     database_url: Option<Hidden>,
-    /// Schema for the demo, in which nothing is yet; it stays [default: callhook_demo]
+    /// Schema for the demo, in which nothing is yet; it stays [default: `callhook_demo`]
     #[arg(long, value_name = "NAME")]
     database_schema: Option<String>,
 }
