@@ -12,52 +12,53 @@ CREATE FUNCTION pg_temp.earlier(id BYTEA, shift BIGINT) RETURNS BYTEA LANGUAGE s
         || substring(id FROM 7)
 $$;
 
--- A call here has one delivery at the most. What is rare is to stay so: only each fifth copy has it.
+-- Whole rows, taken aside: the tables that they come from grow with each copy. A call here has one delivery at the most.
+-- What is rare is to stay so: only each fifth copy has it.
 CREATE TEMP TABLE originals AS
-    SELECT call.business_id, call.id AS call_id, delivery.id AS delivery_id, delivery.payload_id,
-        call.direction = 'outbound' OR call.status = 'failed' AS is_rare
-    FROM calls AS call LEFT JOIN deliveries AS delivery ON delivery.business_id = call.business_id AND delivery.call_id = call.id
+    SELECT call, delivery, payload, call.direction = 'outbound' OR call.status = 'failed' AS is_rare
+    FROM calls AS call
+    LEFT JOIN deliveries AS delivery ON delivery.business_id = call.business_id AND delivery.call_id = call.id
+    LEFT JOIN payloads AS payload ON payload.id = delivery.payload_id
     WHERE call.reported_at BETWEEN :since AND :until;
-ANALYZE originals;
+CREATE TEMP TABLE original_attempts AS
+    SELECT tried, is_rare
+    FROM originals
+    JOIN attempts AS tried ON tried.business_id = (delivery).business_id AND tried.delivery_id = (delivery).id;
 
--- Rows are made from whole rows, so that a column that does not change need not be named here.
 CREATE FUNCTION pg_temp.copy(copy BIGINT, step BIGINT, payloads_step BIGINT) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     shift BIGINT := copy * step;
 BEGIN
     INSERT INTO payloads (id, body)
-        SELECT payload.id + copy * payloads_step, payload.body
-        FROM originals JOIN payloads AS payload ON payload.id = payload_id
-        WHERE copy % 5 = 0 OR NOT is_rare;
+        SELECT (payload).id + copy * payloads_step, (payload).body
+        FROM originals
+        WHERE (payload).id IS NOT NULL AND (copy % 5 = 0 OR NOT is_rare);
     INSERT INTO calls SELECT made.*
-        FROM originals JOIN calls AS call ON call.business_id = originals.business_id AND call.id = call_id,
-        jsonb_populate_record(call, jsonb_build_object(
-            'id', pg_temp.earlier(call.id, shift),
-            'source_call_id', call.source_call_id || '-' || copy,
+        FROM originals, jsonb_populate_record(call, jsonb_build_object(
+            'id', pg_temp.earlier((call).id, shift),
+            'source_call_id', (call).source_call_id || '-' || copy,
             'recording_token', NULL,
-            'started_at', call.started_at - shift,
-            'ended_at', call.ended_at - shift,
-            'reported_at', call.reported_at - shift,
-            'updated_at', call.updated_at - shift
+            'started_at', (call).started_at - shift,
+            'ended_at', (call).ended_at - shift,
+            'reported_at', (call).reported_at - shift,
+            'updated_at', (call).updated_at - shift
         )) AS made
         WHERE copy % 5 = 0 OR NOT is_rare
         ORDER BY made.id;
     -- What waits goes on waiting for the same time.
     INSERT INTO deliveries SELECT made.*
-        FROM originals JOIN deliveries AS delivery ON delivery.business_id = originals.business_id AND delivery.id = delivery_id,
-        jsonb_populate_record(delivery, jsonb_build_object(
-            'id', pg_temp.earlier(delivery.id, shift),
-            'call_id', pg_temp.earlier(delivery.call_id, shift),
-            'payload_id', delivery.payload_id + copy * payloads_step,
-            'delivered_at', delivery.delivered_at - shift
+        FROM originals, jsonb_populate_record(delivery, jsonb_build_object(
+            'id', pg_temp.earlier((delivery).id, shift),
+            'call_id', pg_temp.earlier((delivery).call_id, shift),
+            'payload_id', (delivery).payload_id + copy * payloads_step,
+            'delivered_at', (delivery).delivered_at - shift
         )) AS made
-        WHERE copy % 5 = 0 OR NOT is_rare
+        WHERE (delivery).id IS NOT NULL AND (copy % 5 = 0 OR NOT is_rare)
         ORDER BY made.id;
     INSERT INTO attempts SELECT made.*
-        FROM originals JOIN attempts AS tried ON tried.business_id = originals.business_id AND tried.delivery_id = originals.delivery_id,
-        jsonb_populate_record(tried, jsonb_build_object(
-            'delivery_id', pg_temp.earlier(tried.delivery_id, shift),
-            'started_at', tried.started_at - shift
+        FROM original_attempts, jsonb_populate_record(tried, jsonb_build_object(
+            'delivery_id', pg_temp.earlier((tried).delivery_id, shift),
+            'started_at', (tried).started_at - shift
         )) AS made
         WHERE copy % 5 = 0 OR NOT is_rare
         ORDER BY made.delivery_id;
