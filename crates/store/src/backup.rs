@@ -6,6 +6,7 @@
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
 use crate::seal::Keyring;
+use crate::transfer::mark;
 use crate::{canaries_fit, pause};
 use domain::Timestamp;
 use domain::destination::DestinationUrl;
@@ -13,7 +14,9 @@ use domain::id::CallFlowId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use crate::engine::postgres::examination::{endpoint as database_endpoint, examine as examine_database};
+pub use crate::engine::postgres::examination::{
+    endpoint as database_endpoint, examine as examine_database, shown as database_shown,
+};
 pub use crate::engine::sqlite::copy::{restore, write};
 pub use crate::engine::sqlite::examination::{endpoint, examine};
 
@@ -24,7 +27,7 @@ const SELECT_ENDPOINT: &str = "SELECT f.name, d.enabled, d.url FROM call_flows f
     WHERE f.id = ?1";
 
 /// What a store holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holdings {
     /// Calls.
     pub calls: u64,
@@ -42,6 +45,8 @@ pub struct Holdings {
     pub version_known: usize,
     /// Whether a restored store waits for the operator's word before it sends.
     pub sending_paused: bool,
+    /// Why no server starts on it, where it is one end of a move.
+    pub moved: Option<String>,
     /// Whether the secret key opens it.
     pub key: KeyFits,
 }
@@ -131,6 +136,7 @@ pub(crate) fn holdings_in(
         version,
         version_known,
         sending_paused: pause::is_paused(sql)?,
+        moved: mark::why_not_used(sql)?,
         key: match keyring {
             None => KeyFits::NotAsked,
             Some(keyring) if canaries_fit(sql, keyring)? => KeyFits::Yes,

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`engine`] opens transactions, [`tx`] is what an operation works with, each noun has its file with its
 //! statements and operations, [`queue`] is what the delivery engine asks for, [`idempotency`] wraps what a client may repeat,
-//! [`figures`] counts what happens.
+//! [`figures`] counts what happens, [`transfer`] moves all of it to another place.
 
 pub mod api_key;
 pub mod backup;
@@ -26,6 +26,7 @@ pub mod retention;
 pub mod seal;
 pub mod source;
 pub mod statistics;
+pub mod transfer;
 pub mod tx;
 pub mod upkeep;
 
@@ -60,6 +61,26 @@ pub enum Place {
     Database(Database),
 }
 
+impl Place {
+    /// In words, without a password.
+    pub fn shown(&self) -> StoreResult<String> {
+        match self {
+            Self::Folder(folder) => {
+                Ok(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()).display().to_string())
+            }
+            Self::Database(database) => backup::database_shown(database),
+        }
+    }
+
+    /// What an error means while the store that lies here is opened.
+    fn at_start(&self, error: StoreError) -> StoreError {
+        match self {
+            Self::Folder(data_dir) => error.at_start(data_dir),
+            Self::Database(_) => error,
+        }
+    }
+}
+
 /// What a store needs from the program around it.
 pub struct StoreConfig {
     /// Clock and chance.
@@ -85,28 +106,46 @@ impl Store {
         }
     }
 
+    /// The same for whoever lets it send: also a store that has moved away, which is thereby taken back.
+    pub async fn open_to_resume(place: &Place, config: StoreConfig) -> StoreResult<Self> {
+        let store = Self::open_any(place, config).await?;
+        let check = |tx: &mut Tx<'_>| transfer::mark::check_arrived(tx.sql()).and_then(|()| check_canary(tx));
+        store.write(check).await.map_err(|error| place.at_start(error))?;
+        Ok(store)
+    }
+
     /// Opens the embedded store in `data_dir`, makes it where it is not there.
     ///
-    /// Fails where another process uses the folder, where a newer callhook wrote it, where it is damaged or gone, and where the secret key is not the store's.
+    /// Fails where another process uses the folder, where a newer callhook wrote it, where it is damaged or gone, where it has moved away or
+    /// not arrived, and where the secret key is not the store's.
     pub async fn open_sqlite(data_dir: &Path, config: StoreConfig) -> StoreResult<Self> {
-        let shared = Arc::new(shared(config));
-        let engine =
-            SqliteEngine::open(data_dir, Arc::clone(&shared)).map_err(|error| error.at_start(data_dir))?;
-        let store = Self::over(Engine::Sqlite(engine), &shared);
-        store.write(check_canary).await.map_err(|error| error.at_start(data_dir))?;
-        Ok(store)
+        Self::open_to_use(&Place::Folder(data_dir.to_owned()), config).await
     }
 
     /// Opens the store in a database, makes it where it is not there.
     ///
-    /// Fails where the database cannot be used as it is, where a newer callhook wrote the tables, where it is not there for long, and
-    /// where the secret key is not the store's.
+    /// Fails where the database cannot be used as it is, where a newer callhook wrote the tables, where it is not there for long, where the
+    /// store has moved away or not arrived, and where the secret key is not the store's.
     pub async fn open_postgres(database: Database, config: StoreConfig) -> StoreResult<Self> {
-        let shared = Arc::new(shared(config));
-        let engine = PostgresEngine::open(database, Arc::clone(&shared)).await?;
-        let store = Self::over(Engine::Postgres(engine), &shared);
-        store.write(check_canary).await?;
+        Self::open_to_use(&Place::Database(database), config).await
+    }
+
+    async fn open_to_use(place: &Place, config: StoreConfig) -> StoreResult<Self> {
+        let store = Self::open_any(place, config).await?;
+        store.write(check_use).await.map_err(|error| place.at_start(error))?;
         Ok(store)
+    }
+
+    /// Opens it whatever it is there for, and with whatever key.
+    async fn open_any(place: &Place, config: StoreConfig) -> StoreResult<Self> {
+        let shared = Arc::new(shared(config));
+        let engine = match place {
+            Place::Folder(data_dir) => SqliteEngine::open(data_dir, Arc::clone(&shared)).map(Engine::Sqlite),
+            Place::Database(database) => {
+                PostgresEngine::open(database.clone(), Arc::clone(&shared)).await.map(Engine::Postgres)
+            }
+        };
+        Ok(Self::over(engine.map_err(|error| place.at_start(error))?, &shared))
     }
 
     fn over(engine: Engine, shared: &TxShared) -> Self {
@@ -202,6 +241,12 @@ fn shared(config: StoreConfig) -> TxShared {
 pub(crate) fn canaries_fit(sql: &mut dyn Sql, keyring: &Keyring) -> StoreResult<bool> {
     let canaries = sql.rows(SELECT_CANARIES, &[], |row| row.blob(0))?;
     Ok(canaries.iter().all(|canary| keyring.knows(canary)))
+}
+
+/// Whether this is the store to work on, with its key.
+fn check_use(tx: &mut Tx<'_>) -> StoreResult<()> {
+    transfer::mark::check_use(tx.sql())?;
+    check_canary(tx)
 }
 
 /// Every key that has ever sealed something here left a canary: a start that cannot open all of them would fail later, on a secret.

@@ -62,6 +62,8 @@ pub const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
 pub const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Rows of a page that are asked for at once, so that a page of long transcripts is never in memory as a whole.
 pub const ROWS_READ_AT_ONCE: usize = 25;
+/// Bytes of the long values after which a step of a move takes no further row: one step is in memory while the next is read.
+pub const TRANSFER_STEP_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Call flows of a business: an agency has one a client, and some thousands are the most that were heard of.
 pub const CALL_FLOWS_MAX: u64 = 100_000;
 /// Queues of one node.

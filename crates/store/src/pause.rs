@@ -3,6 +3,7 @@
 use crate::Store;
 use crate::engine::Sql;
 use crate::error::StoreResult;
+use crate::transfer::mark::Away;
 use domain::Timestamp;
 
 const PAUSE: &str =
@@ -31,9 +32,13 @@ impl Store {
         self.read_engine(|tx| is_paused(tx.sql())).await
     }
 
-    /// The operator's word. Answers whether sending had paused.
+    /// The operator's word, which also takes back a store that was moved away. Answers whether it had waited for that.
     pub async fn resume_sending(&self) -> StoreResult<bool> {
-        self.write(|tx| Ok(tx.sql().execute(RESUME, &[])? > 0)).await
+        self.write(|tx| {
+            let is_taken_back = Away::remove(tx.sql())?;
+            Ok(tx.sql().execute(RESUME, &[])? > 0 || is_taken_back)
+        })
+        .await
     }
 
     /// The deliveries that have not ended, counted one by one.

@@ -102,7 +102,18 @@ pub enum Place {
 }
 
 impl Place {
-    fn new() -> Self {
+    /// As the store is told.
+    pub fn of_store(&self) -> store::Place {
+        match self {
+            Self::Schema(schema) => {
+                let url = Secret::new(crate::server::server().url());
+                store::Place::Database(Database { url, schema: schema.clone() })
+            }
+            folder => store::Place::Folder(folder.folder().to_owned()),
+        }
+    }
+
+    pub fn new() -> Self {
         static SCHEMAS: AtomicU64 = AtomicU64::new(0);
         if crate::IS_POSTGRES {
             Self::Schema(format!("test_{}", SCHEMAS.fetch_add(1, Ordering::Relaxed)))
@@ -128,8 +139,12 @@ impl From<&Path> for Place {
 
 impl Harness {
     pub async fn start() -> Self {
+        Self::start_in(Place::new()).await
+    }
+
+    /// A store in a place that another suite's may be.
+    pub async fn start_in(place: Place) -> Self {
         let world = Arc::new(TestWorld { now: AtomicI64::new(NOW), drawn: AtomicU64::new(1) });
-        let place = Place::new();
         let heard = Arc::new(Heard::default());
         let store = open(&place, &world, &heard, SECRET).await.unwrap();
         let business = store.create_business("Acme".into(), Country::US).await.unwrap().id;
@@ -266,19 +281,16 @@ pub async fn open_with(
     secret: &str,
     older: &[&str],
 ) -> StoreResult<Store> {
+    Store::open(&place.of_store(), config(world, heard, secret, older)).await
+}
+
+pub fn config(world: &Arc<TestWorld>, heard: &Arc<Heard>, secret: &str, older: &[&str]) -> StoreConfig {
     let older: Vec<_> = older.iter().copied().map(Secret::new).collect();
-    let config = StoreConfig {
+    StoreConfig {
         world: Arc::clone(world) as Arc<dyn World>,
         keyring: Keyring::new(&Secret::new(secret), &older),
         rules: Rules { public_url: "https://calls.example.com".into(), ai_fallback: Duration::from_mins(5) },
         listener: Arc::clone(heard) as Arc<dyn CommitListener>,
-    };
-    match place {
-        Place::Schema(schema) => {
-            let url = Secret::new(crate::server::server().url());
-            Store::open_postgres(Database { url, schema: schema.clone() }, config).await
-        }
-        folder => Store::open_sqlite(folder.folder(), config).await,
     }
 }
 

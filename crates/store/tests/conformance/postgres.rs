@@ -21,6 +21,7 @@ mod retention;
 mod secret;
 mod server;
 mod source;
+mod transfer;
 mod unreadable;
 
 /// What this suite runs on.

@@ -33,6 +33,11 @@ pub fn examine(
     })
 }
 
+/// Where the database is and which of its schemas is meant, in words.
+pub fn shown(database: &Database) -> StoreResult<String> {
+    Ok(format!("{}, schema {}", Address::parse(&database.url)?.shown, database.schema))
+}
+
 /// Where the call flow's webhook goes, whichever business it is of; `None`: there is no such flow.
 pub fn endpoint(database: &Database, call_flow: CallFlowId) -> StoreResult<Option<Endpoint>> {
     Ok(looked_at(database, |connection| backup::endpoint_in(connection, call_flow))?.1)
