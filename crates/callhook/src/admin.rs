@@ -13,6 +13,7 @@ use crate::system::System;
 use domain::api_key::{KeyText, Role};
 use domain::business::{Retention, RetentionDays};
 use domain::limits::NAME_CHARS_MAX;
+use domain::secret::Secret;
 use domain::{Invalid, World, text};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -61,16 +62,12 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
             config.data_dir.display()
         )));
     }
-    let world: Arc<dyn World> = Arc::new(System);
-    let key = config.secret_key(world.random())?;
-    let store = StoreConfig {
-        world: Arc::clone(&world),
-        keyring: Keyring::new(&key, &config.previous_secret_keys),
-        rules: Rules { public_url: String::new(), ai_fallback: config.ai_fallback },
-        listener: Arc::new(NobodyListens),
+    let store = store_config(config, &config.secret_key((&System as &dyn World).random())?);
+    let store = match request {
+        Request::Resume => Store::open_to_resume(&config.place(), store).await?,
+        _ => Store::open(&config.place(), store).await?,
     };
-    let store = Store::open(&config.place(), store).await?;
-    perform(&store, &*world, request).await
+    perform(&store, &System, request).await
 }
 
 /// Asks the server that runs on the folder; `None`: none does.
@@ -196,7 +193,18 @@ async fn business_named(store: &Store, name: String) -> Result<domain::business:
     }
 }
 
-/// Nothing that this file does plans a delivery.
+/// What a command needs to open a store, where no server has it.
+#[must_use]
+pub fn store_config(config: &Config, key: &Secret) -> StoreConfig {
+    StoreConfig {
+        world: Arc::new(System),
+        keyring: Keyring::new(key, &config.previous_secret_keys),
+        rules: Rules { public_url: String::new(), ai_fallback: config.ai_fallback },
+        listener: Arc::new(NobodyListens),
+    }
+}
+
+/// Nothing that a command does plans a delivery.
 struct NobodyListens;
 
 impl CommitListener for NobodyListens {

@@ -24,7 +24,7 @@ const UNWRAPPED: &[(&str, &str, &str)] = &[
 ];
 
 /// Settings that have no line in the TOML file.
-const NOT_IN_THE_FILE: [&str; 4] = ["CONFIG", "URL", "API_KEY", "API_KEY_FILE"];
+const NOT_IN_THE_FILE: [&str; 6] = ["CONFIG", "URL", "API_KEY", "API_KEY_FILE", "FROM", "TO"];
 
 /// Folders that hold nothing of ours, beside hidden ones and those that cargo marks.
 const FOREIGN_FOLDERS: [&str; 4] = ["target", "callhook-data", "node_modules", "__pycache__"];

@@ -46,6 +46,9 @@ impl Backup {
             backup::write(&config.data_dir, &file, keyring.as_ref(), System.now(), break_off)
         })?;
         print(&format!("{name} holds {}; it was read to its end and is whole.", contents(&held)))?;
+        if let Some(moved) = &held.moved {
+            print(&format!("It is not the store in use: {moved}."))?;
+        }
         print(match held.key {
             KeyFits::Yes => {
                 "It opens with the secret key, which is not in it: keep a copy of the key elsewhere."

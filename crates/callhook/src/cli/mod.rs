@@ -5,6 +5,7 @@ mod business;
 mod demo;
 mod doctor;
 mod key;
+mod migrate_store;
 mod ready;
 mod serve;
 mod tail;
@@ -39,8 +40,10 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup in place of a lost store; sending then waits for `callhook resume`
     Restore(backup::Restore),
-    /// Let a restored store send
+    /// Let a restored store send; take back one that was moved
     Resume(backup::Resume),
+    /// Move a stopped server's store into PostgreSQL, or out of it
+    MigrateStore(Box<migrate_store::MigrateStore>),
     /// Say whether the server on the folder takes calls: the exit code is 0 if it does
     Ready(ready::Ready),
     /// Look at settings, folder, store, clock, addresses and endpoints: what is wrong and what to do
@@ -54,6 +57,26 @@ enum Command {
         /// bash, zsh, fish, elvish or powershell
         shell: clap_complete::Shell,
     },
+}
+
+/// What opens a store's sealed values.
+#[derive(Args, Clone, Debug)]
+pub struct Secrets {
+    /// The server's secret key; not needed while the server runs
+    #[arg(long, env = "CALLHOOK_SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
+    secret_key: Option<Hidden>,
+    /// File that holds the secret key
+    #[arg(long, env = "CALLHOOK_SECRET_KEY_FILE", value_name = "FILE", conflicts_with = "secret_key")]
+    secret_key_file: Option<PathBuf>,
+    /// Secret key used before (repeatable, newest first)
+    #[arg(
+        long,
+        env = "CALLHOOK_PREVIOUS_SECRET_KEY",
+        value_name = "TEXT",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    previous_secret_key: Option<Vec<Hidden>>,
 }
 
 /// Where a server's data folder is.
@@ -78,28 +101,15 @@ pub struct Folder {
     /// Schema of the database that holds the tables [default: callhook]
     #[arg(long, env = "CALLHOOK_DATABASE_SCHEMA", value_name = "NAME")]
     database_schema: Option<String>,
-    /// The server's secret key; not needed while the server runs
-    #[arg(long, env = "CALLHOOK_SECRET_KEY", value_name = "TEXT", hide_env_values = true)]
-    secret_key: Option<Hidden>,
-    /// File that holds the secret key
-    #[arg(long, env = "CALLHOOK_SECRET_KEY_FILE", value_name = "FILE", conflicts_with = "secret_key")]
-    secret_key_file: Option<PathBuf>,
-    /// Secret key used before (repeatable, newest first)
-    #[arg(
-        long,
-        env = "CALLHOOK_PREVIOUS_SECRET_KEY",
-        value_name = "TEXT",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    previous_secret_key: Option<Vec<Hidden>>,
+    #[command(flatten)]
+    secrets: Secrets,
 }
 
 impl Folder {
     /// The settings, checked and completed.
     fn config(self) -> Result<Config, Failure> {
-        let Self { place: Place { config, data_dir }, database_url, database_schema, .. } = self;
-        let Self { secret_key, secret_key_file, previous_secret_key, .. } = self;
+        let Self { place: Place { config, data_dir }, database_url, database_schema, secrets } = self;
+        let Secrets { secret_key, secret_key_file, previous_secret_key } = secrets;
         let settings = Settings {
             data_dir,
             database_url,
@@ -185,6 +195,7 @@ impl Cli {
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Resume(resume) => resume.run(),
+            Command::MigrateStore(migrate_store) => migrate_store.run(),
             Command::Ready(ready) => ready.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Tail(tail) => tail.run(),

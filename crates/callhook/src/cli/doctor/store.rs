@@ -141,6 +141,9 @@ fn look_at_holdings(held: &Holdings, findings: &mut Findings) {
             format!("the store's tables are of version {version}, and the next start brings them to {version_known}: make a backup before"),
         );
     }
+    if let Some(moved) = &held.moved {
+        findings.fault(STORE, moved.clone());
+    }
     if held.sending_paused {
         findings.warning(
             SENDING,
