@@ -79,7 +79,7 @@ class Callhook:
             assert self.process.poll() is None, f"callhook ended: {self.log_path.read_text()}"
             try:
                 return requests.get(f"{self.base}/readyz", timeout=2).status_code == 200
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 return False
 
         wait_until(ready, 20, "readiness")

@@ -26,7 +26,7 @@ def binaries() -> Path:
 class Server:
     """A server that a test may stop, start and break. It refuses to run as root: then the user `postgres` runs it."""
 
-    def __init__(self, port: int, parent: Path | None = None, **settings: str):
+    def __init__(self, port: int, parent: Path | None = None, standby_of: "Server | None" = None, **settings: str):
         self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="callhook-postgres-", dir=parent))
         self.account = {}
@@ -36,7 +36,12 @@ class Server:
             self.account = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         self.settings = SETTINGS | {"port": str(port), "unix_socket_directories": str(self.folder)} | settings
         self.process: subprocess.Popen | None = None
-        self.run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1", "-D", str(self.folder / "data"))
+        self.data = self.folder / "data"
+        if standby_of:
+            source = ["--host=127.0.0.1", f"--port={standby_of.port}", "--username=postgres"]
+            self.run("pg_basebackup", *source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-D", str(self.data))
+        else:
+            self.run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1", "-D", str(self.data))
         self.start()
         STARTED.append(self)
 
@@ -46,11 +51,13 @@ class Server:
 
     def run(self, program: str, *arguments: str) -> str:
         command = [binaries() / program, *arguments]
-        return subprocess.run(command, cwd="/", check=True, capture_output=True, text=True, **self.account).stdout
+        ended = subprocess.run(command, cwd="/", capture_output=True, text=True, **self.account)
+        assert ended.returncode == 0, f"{program}: {ended.stderr}"
+        return ended.stdout
 
     def start(self):
         settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
-        command = [binaries() / "postgres", "-D", self.folder / "data", *settings]
+        command = [binaries() / "postgres", "-D", self.data, *settings]
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, **self.account)
         deadline = time.monotonic() + 20
@@ -80,6 +87,18 @@ class Server:
         as_text = {"text": "{}", "bytea": "encode({}, 'escape')"}
         return "".join(self.sql(f"SELECT {as_text[kind].format(column)} FROM {schema}.{table}") for table, column, kind in columns)
 
+    def copy(self, schema: str, to: str):
+        """A schema once more, under a name that is in none of its texts as the first one's is."""
+        dump = self.run("pg_dump", f"--schema={schema}", "--username=postgres", f"--port={self.port}", "--host=127.0.0.1", "postgres")
+        self.script(dump.replace(schema, to))
+
+    def script(self, text: str):
+        """Statements, however many."""
+        file = self.folder / "script.sql"
+        file.write_text(text)
+        self.run("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--username=postgres", f"--port={self.port}",
+                 "--host=127.0.0.1", "--dbname=postgres", f"--file={file}")
+
     def close(self):
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -100,7 +119,10 @@ def shared_server() -> Server:
     return server
 
 
+def schema_of(folder: Path) -> str:
+    return "test_" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+
+
 def environment(folder: Path) -> dict[str, str]:
     """What makes a server on this folder keep its store in the database, the same each time."""
-    schema = "test_" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    return {"CALLHOOK_DATABASE_URL": shared_server().url, "CALLHOOK_DATABASE_SCHEMA": schema}
+    return {"CALLHOOK_DATABASE_URL": shared_server().url, "CALLHOOK_DATABASE_SCHEMA": schema_of(folder)}

@@ -199,6 +199,9 @@ def made_twice(history: History) -> Iterator[str]:
     for source_call_id, ids in by_source.items():
         if source_call_id is not None and len(ids) > 1:
             yield f"{source_call_id} is {len(ids)} calls: {sorted(ids)}"
+    told = {report.call_id for report in history.reports}
+    for call_id in history.calls.keys() - told:
+        yield f"call {call_id} is there, and no report of it was answered: what was not answered was reported again"
     for call_id, count in Counter(delivery["call_id"] for delivery in history.deliveries.values()).items():
         if count > 1:
             yield f"call {call_id} has {count} deliveries"

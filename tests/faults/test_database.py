@@ -1,5 +1,5 @@
-"""The database that holds the store crashes, is cut off, turns read-only, is locked, slow, full, silent: nothing is lost, and sending goes
-on by itself."""
+"""The database that holds the store crashes, gives way to its standby, is cut off in the middle of commits, turns read-only, is locked,
+slow, full, silent: nothing is lost, and sending goes on by itself."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from faults.cutter import Cut, Cutter
 from faults.test_full import fill
 from faults.workload import FLAGS, Workload
 from harness import KEY, Callhook, free_port, wait_until
@@ -21,21 +22,38 @@ from postgres import Server
 
 
 @contextmanager
-def load_on_a_database(receiver, tmp_path, parent: Path | None = None, **settings: str):
-    """A mixed load on a server of its own, which may be broken."""
+def load_on_a_database(receiver, tmp_path, parent: Path | None = None, way_to=None, **settings: str):
+    """A mixed load on a server of its own, which may be broken, or else what stands before it."""
     database = Server(free_port(), parent, **settings)
+    between = way_to(database) if way_to else None
     try:
-        environment = {"CALLHOOK_DATABASE_URL": database.url, "CALLHOOK_DATABASE_SCHEMA": "calls"}
-        with Callhook(*FLAGS, environment=environment, folder=tmp_path) as callhook, Workload(callhook, receiver) as workload:
+        environment = {"CALLHOOK_DATABASE_URL": (between or database).url, "CALLHOOK_DATABASE_SCHEMA": "calls"}
+        with (
+            Callhook(*FLAGS, environment=environment, folder=tmp_path) as callhook,
+            Workload(callhook, receiver, database=database) as workload,
+        ):
             workload.start()
             time.sleep(1)
-            yield callhook, workload, database
+            yield callhook, workload, between or database
     finally:
+        if between:
+            between.close()
         database.close()
 
 
 def is_ready(callhook: Callhook) -> bool:
     return callhook.session.get(f"{callhook.base}/readyz", timeout=20).status_code == 200
+
+
+def wait_until_it_goes_on(callhook: Callhook, receiver) -> str:
+    """To be called when the database is back: what is written and sent from now on comes soon enough."""
+    since = time.monotonic()
+    wait_until(lambda: is_ready(callhook), what="readiness")
+    seen = len(receiver.requests)
+    wait_until(lambda: len(receiver.requests) > seen, what="a delivery")
+    took = time.monotonic() - since
+    assert took < 5, f"sending has to go on within 5 s, and did after {took:.1f} s"
+    return f"sending again after {took:.2f} s"
 
 
 def test_a_crash_of_the_database_loses_nothing_and_sending_goes_on_by_itself(receiver, tmp_path, note):
@@ -44,12 +62,39 @@ def test_a_crash_of_the_database_loses_nothing_and_sending_goes_on_by_itself(rec
             database.stop(signal.SIGQUIT)
             wait_until(lambda: not is_ready(callhook), what="readiness to end")
             database.start()
-            back = time.monotonic()
-            wait_until(lambda: is_ready(callhook), what="readiness")
-            seen = len(receiver.requests)
-            wait_until(lambda: len(receiver.requests) > seen, what="a delivery")
-            assert time.monotonic() - back < 5, "sending has to go on within 5 s"
+            wait_until_it_goes_on(callhook, receiver)
             time.sleep(1)
+        workload.stop()
+        workload.judge(note)
+
+
+class Pair:
+    """A server and its synchronous standby, as one address."""
+
+    def __init__(self, server: Server):
+        self.server, self.standby = server, Server(free_port(), standby_of=server)
+        streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+        wait_until(lambda: server.sql(streams).strip() == "1", what="a standby")
+        server.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        server.sql("SELECT pg_reload_conf()")
+        self.url = f"postgres://postgres@127.0.0.1:{server.port},127.0.0.1:{self.standby.port}/postgres?target_session_attrs=read-write"
+
+    def fail_over(self):
+        self.server.stop(signal.SIGQUIT)
+        self.standby.run("pg_ctl", "promote", "-D", str(self.standby.data))
+
+    def close(self):
+        self.standby.close()
+
+
+@pytest.mark.long
+def test_a_synchronous_standby_takes_over_all_that_was_acknowledged(receiver, tmp_path, note):
+    with load_on_a_database(receiver, tmp_path, way_to=Pair) as (callhook, workload, pair):
+        assert "synchronous standbys (*)" in callhook.log_text()
+        pair.fail_over()
+        note(wait_until_it_goes_on(callhook, receiver))
+        workload.database = pair.standby
+        time.sleep(2)
         workload.stop()
         workload.judge(note)
 
@@ -60,6 +105,26 @@ def test_connections_that_are_cut_lose_nothing(receiver, tmp_path, note):
             database.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'callhook'")
             time.sleep(0.5)
         workload.stop()
+        workload.judge(note)
+
+
+@pytest.mark.parametrize("cut", Cut, ids=lambda cut: cut.value)
+def test_commits_that_are_cut_are_neither_acknowledged_nor_made_twice(receiver, tmp_path, cut, note):
+    with load_on_a_database(receiver, tmp_path, way_to=Cutter) as (callhook, workload, cutter):
+        # Here and there one, among those that pass.
+        cutter.begin(cut, every=7)
+        wait_until(lambda: cutter.cuts >= 40, 60, "cuts")
+        # Then each of them: whoever is told that a call is on record is lied to.
+        cutter.begin(cut)
+        time.sleep(0.5)
+        acknowledged, refused, cuts = len(workload.history.reports), workload.refused, cutter.cuts
+        wait_until(lambda: cutter.cuts >= cuts + 20, 60, "cuts")
+        assert len(workload.history.reports) == acknowledged and workload.refused > refused
+        cutter.end()
+        note(wait_until_it_goes_on(callhook, receiver))
+        time.sleep(1)
+        workload.stop()
+        note(f"{cutter.cuts} of {cutter.passed} commits cut, {workload.refused} refused")
         workload.judge(note)
 
 
@@ -80,8 +145,29 @@ def test_a_lock_that_somebody_holds_is_waited_out(receiver, tmp_path, note):
         locked.start()
         wait_until(lambda: workload.refused > 0, 20, "a refusal")
         locked.join()
-        seen = len(receiver.requests)
-        wait_until(lambda: len(receiver.requests) > seen, 5, "a delivery after the lock")
+        note(wait_until_it_goes_on(callhook, receiver))
+        workload.stop()
+        workload.judge(note)
+
+
+@pytest.mark.long
+def test_a_lock_of_30_seconds_on_the_hot_tables_is_waited_out(receiver, tmp_path, note):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        # Deliveries first, as whoever changes them alone.
+        locked = threading.Thread(target=database.sql, args=(
+            "BEGIN; LOCK TABLE calls.deliveries, calls.calls IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(30)",
+        ))
+        locked.start()
+        held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'calls.calls'::regclass"
+        wait_until(lambda: database.sql(held).strip() == "1", what="the lock")
+        # What was committed before is answered.
+        time.sleep(1)
+        acknowledged = len(workload.history.reports)
+        wait_until(lambda: workload.refused > 0, 20, "a refusal")
+        time.sleep(10)
+        assert len(workload.history.reports) == acknowledged, "somebody was told that a call is on record"
+        locked.join()
+        note(wait_until_it_goes_on(callhook, receiver))
         workload.stop()
         workload.judge(note)
 

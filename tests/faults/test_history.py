@@ -90,6 +90,10 @@ def make_call_twice(history):
     history.calls["now too"] = {"id": "now too", "source_call_id": "source now"}
 
 
+def make_a_call_twice_by_its_key(history):
+    history.calls["now too"] = {"id": "now too", "source_call_id": None}
+
+
 def make_delivery_twice(history):
     history.deliveries["d-now2"] = history.deliveries["d-now"] | {"id": "d-now2"}
 
@@ -277,7 +281,7 @@ def revive_the_expired(history):
 
 @pytest.mark.parametrize("spoil, check", [
     (lose_call, "lost"), (lose_delivery, "lost"), (leave_pending, "lost"), (deliver_to_nobody, "lost"),
-    (make_call_twice, "made_twice"), (make_delivery_twice, "made_twice"), (send_the_unknown, "strayed"),
+    (make_call_twice, "made_twice"), (make_a_call_twice_by_its_key, "made_twice"), (make_delivery_twice, "made_twice"), (send_the_unknown, "strayed"),
     (skip_a_number, "renumbered"), (begin_with_the_second, "renumbered"),
     (double_without_a_death, "doubled"), (double_long_before_the_death, "doubled"), (double_in_one_life, "doubled"),
     (change_the_bytes, "changed"), (change_the_id, "changed"), (retry_early, "early"),

@@ -43,15 +43,19 @@ def marks_in(folder: Path) -> set[str]:
     return {mark.decode() for file in files for mark in MARK.findall(file.read_bytes())}
 
 
+class Refused(requests.RequestException):
+    """It was told to come again, and may: what it asked for may have been done or not."""
+
+
 class Workload:
     """Works on a server that may die at any moment; what was not answered is asked again when it is back."""
 
-    def __init__(self, callhook: Callhook, receiver: Receiver, seed: int = 1):
+    def __init__(self, callhook: Callhook, receiver: Receiver, seed: int = 1, database: postgres.Server | None = None):
         self.callhook = callhook
         self.receiver = receiver
         # The server that holds the store in place of a file.
         url = callhook.environment.get("CALLHOOK_DATABASE_URL")
-        self.database = postgres.of_url(url) if url else None
+        self.database = database or (postgres.of_url(url) if url else None)
         self.history = History(retry_delay=RETRY_DELAY_SECONDS, retries=RETRIES, fallback=FALLBACK_SECONDS)
         self.seed = seed
         self.rounds = 0
@@ -140,21 +144,21 @@ class Workload:
                 try:
                     deed(session, chance)
                 except requests.RequestException:
-                    # It may come back: whoever killed it says when to stop.
+                    # It may come back: whoever has broken it says when to stop.
                     self.stopping.wait(0.02)
                 except AssertionError as wrong:
                     self.wrong.append(str(wrong))
                     return
 
     def ask(self, session, method: str, path: str, body=None, headers=None, fine=(200, 201, 202)) -> dict | None:
-        """The answer's data; None where the server is busy or says that it does not fit any more."""
+        """The answer's data; None where the server says that it does not fit any more."""
         answer = session.request(method, f"{self.callhook.base}/api/v1{path}", json=body, headers=headers, timeout=20)
         if answer.status_code in fine:
             return answer.json()["data"]
         if answer.status_code == 503:
             self.refused += 1
-            self.stopping.wait(0.02)
-        assert answer.status_code in (404, 409, 503), f"{method} {path}: {answer.status_code} {answer.text}"
+            raise Refused(answer.text)
+        assert answer.status_code in (404, 409), f"{method} {path}: {answer.status_code} {answer.text}"
         return None
 
     def report(self, session, mode: str, body: dict, headers: dict | None = None, asked_at: float | None = None) -> str | None:
