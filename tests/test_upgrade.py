@@ -1,61 +1,25 @@
-"""A store that an earlier callhook wrote opens in this one, and goes on where it was.
-
-The stores are text, one for each step of the tables that was ever in use: `sqlite3 callhook.db .dump`, with the address of the
-receiver made the one below, and the step at the end.
-"""
+"""A store that an earlier callhook wrote opens in this one, and goes on where it was."""
 
 import re
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
-from harness import ROOT, Callhook, Receiver, wait_until
+from earlier import ROWS, STEPS, goes_on, in_a_database, in_a_folder
+from harness import Callhook, wait_until
+from postgres import schema_of, shared_server
 
-pytestmark = pytest.mark.embedded
-
-STORES = sorted((ROOT / "tests/stores").glob("step-*.sql"))
-STEPS = len(list((ROOT / "crates/store/migrations/sqlite").glob("*.sql")))
-
-
-def written_before(folder: Path, store: Path, receiver: Receiver):
-    """Builds the file with the settings that cannot be changed later."""
-    (folder / "data").mkdir()
-    database = sqlite3.connect(folder / "data" / "callhook.db")
-    database.executescript("PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")
-    database.executescript(store.read_text().replace("127.0.0.1:1/", f"127.0.0.1:{receiver.port}/"))
-    database.close()
+embedded = pytest.mark.embedded
 
 
-@pytest.mark.parametrize("store", STORES, ids=lambda path: path.stem)
-def test_a_store_of_an_earlier_version_goes_on(store, receiver, tmp_path):
-    written_before(tmp_path, store, receiver)
+@embedded
+@pytest.mark.parametrize("rows", ROWS, ids=lambda path: path.stem)
+def test_a_store_of_an_earlier_version_goes_on(rows, receiver, tmp_path):
+    in_a_folder(tmp_path, rows, receiver)
     with Callhook(folder=tmp_path) as callhook:
-        calls = {call["source_call_id"]: call for call in callhook.data("GET", "/calls")["calls"]}
-        assert set(calls) == {"delivered", "retried", "waiting"}
-
-        # The second attempt is past its time, and carries the header that was sealed then and the body that was frozen then.
-        second = receiver.next()
-        assert (second.json["attempt"], second.json["call_id"]) == (2, calls["retried"]["id"])
-        assert second.headers["x-token"] == "hunter2"
-        wait_until(lambda: callhook.deliveries(call_id=calls["retried"]["id"])[0]["status"] == "delivered")
-        retried = callhook.delivery(callhook.deliveries(call_id=calls["retried"]["id"])[0]["id"])
-        assert [attempt["status_code"] for attempt in retried["attempts"]] == [503, 200]
-
-        # AI ends for what waited, unless its fallback came first: the store may be older than that.
-        callhook.call("PUT", f"/calls/{calls['waiting']['id']}/analysis", {"summary": "A roof"}, 200)
-        assert receiver.next().json["call_id"] == calls["waiting"]["id"]
-
-        # Keys, numbers, sources, kept responses and tombstones are what they were.
-        assert callhook.data("GET", "/numbers")["numbers"][0]["phone_number"] == "+15735551234"
-        assert callhook.data("GET", "/sources")["sources"][0]["kind"] == "twilio"
-        assert callhook.call("POST", "/calls", {"source_call_id": "erased", "status": "busy", "caller_number": "anonymous",
-                                                "tracking_number": "+15735551234"}).status_code == 409
-        again = callhook.report(None, 200, source_call_id="delivered", tracking_number="+15735551234")
-        assert again["id"] == calls["delivered"]["id"]
-        new = callhook.report(None, 201, source_call_id="new", tracking_number="+15735551234")
-        assert receiver.next().json["call_id"] == new["id"]
-        assert callhook.stop() == 0
+        goes_on(callhook, receiver)
 
     database = sqlite3.connect(tmp_path / "data" / "callhook.db")
     assert database.execute("PRAGMA user_version").fetchone() == (STEPS,)
@@ -63,6 +27,7 @@ def test_a_store_of_an_earlier_version_goes_on(store, receiver, tmp_path):
     database.close()
 
 
+@embedded
 def test_an_upgraded_store_has_the_same_tables_as_a_new_one(receiver, tmp_path):
     def tables(path: Path) -> dict[str, str]:
         database = sqlite3.connect(path)
@@ -70,14 +35,15 @@ def test_an_upgraded_store_has_the_same_tables_as_a_new_one(receiver, tmp_path):
         database.close()
         return {name: re.sub(r"\s+", " ", sql) for name, sql in rows}
 
-    written_before(tmp_path, STORES[0], receiver)
+    in_a_folder(tmp_path, ROWS[0], receiver)
     with Callhook(folder=tmp_path) as upgraded, Callhook() as new:
         assert upgraded.stop() == 0 and new.stop() == 0
         assert tables(upgraded.folder / "data" / "callhook.db") == tables(new.folder / "data" / "callhook.db")
 
 
+@embedded
 def test_a_store_of_a_newer_version_is_refused_in_one_sentence(tmp_path, receiver):
-    written_before(tmp_path, STORES[0], receiver)
+    in_a_folder(tmp_path, ROWS[0], receiver)
     database = sqlite3.connect(tmp_path / "data" / "callhook.db")
     database.execute(f"PRAGMA user_version = {STEPS + 1}")
     database.commit()
@@ -85,3 +51,61 @@ def test_a_store_of_a_newer_version_is_refused_in_one_sentence(tmp_path, receive
     with Callhook(folder=tmp_path, wait=False) as callhook:
         assert callhook.process.wait(20) != 0
         assert "newer callhook" in callhook.log_text() and len(callhook.log_text().strip().splitlines()) == 1
+
+
+def version_of(schema: str) -> int:
+    return int(shared_server().sql(f"SELECT max(number) FROM {schema}.migrations"))
+
+
+@pytest.mark.parametrize("step", range(1, STEPS))
+def test_a_database_of_an_earlier_version_goes_on(step, receiver, tmp_path):
+    environment = in_a_database(tmp_path, receiver, step)
+    with Callhook(folder=tmp_path, environment=environment) as callhook:
+        goes_on(callhook, receiver)
+    assert version_of(schema_of(tmp_path)) == STEPS
+
+
+def test_an_upgraded_database_has_the_same_tables_as_a_new_one(receiver, tmp_path):
+    server, new_schema = shared_server(), f"{schema_of(tmp_path)}_new"
+
+    def tables(schema: str) -> str:
+        options = [f"--schema={schema}", "--schema-only", "--username=postgres", f"--port={server.port}", "--host=127.0.0.1", "postgres"]
+        dump = server.run("pg_dump", *options).replace(schema, "the_schema")
+        # Each dump has a key of its own where pg_dump is new enough.
+        return "\n".join(line for line in dump.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
+
+    environment = in_a_database(tmp_path, receiver, 1)
+    with (
+        Callhook(folder=tmp_path, environment=environment) as upgraded,
+        Callhook(environment=environment | {"CALLHOOK_DATABASE_SCHEMA": new_schema}) as new,
+    ):
+        assert upgraded.stop() == 0 and new.stop() == 0
+        assert tables(schema_of(tmp_path)) == tables(new_schema)
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(receiver, tmp_path):
+    environment, schema = in_a_database(tmp_path, receiver, STEPS), schema_of(tmp_path)
+    shared_server().sql(f"INSERT INTO {schema}.migrations VALUES ({STEPS + 1}, 'of_tomorrow')")
+    with Callhook(folder=tmp_path, environment=environment, wait=False) as callhook:
+        assert callhook.process.wait(20) == 1
+        assert "newer callhook" in callhook.log_text() and len(callhook.log_text().strip().splitlines()) == 1
+    assert version_of(schema) == STEPS + 1
+    assert shared_server().sql(f"SELECT count(*) FROM {schema}.holder").strip() == "0", "it may be another's"
+
+
+def test_a_start_that_is_killed_within_a_step_of_a_database_is_finished_by_the_next(receiver, tmp_path):
+    environment, schema, server = in_a_database(tmp_path, receiver, 1), schema_of(tmp_path), shared_server()
+    # The third step changes this table, and waits for whoever reads it: the second step is done then, and the third begun.
+    reads = threading.Thread(target=server.sql, args=(f"BEGIN; LOCK TABLE {schema}.businesses IN ACCESS SHARE MODE; SELECT pg_sleep(2)",))
+    reads.start()
+    of_it = f"SELECT count(*) FROM pg_locks WHERE relation = '{schema}.businesses'::regclass AND "
+    wait_until(lambda: server.sql(of_it + "granted").strip() == "1", what="the reader")
+    with Callhook(folder=tmp_path, environment=environment, wait=False) as callhook:
+        wait_until(lambda: server.sql(of_it + "NOT granted").strip() == "1", 2, "a step that waits")
+        callhook.kill()
+        assert version_of(schema) == 2
+        callhook.start(wait=False)
+        reads.join()
+        callhook.wait_ready()
+        goes_on(callhook, receiver)
+    assert version_of(schema) == STEPS
