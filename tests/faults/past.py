@@ -1,5 +1,6 @@
 """A store with a past: calls, samples, kept answers and counts of long ago, of which a server that starts today keeps only some."""
 
+import shutil
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from faults.history import Expired
 from faults.workload import FLAGS, Workload, new_mark
-from harness import Callhook, Received, Receiver
+from harness import STORE, Callhook, Received, Receiver
+from postgres import schema_of, shared_server
 from wall_clock import WallClock
 
 DAY_HOURS = 24
@@ -33,6 +35,12 @@ class Past:
     # Of the calls that are past their time.
     flow: str = ""
     since: str = ""
+
+    def copy(self, folder: Path):
+        """The store once more, for a server on that folder."""
+        shutil.copytree(self.folder / "data", folder / "data", ignore=shutil.ignore_patterns("*.sock"))
+        if STORE == "postgres":
+            shared_server().copy(schema_of(self.folder), schema_of(folder))
 
     def set_back(self):
         """To the days after the store was left: its latest calls are not past their time yet."""

@@ -6,7 +6,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from harness import BINARY, ROOT
+from harness import BINARY, ROOT, STORE
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 FOLDER = TARGET / "faults"
@@ -31,7 +31,7 @@ class Results:
 
     def __init__(self, path: Path = FOLDER / "results.jsonl", tests: Path = ROOT / "tests"):
         self.path = path
-        self.of = "-".join(map(hash_of, (Path(BINARY), BINARY_WITH_FAIL_POINTS, tests)))
+        self.of = "-".join([STORE, *map(hash_of, (Path(BINARY), BINARY_WITH_FAIL_POINTS, tests))])
         self.passed = set()
         if path.exists():
             for line in path.read_text().splitlines():

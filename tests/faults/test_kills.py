@@ -1,8 +1,10 @@
-"""SIGKILL at every named step and at random, under a mixed load: nothing acknowledged is lost, only what was in flight comes twice."""
+"""SIGKILL at every named step and at random, under a mixed load: nothing acknowledged is lost, only what was in flight comes twice.
+
+With `CALLHOOK_TEST_STORE=postgres` the store lies in a database, and the steps are those that its engine has.
+"""
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -10,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from earlier import STEPS, goes_on, in_the_store
 from faults.past import Past, live_through
 from faults.results import BINARY_WITH_FAIL_POINTS
 from faults.workload import FLAGS, Workload
-from harness import BINARY, Callhook
+from harness import BINARY, STORE, Callhook
 
 VARIABLE = "CALLHOOK_FAIL_POINT"
 # The tables are made once in a store's life; all else is done again at each start.
@@ -28,6 +31,11 @@ RETENTION = {
 }
 # Reached under any load, and here by what retention removes.
 REACHED_BY_RETENTION = [("CallErased", 60), ("WipeBegun", 1), ("LogWiped", 1)]
+# What the embedded store does to its file and its log: a database does that by itself.
+OF_THE_FILE = {
+    "StoreCheckpointed", "SpaceGivenBack", "RemainsRemoved", "WipeBegun", "LogWiped", "CheckpointBegun", "CheckpointCopied", "CheckpointEnded",
+    "LastCheckpointDone",
+}
 
 
 def fail_points() -> list[tuple[str, str]]:
@@ -38,8 +46,12 @@ def fail_points() -> list[tuple[str, str]]:
     return [tuple(line.split()) for line in listed.stdout.splitlines()]
 
 
+def is_reached(point: str) -> bool:
+    return STORE == "sqlite" or point not in OF_THE_FILE
+
+
 def points_of(part: str) -> list[str]:
-    return [point for point, of in fail_points() if of == part]
+    return [point for point, of in fail_points() if of == part and is_reached(point)]
 
 
 def armed(**options) -> Callhook:
@@ -63,7 +75,8 @@ def start_until_death(callhook: Callhook, plan: str, seconds: float = 30):
 
 def test_there_are_points_to_be_killed_at():
     assert len(fail_points()) > 30, f"build {BINARY_WITH_FAIL_POINTS} first: scripts/test --prepare does"
-    assert not RETENTION.keys() - points_of("Work"), "a point of retention that the program does not have"
+    named = RETENTION.keys() | OF_THE_FILE | {ONCE, *SELDOM}
+    assert not named - dict(fail_points()).keys(), "a point that the program does not have"
 
 
 def test_what_is_shipped_has_no_fail_point():
@@ -95,11 +108,22 @@ def test_killed_at_a_step_of_the_start(receiver, point, note):
             workload.judge(note)
 
 
+@pytest.mark.parametrize("steps_done", range(1, STEPS))
+def test_killed_between_steps_of_the_tables(receiver, tmp_path, steps_done):
+    plan = {VARIABLE: f"{ONCE}@{steps_done}"}
+    with armed(folder=tmp_path, environment=in_the_store(tmp_path, receiver) | plan, wait=False) as callhook:
+        wait_for_death(callhook, plan[VARIABLE])
+        assert not receiver.requests
+        del callhook.environment[VARIABLE]
+        callhook.start()
+        goes_on(callhook, receiver)
+
+
 def kill_at_work(receiver, point: str, visits: int, note):
     with armed() as callhook, Workload(callhook, receiver, seed=visits) as workload:
         assert callhook.stop() == 0
         workload.start()
-        start_until_death(callhook, f"{point}@{visits}")
+        start_until_death(callhook, f"{point}@{visits}", 120 if point in SELDOM else 30)
         workload.died()
         workload.stop()
         callhook.start()
@@ -129,7 +153,7 @@ def past(tmp_path_factory):
 
 
 def kill_at_retention(receiver, past: Past, folder: Path, point: str, visits: int, note):
-    shutil.copytree(past.folder / "data", folder / "data", ignore=shutil.ignore_patterns("*.sock"))
+    past.copy(folder)
     sent = len(past.receiver.requests)
     past.set_back()
     with armed(folder=folder, environment=dict(past.wall_clock.environment)) as callhook, Workload(callhook, receiver, seed=visits) as workload:
@@ -152,7 +176,9 @@ def test_killed_at_a_step_of_retention(receiver, past, tmp_path, point, note):
 
 @pytest.mark.long
 @pytest.mark.parametrize("point, visits", [
-    *((point, visits) for point, (_, *later) in RETENTION.items() for visits in later), *REACHED_BY_RETENTION,
+    (point, visits)
+    for point, visits in [*((point, visits) for point, (_, *later) in RETENTION.items() for visits in later), *REACHED_BY_RETENTION]
+    if is_reached(point)
 ])
 def test_killed_at_a_later_step_of_retention(receiver, past, tmp_path, point, visits, note):
     kill_at_retention(receiver, past, tmp_path, point, visits, note)

@@ -35,9 +35,9 @@ enum Part {
 }
 
 points! {
-    /// The data folder is this process's.
+    /// The store is this process's: its folder, or its schema.
     StoreLocked: Start,
-    /// The database file is there, with its settings.
+    /// The store is there: its file with the settings, or its schema with the first tables.
     StoreOpened: Start,
     /// A step of the tables' history is done.
     TablesBroughtUpToDate: Start,

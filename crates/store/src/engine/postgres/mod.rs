@@ -23,6 +23,7 @@ use crate::tx::{Tx, TxShared};
 use address::Address;
 use connection::{Kind, PostgresConnection};
 use domain::secret::Secret;
+use failpoint::{Point, reach};
 use holder::Holder;
 use readers::Readers;
 use std::sync::Arc;
@@ -65,8 +66,10 @@ impl PostgresEngine {
             let mut connection = connect(&at, &of)?;
             check_server(&mut connection, &at)?;
             migrations::make(&mut connection, &of)?;
+            reach(Point::StoreOpened);
             let holder =
                 Holder::take(&mut connection, at, Arc::clone(&of), world.random(), Arc::clone(&world))?;
+            reach(Point::StoreLocked);
             migrations::run(&mut connection, &of)?;
             Ok::<_, StoreError>(holder)
         });
