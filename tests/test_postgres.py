@@ -1,11 +1,15 @@
 """The store in PostgreSQL: what a user meets who sets it up wrongly."""
 
+import json
 import os
+import re
 import subprocess
 import time
 
-from harness import BINARY, SECRET_KEY, Callhook, free_port
-from postgres import shared_server
+import pytest
+
+from harness import BINARY, ROOT, SECRET_KEY, Callhook, free_port, wait_until
+from postgres import Server, shared_server
 
 
 def refusal(folder, url: str, *flags: str, seconds: float = 30) -> str:
@@ -81,3 +85,66 @@ def test_the_demo_plays_in_a_schema_of_its_own_and_in_none_that_holds_a_store(tm
     assert again.returncode == 1 and "callhook_demo holds a store already" in again.stderr, again.stderr
     alone = demo("--database-schema=not_for_playing")
     assert alone.returncode == 1 and "needs --database-url" in alone.stderr, alone.stderr
+
+
+def durability(folder, url: str, schema: str) -> tuple[str, str]:
+    """What the doctor says of it."""
+    environment = {"PATH": os.environ["PATH"], "CALLHOOK_SECRET_KEY": SECRET_KEY, "CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": schema}
+    command = [BINARY, "doctor", "--json", "--data-dir", str(folder / "data")]
+    checks = json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30).stdout)["checks"]
+    [found] = [check for check in checks if check["check"] == "durability"]
+    return found["level"], found["text"]
+
+
+def test_the_start_and_the_doctor_say_what_the_servers_settings_mean(tmp_path):
+    server = shared_server()
+    server.sql("CREATE USER hasty; ALTER USER hasty SET synchronous_commit = off; CREATE SCHEMA hasty AUTHORIZATION hasty")
+    url = url_with(user="hasty")
+    with Callhook(environment={"CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": "hasty"}, folder=tmp_path) as callhook:
+        log = callhook.log_text().splitlines()
+        # The tests' own server syncs nothing.
+        assert any("WARN" in line and "fsync = on" in line for line in log), log
+        assert any("INFO" in line and "synchronous_commit = off" in line and "no synchronous standby" in line for line in log), log
+        level, text = durability(tmp_path, url, "hasty")
+        assert level == "warning" and "fsync = on" in text and "synchronous_commit = off" in text
+
+
+@pytest.mark.parametrize("synchronous_commit, level, words", [
+    ("on", "ok", "of its synchronous standbys (ANY 1 (a, b))"), ("remote_write", "warning", "fail together"), ("local", "warning", "failover"),
+])
+def test_the_doctor_says_what_a_standby_has(tmp_path, synchronous_commit, level, words):
+    (tmp_path / "data").mkdir()
+    server = Server(free_port(), synchronous_standby_names="ANY 1 (a, b)", synchronous_commit=synchronous_commit)
+    try:
+        found, text = durability(tmp_path, server.url, "calls")
+        assert found == level and words in text
+    finally:
+        server.close()
+
+
+def test_a_restored_database_can_be_made_to_wait_for_a_word(tmp_path, receiver):
+    """The statements of the page about it."""
+    [pause] = re.findall(r"^INSERT INTO callhook\.meta .+?;$", (ROOT / "docs/postgresql.md").read_text(), re.MULTILINE)
+    server, environment = shared_server(), {"CALLHOOK_DATABASE_URL": shared_server().url}
+    receiver.answer = lambda received: (503, {}, b"")
+    first = {"folder": tmp_path / "first", "environment": environment | {"CALLHOOK_DATABASE_SCHEMA": "to_be_copied"}}
+    first["folder"].mkdir()
+    with Callhook("--retry-delays=1s,1s,1s", **first) as callhook:
+        callhook.report(callhook.flow(receiver.base))
+        receiver.next()
+        wait_until(lambda: callhook.deliveries(error="http_503"), what="the outcome")
+        callhook.kill()
+    server.copy("to_be_copied", "restored")
+    server.sql(pause.replace("callhook.", "restored."))
+    receiver.answer = lambda received: (200, {}, b"")
+    seen = len(receiver.requests)
+    second = {"folder": tmp_path / "second", "environment": environment | {"CALLHOOK_DATABASE_SCHEMA": "restored"}}
+    second["folder"].mkdir()
+    with Callhook(**second) as callhook:
+        assert callhook.session.get(f"{callhook.base}/readyz", timeout=10).json()["data"]["sending_paused"]
+        time.sleep(2)
+        assert len(receiver.requests) == seen, "it sends before it may"
+        command = [BINARY, "resume", "--data-dir", str(callhook.folder / "data")]
+        subprocess.run(command, env={"PATH": os.environ["PATH"], **second["environment"]}, check=True, capture_output=True)
+        callhook.settled(1)
+        assert len(receiver.requests) == seen + 1

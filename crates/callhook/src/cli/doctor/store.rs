@@ -1,6 +1,6 @@
 //! The store and what hangs on it: its key, whether sending waits, and the clock.
 
-use super::findings::Findings;
+use super::findings::{Findings, Level};
 use crate::cli::Failure;
 use crate::cli::backup::{interruptible, keyring};
 use crate::config::{Config, SECRET_KEY_FILE};
@@ -10,9 +10,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 use store::backup::{self, BackupError, Check, Holdings, KeyFits};
 use store::engine::postgres::Database;
+use store::engine::postgres::durability::{Durability, Remark};
 
 const STORE: &str = "store";
 const DATABASE: &str = "database";
+const DURABILITY: &str = "durability";
 const KEY: &str = "secret key";
 const TABLES: &str = "tables";
 const SENDING: &str = "sending";
@@ -88,21 +90,38 @@ fn look_at_database(config: &Config, database: &Database, findings: &mut Finding
         findings.fault(KEY, failure.to_string());
         None
     });
-    match backup::examine_database(database, keyring.as_ref(), System.now()) {
-        Err(error) => findings.fault(STORE, error.to_string()),
-        Ok((place, None)) => {
-            findings.warning(
-                STORE,
-                format!("{place}: it holds no tables yet, and the first `callhook serve` makes them"),
-            );
+    let examined = match backup::examine_database(database, keyring.as_ref(), System.now()) {
+        Ok(examined) => examined,
+        Err(error) => {
+            findings.fault(STORE, error.to_string());
+            return;
         }
-        Ok((place, Some(held))) => {
-            findings.ok(DATABASE, place);
-            look_at_holdings(&held, findings);
-            look_at_key(config, held.key, findings);
-            look_at_clock(held.newest_call_at, System.now(), findings);
-        }
+    };
+    let place = examined.place;
+    if let Some(held) = examined.holdings {
+        findings.ok(DATABASE, place);
+        look_at_durability(&examined.durability, findings);
+        look_at_holdings(&held, findings);
+        look_at_key(config, held.key, findings);
+        look_at_clock(held.newest_call_at, System.now(), findings);
+    } else {
+        findings.warning(
+            STORE,
+            format!("{place}: it holds no tables yet, and the first `callhook serve` makes them"),
+        );
+        look_at_durability(&examined.durability, findings);
     }
+}
+
+/// What may be lost of what was acknowledged.
+fn look_at_durability(durability: &Durability, findings: &mut Findings) {
+    let remarks = durability.remarks();
+    let is_safe = remarks.iter().all(|remark| matches!(remark, Remark::Note(_)));
+    let texts = remarks.into_iter().map(|remark| match remark {
+        Remark::Note(text) | Remark::Warning(text) => text,
+    });
+    let level = if is_safe { Level::Ok } else { Level::Warning };
+    findings.add(DURABILITY, level, texts.collect::<Vec<_>>().join("; "));
 }
 
 fn look_at_key(config: &Config, key: KeyFits, findings: &mut Findings) {

@@ -2,8 +2,9 @@
 
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
+use super::durability::Durability;
 use super::migrations::{VERSION, version};
-use super::{Database, check_server, quoted};
+use super::{Database, Server, check_server, quoted};
 use crate::backup::{self, Endpoint, Holdings};
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
@@ -14,13 +15,19 @@ use domain::id::CallFlowId;
 
 const NEWEST_CALL: &str = "SELECT max(reported_at) FROM calls";
 
-/// Connects and says what the schema holds; `None`: it holds nothing yet. Answers also where the database is, and its server's version.
-pub fn examine(
-    database: &Database,
-    keyring: Option<&Keyring>,
-    now: Timestamp,
-) -> StoreResult<(String, Option<Holdings>)> {
-    looked_at(database, |connection| {
+/// What was found.
+pub struct Examined {
+    /// Where the database is, and its server's version.
+    pub place: String,
+    /// What its server makes of what is acknowledged.
+    pub durability: Durability,
+    /// What the schema holds; `None`: nothing yet.
+    pub holdings: Option<Holdings>,
+}
+
+/// Connects and looks.
+pub fn examine(database: &Database, keyring: Option<&Keyring>, now: Timestamp) -> StoreResult<Examined> {
+    let (address, server, holdings) = looked_at(database, |connection| {
         let sql: &mut dyn Sql = connection;
         let Some(version) = version(sql)? else { return Ok(None) };
         if version > VERSION {
@@ -30,7 +37,9 @@ pub fn examine(
         }
         let newest = sql.row(NEWEST_CALL, &[], |row| row.opt_time(0))?.flatten();
         backup::holdings_in(sql, (version, VERSION), newest, keyring, now).map(Some)
-    })
+    })?;
+    let place = format!("PostgreSQL {}, {}", server.version, address.shown);
+    Ok(Examined { place, durability: server.durability, holdings })
 }
 
 /// Where the database is and which of its schemas is meant, in words.
@@ -40,16 +49,16 @@ pub fn shown(database: &Database) -> StoreResult<String> {
 
 /// Where the call flow's webhook goes, whichever business it is of; `None`: there is no such flow.
 pub fn endpoint(database: &Database, call_flow: CallFlowId) -> StoreResult<Option<Endpoint>> {
-    Ok(looked_at(database, |connection| backup::endpoint_in(connection, call_flow))?.1)
+    Ok(looked_at(database, |connection| backup::endpoint_in(connection, call_flow))?.2)
 }
 
 fn looked_at<T>(
     database: &Database,
     look: impl FnOnce(&mut PostgresConnection) -> StoreResult<T>,
-) -> StoreResult<(String, T)> {
+) -> StoreResult<(Address, Server, T)> {
     let address = Address::parse(&database.url)?;
     let mut connection = PostgresConnection::open(&address, &quoted(&database.schema)?, WRITE_TIMEOUT)?;
     let server = check_server(&mut connection, &address)?;
     let seen = connection.within(Kind::Snapshot, look)?;
-    Ok((format!("PostgreSQL {server}, {}", address.shown), seen))
+    Ok((address, server, seen))
 }

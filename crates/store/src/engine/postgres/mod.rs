@@ -5,6 +5,7 @@
 
 mod address;
 mod connection;
+pub mod durability;
 pub mod examination;
 mod holder;
 mod many;
@@ -23,6 +24,7 @@ use crate::tx::{Tx, TxShared};
 use address::Address;
 use connection::{Kind, PostgresConnection};
 use domain::secret::Secret;
+use durability::{Durability, Remark};
 use failpoint::{Point, reach};
 use holder::Holder;
 use readers::Readers;
@@ -36,7 +38,9 @@ const VERSION_MIN: i64 = 14_00_00;
 const START_PAUSE: Duration = Duration::from_millis(250);
 const SELECT_SERVER: &str =
     "SELECT current_setting('server_version_num')::BIGINT, current_setting('server_version'),
-    current_setting('server_encoding')";
+    current_setting('server_encoding'),
+    (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'), current_setting('fsync'),
+    current_setting('full_page_writes'), current_setting('synchronous_standby_names')";
 
 /// Which database, and where in it.
 #[derive(Clone, Debug)]
@@ -64,12 +68,13 @@ impl PostgresEngine {
         let (at, of, world) = (Arc::clone(&address), Arc::clone(&schema), Arc::clone(&shared.world));
         let prepare = tokio::task::spawn_blocking(move || {
             let mut connection = connect(&at, &of)?;
-            check_server(&mut connection, &at)?;
+            let server = check_server(&mut connection, &at)?;
             migrations::make(&mut connection, &of)?;
             reach(Point::StoreOpened);
             let holder =
                 Holder::take(&mut connection, at, Arc::clone(&of), world.random(), Arc::clone(&world))?;
             reach(Point::StoreLocked);
+            tell(&server.durability);
             migrations::run(&mut connection, &of)?;
             Ok::<_, StoreError>(holder)
         });
@@ -136,21 +141,44 @@ fn connect(address: &Address, schema: &str) -> StoreResult<PostgresConnection> {
     }
 }
 
-/// Answers the server's version.
-fn check_server(connection: &mut PostgresConnection, address: &Address) -> StoreResult<String> {
+/// What is known of a server that can be used.
+struct Server {
+    version: String,
+    durability: Durability,
+}
+
+fn check_server(connection: &mut PostgresConnection, address: &Address) -> StoreResult<Server> {
     let found = connection.within(Kind::Snapshot, |connection| {
         let sql: &mut dyn Sql = connection;
-        sql.row(SELECT_SERVER, &[], |row| Ok((row.int(0)?, row.text(1)?, row.text(2)?)))
+        sql.row(SELECT_SERVER, &[], |row| {
+            let durability = Durability {
+                synchronous_commit: row.text(3)?,
+                fsync: row.text(4)?,
+                full_page_writes: row.text(5)?,
+                synchronous_standby_names: row.text(6)?,
+            };
+            Ok((row.int(0)?, row.text(2)?, Server { version: row.text(1)?, durability }))
+        })
     })?;
     let shown = &address.shown;
     match found {
-        Some((number, version, _)) if number < VERSION_MIN => Err(StoreError::Unusable(format!(
-            "the database {shown} is PostgreSQL {version}, which is too old: 14 or newer is needed"
-        ))),
-        Some((_, _, encoding)) if encoding != "UTF8" => Err(StoreError::Unusable(format!(
+        None => Err(StoreError::Corrupt("the database does not say what it is".to_owned())),
+        Some((number, _, Server { version, .. })) if number < VERSION_MIN => Err(StoreError::Unusable(
+            format!("the database {shown} is PostgreSQL {version}, which is too old: 14 or newer is needed"),
+        )),
+        Some((_, encoding, _)) if encoding != "UTF8" => Err(StoreError::Unusable(format!(
             "the database {shown} has the encoding {encoding}: make one with ENCODING 'UTF8' (and TEMPLATE template0)"
         ))),
-        found => Ok(found.map_or_else(String::new, |(_, version, _)| version)),
+        Some((_, _, server)) => Ok(server),
+    }
+}
+
+fn tell(durability: &Durability) {
+    for remark in durability.remarks() {
+        match remark {
+            Remark::Note(text) => tracing::info!("With this database, {text}"),
+            Remark::Warning(text) => tracing::warn!("With this database, {text}"),
+        }
     }
 }
 
