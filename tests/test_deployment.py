@@ -7,15 +7,19 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
-from harness import BINARY, KEY, ROOT, SECRET_KEY, free_port, wait_until
+from harness import BINARY, KEY, ROOT, SECRET_KEY, Callhook, free_port, wait_until
+from postgres import Server
 
 UNIT = (ROOT / "deploy" / "callhook.service").read_text()
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.postgresql.yml").read_text())
 FINAL_STAGE = DOCKERFILE.split("\nFROM ")[-1]
 
 
@@ -40,12 +44,14 @@ def test_the_unit_is_well_formed_and_hardened(tmp_path):
     assert judged.returncode == 0, judged.stdout
 
 
-def test_the_unit_waits_longer_than_a_graceful_stop_takes():
+@pytest.mark.parametrize("stop", [
+    re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE).group(1), COMPOSE["services"]["callhook"]["stop_grace_period"].removesuffix("s"),
+], ids=["unit", "compose"])
+def test_a_stop_may_take_longer_than_a_graceful_one_takes(stop):
     server = (ROOT / "crates/callhook/src/server.rs").read_text()
     drain = int(re.search(r"const DRAIN_MAX: Duration = Duration::from_secs\((\d+)\)", server).group(1))
-    stop = int(re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE).group(1))
     # Requests, then attempts of 10 s and their outcomes.
-    assert stop > drain + 10 + drain
+    assert int(stop) > drain + 10 + drain
 
 
 class Image:
@@ -144,3 +150,60 @@ def test_the_dockerfile_copies_nothing_that_its_context_leaves_out():
     assert not ignored & {"crates", "Cargo.toml", "Cargo.lock"}
     workspace = re.search(r'rust-version = "([\d.]+)"', (ROOT / "Cargo.toml").read_text()).group(1)
     assert f"rust:{workspace}-" in DOCKERFILE, "the builder is of the version that the workspace asks for"
+
+
+def documented(beginning: str) -> str:
+    """The commands of the page about deployment that begin so."""
+    blocks = re.findall(r"^```sh\n(.+?)^```$", (ROOT / "docs/deployment.md").read_text(), re.MULTILINE | re.DOTALL)
+    return next(block for block in blocks if block.startswith(beginning))
+
+
+def test_the_compose_file_keeps_the_database_to_itself_and_has_no_default_password():
+    callhook, database = COMPOSE["services"]["callhook"], COMPOSE["services"]["database"]
+    assert "ports" not in database and database["networks"] == ["store"] and COMPOSE["networks"]["store"]["internal"]
+    assert all(port.startswith("127.0.0.1:") for port in callhook["ports"])
+    assert callhook["depends_on"]["database"]["condition"] == "service_healthy" and database["healthcheck"]
+    assert callhook["read_only"] and callhook["cap_drop"] == ["ALL"]
+    assert (ROOT / "deploy" / callhook["build"]["context"] / callhook["build"]["dockerfile"]).resolve() == ROOT / "deploy/Dockerfile"
+    volumes = {volume.split(":")[1]: volume.split(":")[0] for service in (callhook, database) for volume in service["volumes"]}
+    assert volumes["/data"] in COMPOSE["volumes"] and volumes["/var/lib/postgresql/data"] in COMPOSE["volumes"]
+    assert (ROOT / "deploy" / volumes["/docker-entrypoint-initdb.d/callhook.sh"]).exists()
+    # What is secret is in files, and each file that a setting names is there.
+    for service in (callhook, database):
+        for name, value in service["environment"].items():
+            is_file = name.endswith("_FILE") or name == "CALLHOOK_CONFIG"
+            assert is_file or not re.search("KEY|PASSWORD|SECRET|URL", name) or name == "CALLHOOK_PUBLIC_URL", name
+            assert not is_file or value.removeprefix("/run/secrets/") in service["secrets"], name
+    made = re.findall(r"[\w.-]+", documented("install -d -m 0700 deploy/secrets"))
+    for name, secret in COMPOSE["secrets"].items():
+        assert secret == {"file": f"./secrets/{name}"} and name in made
+    ignored = [(ROOT / file).read_text().splitlines() for file in (".gitignore", ".dockerignore")]
+    assert all("deploy/secrets" in [line.strip("/") for line in lines] for lines in ignored)
+
+
+def test_the_compose_files_database_is_made_for_callhook_and_for_nobody_else(tmp_path, receiver):
+    subprocess.run(["bash", "-ec", documented("install -d -m 0700 deploy/secrets")], cwd=tmp_path, check=True)
+    secrets = tmp_path / "deploy/secrets"
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    server = Server(free_port())
+    try:
+        environment = {
+            "PATH": os.environ["PATH"], "PGHOST": "127.0.0.1", "PGPORT": str(server.port), "POSTGRES_USER": "postgres",
+            "CALLHOOK_PASSWORD_FILE": str(secrets / "callhook-password"),
+        }
+        subprocess.run([ROOT / "deploy/postgresql-init.sh"], env=environment, check=True)
+        health = COMPOSE["services"]["database"]["healthcheck"]["test"]
+        assert health[0] == "CMD" and subprocess.run(health[1:], env=environment).returncode == 0
+        # From now on it wants to hear the passwords.
+        hba = server.data / "pg_hba.conf"
+        hba.write_text("local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        server.run("pg_ctl", "reload", "-D", str(server.data))
+        url = tomllib.loads((secrets / "callhook.toml").read_text())["database_url"].replace("@database/", f"@127.0.0.1:{server.port}/")
+        with Callhook(environment={"CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": "callhook"}) as callhook:
+            exchange(callhook.port, receiver)
+            assert callhook.stop() == 0
+        rights = "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication FROM pg_roles WHERE rolname = 'callhook'"
+        asked = ["psql", "--tuples-only", "--no-align", f"--host={server.folder}", f"--port={server.port}", "--username=postgres", f"--command={rights}"]
+        assert server.run(*asked).strip() == "f"
+    finally:
+        server.close()
