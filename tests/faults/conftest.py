@@ -61,7 +61,8 @@ class Runner:
             notes.append(report.longrepr[2])
         elif report.failed:
             errors = [line[1:].strip() for line in report.longreprtext.splitlines() if line.startswith("E ")]
-            notes.append((errors or ["see below"])[0][:200])
+            # Of flaws, the first one stands in the line after their number.
+            notes.append(" ".join(errors[:2] or ["see below"])[:300])
         note = "; ".join(notes)
         name = report.nodeid.removeprefix("faults/")
         self.terminal.ensure_newline()

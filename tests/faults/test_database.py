@@ -112,13 +112,13 @@ def test_connections_that_are_cut_lose_nothing(receiver, tmp_path, note):
 def test_commits_that_are_cut_are_neither_acknowledged_nor_made_twice(receiver, tmp_path, cut, note):
     with load_on_a_database(receiver, tmp_path, way_to=Cutter) as (callhook, workload, cutter):
         # Here and there one, among those that pass.
-        cutter.begin(cut, every=7)
-        wait_until(lambda: cutter.cuts >= 40, 60, "cuts")
+        cutter.begin(cut, every=5)
+        wait_until(lambda: cutter.cuts >= 20, 120, "cuts")
         # Then each of them: whoever is told that a call is on record is lied to.
         cutter.begin(cut)
         time.sleep(0.5)
         acknowledged, refused, cuts = len(workload.history.reports), workload.refused, cutter.cuts
-        wait_until(lambda: cutter.cuts >= cuts + 20, 60, "cuts")
+        wait_until(lambda: cutter.cuts >= cuts + 20, 120, "cuts")
         assert len(workload.history.reports) == acknowledged and workload.refused > refused
         cutter.end()
         note(wait_until_it_goes_on(callhook, receiver))

@@ -123,7 +123,7 @@ def kill_at_work(receiver, point: str, visits: int, note):
     with armed() as callhook, Workload(callhook, receiver, seed=visits) as workload:
         assert callhook.stop() == 0
         workload.start()
-        start_until_death(callhook, f"{point}@{visits}", 120 if point in SELDOM else 30)
+        start_until_death(callhook, f"{point}@{visits}", 120 if point in SELDOM or STORE == "postgres" else 30)
         workload.died()
         workload.stop()
         callhook.start()
