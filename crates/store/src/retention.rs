@@ -187,9 +187,10 @@ fn tell_if_erased(tx: &mut Tx<'_>, purged: &[bool]) -> StoreResult<()> {
 fn purge_payload(tx: &mut Tx<'_>, business_id: BusinessId, id: DeliveryId) -> StoreResult<bool> {
     let key = [business_id.into(), id.into()];
     let Some(payload_id) = tx.sql().row(SELECT_PAYLOAD, &key, |row| row.int(0))? else { return Ok(false) };
+    // First, so that an outcome that is being written is waited for.
+    tx.sql().execute(FORGET_PAYLOAD, &key)?;
     erase::attempts(tx, business_id, id)?;
     erase::payload(tx, payload_id)?;
-    tx.sql().execute(FORGET_PAYLOAD, &key)?;
     Ok(true)
 }
 

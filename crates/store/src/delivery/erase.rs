@@ -28,15 +28,15 @@ pub(crate) fn deliveries_of_call(
     Ok(())
 }
 
-/// Removes a delivery with its attempts and its body.
+/// Removes a delivery with its attempts and its body: itself first, so that an outcome that is being written is waited for and goes too.
 pub(crate) fn delivery(
     tx: &mut Tx<'_>,
     business_id: BusinessId,
     id: DeliveryId,
     payload_id: Option<i64>,
 ) -> StoreResult<()> {
-    attempts(tx, business_id, id)?;
     tx.sql().execute(DELETE, &[business_id.into(), id.into()])?;
+    attempts(tx, business_id, id)?;
     payload_id.map_or(Ok(()), |payload_id| payload(tx, payload_id))
 }
 

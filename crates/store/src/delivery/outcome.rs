@@ -14,12 +14,15 @@ use domain::delivery::{Attempt, DeliveryEvent, DeliveryStatus, transition};
 use domain::retry::Verdict;
 use failpoint::{Point, reach};
 
+/// The state is not to be looked up in its index: the key leads to the row.
 const APPLY: &str = "UPDATE deliveries SET status = ?4, version = version + 1, url = ?5, attempt_count = ?6,
         attempt_in_series = attempt_in_series + 1, next_attempt_at = ?7, last_status_code = ?8, last_error = ?9, delivered_at = ?10
-    WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND status = 'scheduled'
+    WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND status || '' = 'scheduled'
         AND EXISTS (SELECT 1 FROM queues WHERE id = ?11 AND epoch = ?12)";
+/// Also where it counts no attempt: nobody else changes or removes the row until this is committed.
 const APPLY_LATE: &str =
-    "UPDATE deliveries SET attempt_count = ?3 WHERE business_id = ?1 AND id = ?2 AND attempt_count < ?3";
+    "UPDATE deliveries SET attempt_count = CASE WHEN attempt_count < ?3 THEN ?3 ELSE attempt_count END
+    WHERE business_id = ?1 AND id = ?2";
 const APPLY_LATE_SUCCESS: &str =
     "UPDATE deliveries SET status = 'delivered', version = version + 1, reason = NULL, url = ?3,
         last_status_code = ?4, last_error = NULL, delivered_at = ?5
@@ -99,6 +102,10 @@ fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRes
 /// The delivery is not as it was sent: it was cancelled, sent again, erased, or this outcome is on record already.
 fn record_late(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreResult<OutcomeApplied> {
     let (pending, attempt) = (outcome.pending, &outcome.attempt);
+    let params = [pending.business_id.into(), pending.id.into(), attempt.attempt.into()];
+    if tx.sql().execute(APPLY_LATE, &params)? == 0 {
+        return Ok(OutcomeApplied::Gone);
+    }
     let Some(found) = row::find_pending(tx, pending.business_id, pending.id)? else {
         return Ok(OutcomeApplied::Gone);
     };
@@ -114,7 +121,6 @@ fn record_late(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRe
         insert_attempt(tx, &pending, attempt)?;
     }
     reach(Point::LateAttemptRecorded);
-    tx.sql().execute(APPLY_LATE, &[pending.business_id.into(), pending.id.into(), attempt.attempt.into()])?;
     let succeeded = outcome.verdict == Verdict::Delivered;
     if succeeded && transition(found.status, DeliveryEvent::AttemptSucceeded).is_some() {
         let changed = tx.sql().execute(

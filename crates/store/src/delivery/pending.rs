@@ -86,7 +86,7 @@ impl QueueStore for Store {
     }
 
     async fn record_outcomes(&self, outcomes: Arc<Vec<Outcome>>) -> StoreResult<Vec<OutcomeApplied>> {
-        self.write_as(gathered(outcomes.len()), move |tx| outcome::record(tx, &outcomes)).await
+        self.write_as(gathered(outcomes.len()).apart(), move |tx| outcome::record(tx, &outcomes)).await
     }
 }
 

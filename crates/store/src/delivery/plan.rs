@@ -20,10 +20,11 @@ const INSERT: &str = "INSERT INTO deliveries (business_id, id, call_id, call_flo
         url, payload_id, attempt_count, attempt_in_series, next_attempt_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'call', ?7, ?8, 1, ?9, ?10, 0, 0, ?11)";
 const INSERT_PAYLOAD: &str = "INSERT INTO payloads (body) VALUES (?1)";
+/// The state is not to be looked up in its index: the key leads to the row.
 const MAKE_DUE: &str =
     "UPDATE deliveries SET status = 'scheduled', version = version + 1, payload_id = ?4, next_attempt_at = ?5
-    WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND status = 'waiting_for_ai'";
-const WAITING_OF_CALL: &str = "q.business_id = ?1 AND q.call_id = ?2 AND q.status = 'waiting_for_ai'";
+    WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND status || '' = 'waiting_for_ai'";
+const WAITING_OF_CALL: &str = "q.business_id = ?1 AND q.call_id = ?2 AND q.status || '' = 'waiting_for_ai'";
 
 /// Plans the delivery of a call to one destination.
 pub(crate) fn for_call(

@@ -40,6 +40,9 @@ pub struct Demand {
     pub waits: bool,
     /// How it is run where a server is asked.
     pub way: Way,
+    /// Whether it may be committed beside all others: it changes rows only as they were read, by conditions that the engine checks when
+    /// it has locked them.
+    pub is_apart: bool,
 }
 
 /// Beside what an operation may be run, where each statement costs a way to a server and back.
@@ -56,7 +59,7 @@ pub enum Way {
 impl Demand {
     /// What a client asks for: it is told to come again where the queue is full.
     pub const fn of(rows: usize) -> Self {
-        Self { rows, waits: false, way: Way::Straight }
+        Self { rows, waits: false, way: Way::Straight, is_apart: false }
     }
 
     /// See [`Self::waits`].
@@ -69,6 +72,12 @@ impl Demand {
     #[must_use]
     pub const fn gathered(self) -> Self {
         Self { way: Way::Gathered, ..self }
+    }
+
+    /// See [`Self::is_apart`].
+    #[must_use]
+    pub const fn apart(self) -> Self {
+        Self { is_apart: true, ..self }
     }
 
     /// See [`Way::InParts`].
@@ -95,6 +104,7 @@ pub struct Writer {
 impl Writer {
     /// Starts the thread on `run`, which goes on until the queue ends, and answers its groups over the runtime.
     pub fn start(
+        name: &str,
         figures: Arc<Figures>,
         run: impl FnOnce(Waiting, &Handle) + Send + 'static,
     ) -> StoreResult<Self> {
@@ -103,7 +113,7 @@ impl Writer {
         })?;
         let (queue, waiting) = Queue::new(figures);
         let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
+            .name(name.to_owned())
             .spawn(move || run(waiting, &runtime))
             .map_err(|error| StoreError::Unavailable(format!("cannot start the writer: {error}")))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })

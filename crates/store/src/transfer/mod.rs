@@ -15,6 +15,7 @@ pub use table::{TABLES, Table};
 
 use crate::backup;
 use crate::engine::Value;
+use crate::engine::group::Demand;
 use crate::engine::sqlite::FILE_NAME;
 use crate::error::{StoreError, StoreResult};
 use crate::tx::Tx;
@@ -131,7 +132,7 @@ impl Transfer {
         };
         let writing = {
             let mark = mark.clone();
-            self.target.write_engine(rows.len(), move |tx| {
+            self.target.write_as(Demand::of(rows.len()).waiting().in_parts(), move |tx| {
                 table.write(tx, &rows).map_err(|error| of_table(error, table.table))?;
                 mark.set(tx.sql())
             })
@@ -204,7 +205,7 @@ async fn check_there((place, config): &(Place, StoreConfig)) -> StoreResult<()> 
             let now = config.world.now();
             let examine = move || backup::examine_database(&database, None, now);
             let examined = tokio::task::spawn_blocking(examine).await;
-            examined.map_err(|error| StoreError::Unavailable(error.to_string()))??.1.is_some()
+            examined.map_err(|error| StoreError::Unavailable(error.to_string()))??.holdings.is_some()
         }
     };
     if is_there {

@@ -121,7 +121,7 @@ impl Statements {
 
     /// Writes rows that are not there yet. None of them hangs on another.
     pub fn write(&self, tx: &mut Tx<'_>, rows: &[Row]) -> StoreResult<()> {
-        rows.iter().try_for_each(|row| tx.sql().execute(&self.insert, row).map(drop))
+        rows.iter().try_for_each(|row| tx.sql().put(&self.insert, row))
     }
 
     /// A row's key.

@@ -3,11 +3,13 @@
 //! It is used by one thread at a time, which also does its input and output: a statement wakes no other thread.
 
 use super::address::Address;
+use super::failure::{Broken, Refused, not_connected, translate_error};
 use super::many::Ids;
 use super::statement::{PostgresRow, check, translate};
 use crate::engine::{Row, Sql, State, Value};
 use crate::error::{StoreError, StoreResult};
-use futures_util::future::poll_fn;
+use futures_util::FutureExt as _;
+use futures_util::future::{join_all, poll_fn};
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -18,13 +20,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::error::{DbError, Severity, SqlState};
+use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, SimpleQueryMessage, Socket, Statement};
 
 /// Prepared statements kept per connection; more than there are texts in this crate, filters included.
 const STATEMENTS_MAX: usize = 256;
+/// How often a statement is asked for before it is prepared anew for the first time.
+const RENEW_AFTER: u32 = 32;
 /// Rows that are fetched at a time where the reader may not want all.
 const FETCH_ROWS: usize = 500;
 /// How long a statement may be without an answer beyond what the server allows it: then the connection is given up.
@@ -39,23 +43,11 @@ pub enum Kind {
     Snapshot,
 }
 
-/// Why a transaction was taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
-    /// For its data.
-    Data,
-    /// For another that ran beside it.
-    Conflict,
-}
-
-impl Refused {
-    fn of(code: &SqlState) -> Option<Self> {
-        match code.code().get(..2)? {
-            "21" | "22" | "23" => Some(Self::Data),
-            "40" if *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN => Some(Self::Conflict),
-            _ => None,
-        }
-    }
+/// A statement that the server knows.
+struct Prepared {
+    statement: Statement,
+    asked: u32,
+    renew_after: u32,
 }
 
 /// A connection to the database.
@@ -65,7 +57,7 @@ pub struct PostgresConnection {
     client: Client,
     settings: String,
     guard: Option<String>,
-    statements: HashMap<String, Statement>,
+    statements: HashMap<String, Prepared>,
     statement_timeout: Duration,
     sent: u64,
     changes: u64,
@@ -109,6 +101,8 @@ impl PostgresConnection {
             setting("lock_timeout", &LOCK_TIMEOUT.as_millis().to_string()),
             setting("idle_in_transaction_session_timeout", &IDLE_TIMEOUT.as_millis().to_string()),
             DURABLE.to_owned(),
+            // Whoever looks for a few rows waits longer for a plan's translation into machine code than for the rows.
+            setting("jit", "off"),
         ];
         Ok(Self {
             runtime: Some(runtime),
@@ -198,7 +192,7 @@ impl PostgresConnection {
                 Err(StoreError::Unknown("the database committed with a warning".to_owned()))
             }
             // Only what the database says of the data is a no. Else nobody knows: a pooler may speak for a server that is gone.
-            Err(error) if self.refused.is_none() => {
+            Err(error) if !matches!(self.refused, Some(Refused::Data | Refused::Conflict)) => {
                 self.is_ended = true;
                 Err(StoreError::Unknown(error.reason()))
             }
@@ -217,9 +211,9 @@ impl PostgresConnection {
         self.refused == Some(Refused::Conflict)
     }
 
-    /// Whether what it was given is at fault: other data may be taken.
+    /// Whether what it was given is at fault, or took too long: other data may be taken.
     pub fn has_refused_data(&self) -> bool {
-        self.refused == Some(Refused::Data)
+        matches!(self.refused, Some(Refused::Data | Refused::Time))
     }
 
     /// Runs statements that take no parameters, in one message.
@@ -230,18 +224,26 @@ impl PostgresConnection {
         self.note(ran)
     }
 
+    /// A statement is prepared anew when it has run twice as often: what the server planned for it goes by the size that a table had, and
+    /// a new table grows by thousands of rows before the server counts them.
     pub(super) fn prepare(&mut self, sql: &str) -> StoreResult<Statement> {
-        if let Some(known) = self.statements.get(sql) {
-            return Ok(known.clone());
+        let mut renew_after = RENEW_AFTER;
+        if let Some(known) = self.statements.get_mut(sql) {
+            known.asked += 1;
+            if known.asked < known.renew_after {
+                return Ok(known.statement.clone());
+            }
+            renew_after = known.renew_after.saturating_mul(2);
         }
         let Self { runtime, client, statement_timeout, .. } = self;
         let prepared = wait(runtime.as_ref(), *statement_timeout, client.prepare(&translate(sql)));
-        let prepared = self.note(prepared)?;
+        let statement = self.note(prepared)?;
         if self.statements.len() >= STATEMENTS_MAX {
             self.statements.clear();
         }
-        self.statements.insert(sql.to_owned(), prepared.clone());
-        Ok(prepared)
+        let prepared = Prepared { statement: statement.clone(), asked: 0, renew_after };
+        self.statements.insert(sql.to_owned(), prepared);
+        Ok(statement)
     }
 
     pub(super) fn query(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<Vec<tokio_postgres::Row>> {
@@ -261,6 +263,17 @@ impl PostgresConnection {
         let Self { runtime, client, statement_timeout, .. } = self;
         let rows = wait(runtime.as_ref(), *statement_timeout, client.query(&statement, &params));
         self.note(rows)
+    }
+
+    /// Sends statements one after the other and waits for all of them together.
+    pub(super) fn run_all<P: ToSql + Sync>(&mut self, all: &[(Statement, Vec<P>)]) -> StoreResult<()> {
+        self.sent += all.len() as u64;
+        let Self { runtime, client, statement_timeout, .. } = self;
+        let answers = all.iter().map(|(statement, params)| client.execute_raw(statement, params));
+        let answers = wait(runtime.as_ref(), *statement_timeout, join_all(answers).map(Ok));
+        // The first that failed says why; the others failed for it.
+        let answers = self.note(answers)?;
+        answers.into_iter().try_for_each(|answer| self.note(answer.map_err(Broken::Failed)).map(drop))
     }
 
     /// Keeps what an error has left of the transaction.
@@ -445,14 +458,6 @@ fn note_warning(notice: &DbError, warned: &AtomicBool) {
     }
 }
 
-/// Why a statement has no answer.
-enum Broken {
-    /// The server or the connection said so.
-    Failed(tokio_postgres::Error),
-    /// Nobody said anything for too long.
-    Silent,
-}
-
 fn wait<T>(
     runtime: Option<&Runtime>,
     statement_timeout: Duration,
@@ -464,59 +469,4 @@ fn wait<T>(
         Ok(answer) => answer.map_err(Broken::Failed),
         Err(_) => Err(Broken::Silent),
     }
-}
-
-/// What an error of the database means to the caller of an operation.
-fn translate_error(broken: Broken) -> StoreError {
-    let Broken::Failed(error) = broken else {
-        return StoreError::Unavailable("the database does not answer".to_owned());
-    };
-    let Some(said) = error.as_db_error() else {
-        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        return StoreError::Unavailable(format!("the connection to the database ended: {cause}"));
-    };
-    let text = said.message().to_owned();
-    let code = said.code();
-    match code.code().get(..2).unwrap_or_default() {
-        _ if *code == SqlState::QUERY_CANCELED => {
-            StoreError::Busy("this took too long to read; ask for less, by a filter or a shorter time")
-        }
-        // Every conflict that a client can cause is looked for before the write: what is left is a fault of ours.
-        "22" | "23" => StoreError::Corrupt(text),
-        _ if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => {
-            StoreError::Malformed(text)
-        }
-        _ if *code == SqlState::DISK_FULL => {
-            StoreError::Unavailable("the database's disk is full: make room on it".to_owned())
-        }
-        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::Unavailable(
-            "the database is read-only (a standby, or default_transaction_read_only): connect the primary"
-                .to_owned(),
-        ),
-        _ => StoreError::Unavailable(text),
-    }
-}
-
-/// Why there is no connection, and what to do.
-fn not_connected(address: &Address, error: &tokio_postgres::Error) -> StoreError {
-    let shown = &address.shown;
-    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    let Some(said) = error.as_db_error() else {
-        return StoreError::Unavailable(format!(
-            "the database {shown} cannot be reached ({cause}): see whether it runs and listens there"
-        ));
-    };
-    let text = said.message();
-    let what_to_do = match *said.code() {
-        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            "see user and password in --database-url, and pg_hba.conf at the server"
-        }
-        SqlState::INVALID_CATALOG_NAME => "create it, or name another in --database-url",
-        // It starts, stops, or has no connection free: not for good.
-        SqlState::CANNOT_CONNECT_NOW | SqlState::TOO_MANY_CONNECTIONS | SqlState::ADMIN_SHUTDOWN => {
-            return StoreError::Unavailable(format!("the database {shown} takes no connection: {text}"));
-        }
-        _ => "see --database-url",
-    };
-    StoreError::Unusable(format!("the database {shown} refuses: {text}; {what_to_do}"))
 }

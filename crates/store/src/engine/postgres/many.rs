@@ -4,13 +4,17 @@ use super::connection::PostgresConnection;
 use super::sets;
 use crate::engine::{Sql as _, Value};
 use crate::error::{StoreError, StoreResult};
+use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 /// Ids that are taken from the database at a time.
 const IDS: i64 = 500;
-const TAKE_IDS: &str = "SELECT nextval(pg_get_serial_sequence(?1, 'id')) FROM generate_series(1, ?2)";
+const TAKE_IDS: &str =
+    "SELECT nextval(sequence) FROM (SELECT pg_get_serial_sequence(?1, 'id')::REGCLASS AS sequence OFFSET 0) AS ids,
+    generate_series(1, ?2)";
 
 /// Ids of a table that are taken, and the insert that gives one.
 pub struct Ids {
@@ -58,14 +62,21 @@ impl PostgresConnection {
         Ok(changed)
     }
 
-    /// Writes rows of which none meets another.
-    pub fn insert_many(&mut self, sql: &str, rows: &[Vec<Value<'static>>]) -> StoreResult<()> {
-        let kinds = self.prepare(sql)?.params().to_vec();
-        if rows.len() == 1 || sets::insert(sql, &kinds).is_none() {
-            return rows.iter().try_for_each(|params| self.execute(sql, params).map(drop));
+    /// Runs each statement for its rows, of which none meets another where it is an insert.
+    pub fn put_many(&mut self, sets: &[(String, Vec<Vec<Value<'static>>>)]) -> StoreResult<()> {
+        let mut all = Vec::with_capacity(sets.len());
+        for (sql, rows) in sets {
+            let statement = self.prepare(sql)?;
+            let as_set = if rows.len() > 1 { sets::insert(sql, statement.params()) } else { None };
+            if let Some(text) = as_set {
+                let columns = (0..statement.params().len()).map(|column| Param::Column(rows, column));
+                all.push((self.prepare(&text)?, columns.collect()));
+            } else {
+                let each = rows.iter().map(|row| (statement.clone(), row.iter().map(Param::One).collect()));
+                all.extend(each);
+            }
         }
-        let rows: Vec<_> = rows.iter().map(|row| &row[..]).collect();
-        self.run_many(sql, &rows, |kinds| sets::insert(sql, kinds)).map(drop)
+        self.run_all(&all)
     }
 
     /// An id for a row that is to be inserted, and the statement that inserts it with its id as the last parameter.
@@ -100,6 +111,31 @@ impl PostgresConnection {
             .collect();
         self.ask(&text, &columns)
     }
+}
+
+/// A parameter of a statement for one row, or a column of the rows that it is for.
+#[derive(Debug)]
+enum Param<'a> {
+    One(&'a Value<'static>),
+    Column(&'a [Vec<Value<'static>>], usize),
+}
+
+impl ToSql for Param<'_> {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        match self {
+            Self::One(value) => value.to_sql(kind, out),
+            Self::Column(rows, column) => {
+                let values: Vec<_> = rows.iter().filter_map(|row| row.get(*column)).collect();
+                values.to_sql(kind, out)
+            }
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
 }
 
 /// Which row of parameters, counted from 0, an answered row belongs to.

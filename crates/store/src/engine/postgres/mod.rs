@@ -7,6 +7,7 @@ mod address;
 mod connection;
 pub mod durability;
 pub mod examination;
+mod failure;
 mod holder;
 mod many;
 mod migrations;
@@ -54,6 +55,8 @@ pub struct Database {
 /// An open store in PostgreSQL.
 pub struct PostgresEngine {
     writer: Writer,
+    /// Writes what may be committed beside all others: the disk is waited for on both sides at once.
+    outcomes: Writer,
     readers: Readers,
     engine_readers: Readers,
     // Let go last, when the writer has written what was queued.
@@ -84,8 +87,17 @@ impl PostgresEngine {
         };
         let lists = readers(READERS, READ_TIMEOUT);
         let engine = readers(ENGINE_READERS, WRITE_TIMEOUT).by_index();
-        let writer = writer::start(Arc::clone(&address), schema, holder.guard(), shared)?;
-        Ok(Self { writer, readers: lists, engine_readers: engine, _holder: holder })
+        let line = |name| {
+            writer::start(
+                name,
+                Arc::clone(&address),
+                Arc::clone(&schema),
+                holder.guard(),
+                Arc::clone(&shared),
+            )
+        };
+        let (writer, outcomes) = (line("store-writer")?, line("store-outcomes")?);
+        Ok(Self { writer, outcomes, readers: lists, engine_readers: engine, _holder: holder })
     }
 
     /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is committed.
@@ -94,7 +106,8 @@ impl PostgresEngine {
         demand: Demand,
         operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.writer.write(demand, operation).await
+        let writer = if demand.is_apart { &self.outcomes } else { &self.writer };
+        writer.write(demand, operation).await
     }
 
     /// Runs `operation` on a snapshot of what is committed; one that takes too long is broken off.
@@ -124,7 +137,7 @@ impl PostgresEngine {
     /// How large its parts are now.
     #[must_use]
     pub fn sizes(&self) -> Sizes {
-        Sizes { files: None, writes_queued: self.writer.queued() }
+        Sizes { files: None, writes_queued: self.writer.queued() + self.outcomes.queued() }
     }
 }
 

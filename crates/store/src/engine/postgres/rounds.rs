@@ -189,15 +189,15 @@ impl Round {
     fn write(&mut self, connection: &mut PostgresConnection) -> StoreResult<()> {
         self.writings += 1;
         (self.gathered_bytes, self.writes_first) = (0, false);
-        for (sql, rows) in self.gathered.drain(..) {
-            let mut left = rows;
+        let mut sets = Vec::with_capacity(self.gathered.len());
+        for (sql, mut left) in self.gathered.drain(..) {
             while !left.is_empty() {
                 let (now, later) = apart(&sql, left);
-                connection.insert_many(&sql, &now)?;
+                sets.push((sql.clone(), now));
                 left = later;
             }
         }
-        Ok(())
+        connection.put_many(&sets)
     }
 
     fn ask<F>(&mut self, connection: &mut PostgresConnection, open: &mut [Run<F>]) -> StoreResult<()> {

@@ -21,13 +21,14 @@ const TRIES: usize = 5;
 
 /// Starts the writer, which connects for its first group.
 pub fn start(
+    name: &str,
     address: Arc<Address>,
     schema: Arc<str>,
     guard: String,
     shared: Arc<TxShared>,
 ) -> StoreResult<Writer> {
     let mut line = Line { address, schema, guard, connection: None };
-    Writer::start(Arc::clone(&shared.figures), move |waiting, runtime| {
+    Writer::start(name, Arc::clone(&shared.figures), move |waiting, runtime| {
         run(&mut line, waiting, &shared, runtime);
     })
 }
@@ -173,6 +174,10 @@ fn run_whole(
     match run(connection) {
         Err(_) if connection.has_refused_data() && !connection.is_closed() => Ok(None),
         Ok(None) if connection.met_a_conflict() => Err(met_a_conflict()),
+        // Neither data nor time: a lock that somebody holds, a full disk. The next operation would wait for the same.
+        Ok(None) if connection.state() != State::Open && !connection.has_refused_data() => {
+            Err(group::taken_back())
+        }
         ran => ran,
     }
 }

@@ -57,7 +57,7 @@ pub fn start(
     let checkpoints = Checkpoints::start(path, file, &mut connection, is_log_empty, Arc::clone(&figures))?;
     let place = Place::of(path)
         .map_err(|error| StoreError::Unavailable(format!("cannot look at {}: {error}", path.display())))?;
-    Writer::start(figures, move |waiting, runtime| {
+    Writer::start("store-writer", figures, move |waiting, runtime| {
         run(connection, checkpoints, waiting, &place, &shared, runtime);
     })
 }

@@ -1,0 +1,90 @@
+//! What the errors of a database mean: to a transaction, to an operation's caller, to whoever starts callhook.
+
+use super::address::Address;
+use crate::error::StoreError;
+use tokio_postgres::error::SqlState;
+
+/// Why a transaction was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// For its data.
+    Data,
+    /// For another that ran beside it.
+    Conflict,
+    /// For a statement that took too long.
+    Time,
+}
+
+impl Refused {
+    pub fn of(code: &SqlState) -> Option<Self> {
+        match code.code().get(..2)? {
+            "21" | "22" | "23" => Some(Self::Data),
+            _ if *code == SqlState::QUERY_CANCELED => Some(Self::Time),
+            "40" if *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN => Some(Self::Conflict),
+            _ => None,
+        }
+    }
+}
+
+/// Why a statement has no answer.
+pub enum Broken {
+    /// The server or the connection said so.
+    Failed(tokio_postgres::Error),
+    /// Nobody said anything for too long.
+    Silent,
+}
+
+/// What an error of the database means to the caller of an operation.
+pub fn translate_error(broken: Broken) -> StoreError {
+    let Broken::Failed(error) = broken else {
+        return StoreError::Unavailable("the database does not answer".to_owned());
+    };
+    let Some(said) = error.as_db_error() else {
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        return StoreError::Unavailable(format!("the connection to the database ended: {cause}"));
+    };
+    let text = said.message().to_owned();
+    let code = said.code();
+    match code.code().get(..2).unwrap_or_default() {
+        _ if *code == SqlState::QUERY_CANCELED => {
+            StoreError::Busy("this took too long to read; ask for less, by a filter or a shorter time")
+        }
+        // Every conflict that a client can cause is looked for before the write: what is left is a fault of ours.
+        "22" | "23" => StoreError::Corrupt(text),
+        _ if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => {
+            StoreError::Malformed(text)
+        }
+        _ if *code == SqlState::DISK_FULL => {
+            StoreError::Unavailable("the database's disk is full: make room on it".to_owned())
+        }
+        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::Unavailable(
+            "the database is read-only (a standby, or default_transaction_read_only): connect the primary"
+                .to_owned(),
+        ),
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+/// Why there is no connection, and what to do.
+pub fn not_connected(address: &Address, error: &tokio_postgres::Error) -> StoreError {
+    let shown = &address.shown;
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    let Some(said) = error.as_db_error() else {
+        return StoreError::Unavailable(format!(
+            "the database {shown} cannot be reached ({cause}): see whether it runs and listens there"
+        ));
+    };
+    let text = said.message();
+    let what_to_do = match *said.code() {
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "see user and password in --database-url, and pg_hba.conf at the server"
+        }
+        SqlState::INVALID_CATALOG_NAME => "create it, or name another in --database-url",
+        // It starts, stops, or has no connection free: not for good.
+        SqlState::CANNOT_CONNECT_NOW | SqlState::TOO_MANY_CONNECTIONS | SqlState::ADMIN_SHUTDOWN => {
+            return StoreError::Unavailable(format!("the database {shown} takes no connection: {text}"));
+        }
+        _ => "see --database-url",
+    };
+    StoreError::Unusable(format!("the database {shown} refuses: {text}; {what_to_do}"))
+}
