@@ -133,6 +133,9 @@ impl Store {
     async fn open_to_use(place: &Place, config: StoreConfig) -> StoreResult<Self> {
         let store = Self::open_any(place, config).await?;
         store.write(check_use).await.map_err(|error| place.at_start(error))?;
+        if let Engine::Postgres(engine) = &store.engine {
+            engine.tell_durability();
+        }
         Ok(store)
     }
 

@@ -59,6 +59,7 @@ pub struct PostgresEngine {
     outcomes: Writer,
     readers: Readers,
     engine_readers: Readers,
+    remarks: Vec<Remark>,
     // Let go last, when the writer has written what was queued.
     _holder: Holder,
 }
@@ -77,11 +78,11 @@ impl PostgresEngine {
             let holder =
                 Holder::take(&mut connection, at, Arc::clone(&of), world.random(), Arc::clone(&world))?;
             reach(Point::StoreLocked);
-            tell(&server.durability);
             migrations::run(&mut connection, &of)?;
-            Ok::<_, StoreError>(holder)
+            Ok::<_, StoreError>((holder, server.durability.remarks()))
         });
-        let holder = prepare.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
+        let (holder, remarks) =
+            prepare.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
         let readers = |count, timeout| {
             Readers::new(Arc::clone(&address), Arc::clone(&schema), Arc::clone(&shared), count, timeout)
         };
@@ -97,7 +98,17 @@ impl PostgresEngine {
             )
         };
         let (writer, outcomes) = (line("store-writer")?, line("store-outcomes")?);
-        Ok(Self { writer, outcomes, readers: lists, engine_readers: engine, _holder: holder })
+        Ok(Self { writer, outcomes, readers: lists, engine_readers: engine, remarks, _holder: holder })
+    }
+
+    /// Says in the log what the server makes of what is acknowledged.
+    pub fn tell_durability(&self) {
+        for remark in &self.remarks {
+            match remark {
+                Remark::Note(text) => tracing::info!("With this database, {text}"),
+                Remark::Warning(text) => tracing::warn!("With this database, {text}"),
+            }
+        }
     }
 
     /// Runs `operation` in a transaction, together with others that are waiting, and answers when it is committed.
@@ -183,15 +194,6 @@ fn check_server(connection: &mut PostgresConnection, address: &Address) -> Store
             "the database {shown} has the encoding {encoding}: make one with ENCODING 'UTF8' (and TEMPLATE template0)"
         ))),
         Some((_, _, server)) => Ok(server),
-    }
-}
-
-fn tell(durability: &Durability) {
-    for remark in durability.remarks() {
-        match remark {
-            Remark::Note(text) => tracing::info!("With this database, {text}"),
-            Remark::Warning(text) => tracing::warn!("With this database, {text}"),
-        }
     }
 }
 
