@@ -1,5 +1,6 @@
 """The store in PostgreSQL: what a user meets who sets it up wrongly."""
 
+import calendar
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import pytest
 
 from harness import BINARY, ROOT, SECRET_KEY, Callhook, free_port, wait_until
 from postgres import Server, shared_server
+from wall_clock import WallClock
 
 
 def refusal(folder, url: str, *flags: str, seconds: float = 30) -> str:
@@ -148,3 +150,19 @@ def test_a_restored_database_can_be_made_to_wait_for_a_word(tmp_path, receiver):
         subprocess.run(command, env={"PATH": os.environ["PATH"], **second["environment"]}, check=True, capture_output=True)
         callhook.settled(1)
         assert len(receiver.requests) == seen + 1
+
+
+@pytest.mark.parametrize("hours", [5, -5])
+def test_times_are_the_databases_whatever_this_machines_clock_says(receiver, tmp_path, hours):
+    wall_clock = WallClock(tmp_path)
+    wall_clock.set(hours)
+    store = {"CALLHOOK_DATABASE_URL": shared_server().url, "CALLHOOK_DATABASE_SCHEMA": f"clock_{hours + 5}"}
+    with Callhook(environment=wall_clock.environment | store, folder=tmp_path) as callhook:
+        flow = callhook.flow(receiver.base)
+        call = callhook.report(flow)
+        reported_at = calendar.timegm(time.strptime(call["reported_at"], "%Y-%m-%dT%H:%M:%SZ"))
+        assert abs(reported_at - time.time()) < 5
+        delivery = callhook.settled(1)[0]
+        delivered_at = calendar.timegm(time.strptime(delivery["delivered_at"][:19], "%Y-%m-%dT%H:%M:%S"))
+        assert abs(delivered_at - time.time()) < 10
+        assert "WARN" in callhook.log_text() and "differs from this machine's" in callhook.log_text()
