@@ -62,8 +62,12 @@ class Server:
             self.process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, **self.account)
         deadline = time.monotonic() + 20
         while not self.is_up():
-            assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log
             time.sleep(0.02)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
 
     def is_up(self) -> bool:
         """Whether it takes connections."""

@@ -242,6 +242,8 @@ def test_a_database_that_falls_silent_in_the_middle_is_given_up(receiver, tmp_pa
         wait_until(lambda: len(receiver.requests) > seen, 10, "a delivery")
         workload.stop()
         workload.judge(note)
+        # What was refused as not written is not committed with what came after it.
+        assert "already a transaction in progress" not in database.log
 
 
 def test_a_killed_server_is_followed_at_once(receiver, tmp_path, note):

@@ -46,6 +46,8 @@ impl Line {
     fn begin(&mut self) -> StoreResult<&mut PostgresConnection> {
         let is_begun = match &mut self.connection {
             None => false,
+            // What it was asked last may still be under way, in a transaction that was never ended.
+            Some(connection) if connection.is_closed() => false,
             Some(connection) => match begin(connection) {
                 Err(error) if !connection.is_closed() => return Err(error),
                 begun => begun.is_ok(),
