@@ -132,7 +132,9 @@ fn cancel_step(
     lane: DestinationId,
     reason: &str,
 ) -> StoreResult<Option<DeliveryId>> {
-    let rows = earliest_of_lane(tx, business_id, lane, ROWS_CHANGED_MAX)?;
+    let mut rows = earliest_of_lane(tx, business_id, lane, ROWS_CHANGED_MAX)?;
+    // In the order in which outcomes lock them.
+    rows.sort_by_key(|found| found.pending.id);
     for found in &rows {
         // It was switched on again in the meantime: what is pending now is wanted.
         if found.is_enabled() {

@@ -33,6 +33,8 @@ pub const WRITER_QUEUE_MAX: usize = 4_096;
 pub const GROUP_OPERATIONS_MAX: usize = 512;
 /// Rows after which a group takes no further operation: one may weigh as much as 500, and an acknowledgement waits for all.
 pub const GROUP_ROWS_MAX: usize = 2_000;
+/// What an operation weighs, in rows, that reads a call with its texts and writes it again: forty of them may hold 160 MB at the worst.
+pub const CALL_CHANGED_ROWS: usize = 50;
 /// Rows that one operation changes at the most; more is done by a job in steps.
 pub const ROWS_CHANGED_MAX: usize = 500;
 /// Calls that one step of retention looks at: each has some ten rows in all.

@@ -11,7 +11,7 @@ use crate::delivery::{self, plan};
 use crate::engine::Row;
 use crate::engine::group::Demand;
 use crate::error::{StoreError, StoreResult};
-use crate::limits::PAGE_BYTES_MAX;
+use crate::limits::{CALL_CHANGED_ROWS, PAGE_BYTES_MAX};
 use crate::list::{Page, Search, Table, like};
 use crate::tx::Tx;
 use domain::analysis::{AiCategory, Analysis};
@@ -115,7 +115,7 @@ impl Store {
         id: CallId,
         change: impl Fn(&Call) -> Result<CallCorrection, Invalid> + Send + 'static,
     ) -> StoreResult<Call> {
-        self.write_as(Demand::of(1).gathered(), move |tx| {
+        self.write_as(Demand::of(CALL_CHANGED_ROWS).gathered(), move |tx| {
             let mut call = find_to_change(tx, business_id, id)?;
             let correction = change(&call)?;
             call.attribution = correction.attribution.unwrap_or(call.attribution);
@@ -133,7 +133,7 @@ impl Store {
         id: CallId,
         analysis: Analysis,
     ) -> StoreResult<Call> {
-        self.write_as(Demand::of(1).gathered(), move |tx| {
+        self.write_as(Demand::of(CALL_CHANGED_ROWS).gathered(), move |tx| {
             let mut call = find_to_change(tx, business_id, id)?;
             let analysis = analysis.clone();
             call.analysis = Analysis {
@@ -157,7 +157,7 @@ impl Store {
         id: CallId,
         recording: Recording,
     ) -> StoreResult<Call> {
-        self.write_as(Demand::of(1).gathered(), move |tx| {
+        self.write_as(Demand::of(CALL_CHANGED_ROWS).gathered(), move |tx| {
             attach_recording(tx, business_id, id, recording.clone())
         })
         .await

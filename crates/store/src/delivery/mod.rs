@@ -61,9 +61,10 @@ pub struct DeliveryDetail {
     pub attempts: Vec<Attempt>,
 }
 
+/// Whatever its version: a retry that is planned in the same moment is not wanted either.
 const CANCEL: &str =
-    "UPDATE deliveries SET status = 'cancelled', version = version + 1, next_attempt_at = NULL, reason = ?4
-    WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND next_attempt_at IS NOT NULL";
+    "UPDATE deliveries SET status = 'cancelled', version = version + 1, next_attempt_at = NULL, reason = ?3
+    WHERE business_id = ?1 AND id = ?2 AND next_attempt_at IS NOT NULL";
 const SELECT_BODY: &str = "SELECT p.body FROM deliveries d JOIN payloads p ON p.id = d.payload_id
     WHERE d.business_id = ?1 AND d.id = ?2";
 
@@ -97,7 +98,7 @@ impl Store {
         self.write_once(business_id, once, move |tx| {
             let found = row::find_pending(tx, business_id, id)?.ok_or(StoreError::NotFound("delivery"))?;
             if !cancel(tx, &found, "cancelled by a person")? {
-                let word = found.status.as_str();
+                let word = find(tx, business_id, id)?.status.as_str();
                 return Err(StoreError::Conflict(format!(
                     "the delivery is {word}: only one that is scheduled or waits for AI can be cancelled"
                 )));
@@ -186,10 +187,10 @@ pub(crate) fn find(tx: &mut Tx<'_>, business_id: BusinessId, id: DeliveryId) -> 
     tx.sql().row(&sql, &[business_id.into(), id.into()], row::read)?.ok_or(StoreError::NotFound("delivery"))
 }
 
-/// Cancels a delivery, conditional on its version; `false` where it is not pending any more.
+/// Cancels a delivery; `false` where it is not pending any more.
 pub(crate) fn cancel(tx: &mut Tx<'_>, found: &PendingRow, reason: &str) -> StoreResult<bool> {
     let pending = found.pending;
-    let params = [pending.business_id.into(), pending.id.into(), pending.version.into(), reason.into()];
+    let params = [pending.business_id.into(), pending.id.into(), reason.into()];
     if tx.sql().execute(CANCEL, &params)? == 0 {
         return Ok(false);
     }

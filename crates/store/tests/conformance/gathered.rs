@@ -1,6 +1,6 @@
 //! Operations that are run beside each other: each is answered as if it were alone, and a server is asked once for many.
 
-use crate::harness::{Harness, Place, number};
+use crate::harness::{Harness, Place, bytes, new, number};
 use domain::analysis::Analysis;
 use domain::call::{EndedCall, Recording};
 use domain::call_flow::CallFlow;
@@ -96,6 +96,45 @@ async fn a_report_that_the_tables_do_not_take_fails_alone() {
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 297);
     assert_eq!(h.take_planned().len(), 297);
     assert!(sent < 900, "{sent} statements for 300 reports");
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_for_one_of_its_calls_writes_none() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let known = h.report(call_of(&h, &flow, 1)).await.unwrap().call;
+    h.damage(&format!("UPDATE calls SET recording_sealed = x'00' WHERE id = {}", bytes(known.id.as_bytes())));
+    let unmatched = EndedCall { call_flow_id: None, ..h.call(flow.id) };
+    let batch = vec![Ok(call_of(&h, &flow, 1)), Ok(unmatched), Ok(call_of(&h, &flow, 2))];
+    let answer = h.store.record_calls(h.reporter(), None, batch).await;
+    assert!(answer.is_err(), "what cannot be read is not what was reported");
+    assert_eq!(h.take_planned().len(), 1, "of the first report");
+    assert_eq!(new(h.store.record_calls(h.reporter(), None, vec![Ok(call_of(&h, &flow, 2))]).await).len(), 1);
+    h.store.erase_call(h.business, known.id).await.unwrap();
+    let calls = h.store.list_calls(h.business, CallFilter::default(), None, 10).await.unwrap();
+    assert_eq!(calls.rows.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_stands_though_a_retry_is_planned_in_the_same_moment() {
+    let h = Harness::start().await;
+    // Only a server has two that write at once.
+    let Place::Schema(schema) = &h.place else { return };
+    let flow = h.flow(|_| {}).await;
+    let (_, pending, _) = h.planned(&flow).await;
+    let outcome = format!(
+        "SET search_path TO {schema}; BEGIN;
+        UPDATE deliveries SET version = version + 1, attempt_count = 1, attempt_in_series = 1, next_attempt_at = next_attempt_at + 30000;
+        SELECT pg_sleep(0.5), 'the outcome of {schema}'; COMMIT"
+    );
+    let recording = tokio::task::spawn_blocking(move || crate::server::server().run(&outcome));
+    let is_held = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%outcome of {schema}%' AND pid <> pg_backend_pid()"
+    );
+    while crate::server::server().ask(&is_held) != "1" {}
+    let cancelled = new(h.store.cancel_delivery(h.business, None, pending.id).await);
+    recording.await.unwrap();
+    assert_eq!((cancelled.status, cancelled.attempt_count), (DeliveryStatus::Cancelled, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,8 +104,8 @@ impl<F: FnMut(&mut Tx<'_>) -> bool> Run<F> {
         if door.has_waited && door.is_fit {
             return Ok(Step::Waits);
         }
-        // One that fails after it wrote needs a way back of its own.
-        let is_whole = door.is_fit && (fine || door.changes == 0);
+        // One that fails after it wrote needs a way back of its own; a part may have written that was not come to this time.
+        let is_whole = door.is_fit && (fine || !door.strands.iter().any(Strand::has_written));
         door.enter(None);
         door.end_strand();
         reach(Point::OperationDone);
@@ -125,6 +125,16 @@ struct Strand {
     at: usize,
     /// Up to which writing it had something to write.
     wrote_in: u64,
+}
+
+impl Strand {
+    fn has_written(&self) -> bool {
+        self.answers.iter().any(|answer| match answer {
+            Answer::Gathered | Answer::Inserted(_) => true,
+            Answer::Changed(changed) => *changed > 0,
+            Answer::Rows(..) | Answer::Claimed => false,
+        })
+    }
 }
 
 #[derive(Clone)]
@@ -190,9 +200,11 @@ impl Round {
         self.writings += 1;
         (self.gathered_bytes, self.writes_first) = (0, false);
         let mut sets = Vec::with_capacity(self.gathered.len());
-        for (sql, mut left) in self.gathered.drain(..) {
+        // The texts stay, in the order in which they came first: a row that another names is written before it.
+        for (sql, rows) in &mut self.gathered {
+            let mut left = std::mem::take(rows);
             while !left.is_empty() {
-                let (now, later) = apart(&sql, left);
+                let (now, later) = apart(sql, left);
                 sets.push((sql.clone(), now));
                 left = later;
             }
