@@ -5,12 +5,13 @@ use super::body::{Body, Command};
 use super::envelope::{Data, Reply};
 use super::error::{ApiError, ErrorDetail, Reading, Writing};
 use super::idempotency::{IdempotencyKey, keep, reply};
-use super::limits::{LARGE_BODY_BYTES_MAX, SEARCH_CHARS_MAX};
-use super::list::{self, Position, Query, next_cursor};
+use super::limits::LARGE_BODY_BYTES_MAX;
+use super::list::{Position, Query, next_cursor};
 use super::path::Id;
 use super::trace::Traced;
 use crate::app::call::{CallDocument, CorrectionDocument};
 use crate::app::document::{self, Change, Refused};
+use crate::app::filter::CallQuery;
 use crate::app::{self, App};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,16 +19,16 @@ use domain::analysis::{AiCategory, Score};
 use domain::attribution::Attribution;
 use domain::call::{Call, CallStatus, Direction, EndedCall};
 use domain::id::{CallFlowId, CallId, NumberId};
-use domain::limits::{ATTRIBUTION_CHARS_MAX, BATCH_CALLS_MAX, DURATION_SECONDS_MAX};
+use domain::limits::BATCH_CALLS_MAX;
 use domain::payload::recording_url;
-use domain::{Invalid, Timestamp, text};
+use domain::{Invalid, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use store::api_key::Scope;
-use store::call::{CallFilter, Recorded, Reporter};
-use utoipa::{IntoParams, ToSchema};
+use store::call::{Recorded, Reporter};
+use utoipa::ToSchema;
 
 /// Who reports calls over this API, as the store names it.
 const REPORTED_BY: &str = "api";
@@ -163,114 +164,6 @@ pub enum BatchResult {
         /// What is wrong.
         error: ErrorDetail,
     },
-}
-
-/// Which calls. All conditions hold together.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct CallQuery {
-    /// Began at or after.
-    #[param(format = "date-time")]
-    pub start_date: Option<String>,
-    /// Began before; a date without a time includes that day.
-    #[param(format = "date-time")]
-    pub end_date: Option<String>,
-    /// Changed at or after.
-    #[param(format = "date-time")]
-    pub updated_since: Option<String>,
-    /// Ended so.
-    #[param(value_type = Option<CallStatus>)]
-    pub status: Option<String>,
-    /// Who called whom.
-    #[param(value_type = Option<Direction>)]
-    pub direction: Option<String>,
-    /// Traffic source.
-    #[param(min_length = 1, max_length = 2048)]
-    pub source: Option<String>,
-    /// Ran this flow.
-    #[param(format = "uuid")]
-    pub call_flow_id: Option<String>,
-    /// Came over this number.
-    #[param(format = "uuid")]
-    pub number_id: Option<String>,
-    /// Lasted at least so many seconds.
-    #[param(value_type = Option<u32>, maximum = 604_800)]
-    pub min_duration: Option<String>,
-    /// Lasted at most so many seconds.
-    #[param(value_type = Option<u32>, maximum = 604_800)]
-    pub max_duration: Option<String>,
-    /// Scored at least.
-    #[param(value_type = Option<u8>, maximum = 100)]
-    pub min_ai_score: Option<String>,
-    /// Scored at most.
-    #[param(value_type = Option<u8>, maximum = 100)]
-    pub max_ai_score: Option<String>,
-    /// Kind of call.
-    #[param(value_type = Option<AiCategory>)]
-    pub ai_category: Option<String>,
-    /// Whether AI takes it for a qualified lead.
-    #[param(value_type = Option<bool>)]
-    pub qualified: Option<String>,
-    /// Found in a number, the phone system's id, the flow's name, the summary or the transcript.
-    #[param(min_length = 1, max_length = 200)]
-    pub search: Option<String>,
-    /// Rows of the page.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 50)]
-    pub limit: Option<String>,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
-}
-
-impl CallQuery {
-    /// Checks every filter.
-    pub fn filter(&self) -> Result<CallFilter, Invalid> {
-        let seconds = |field, value: &Option<String>| bounded(field, value.as_deref(), DURATION_SECONDS_MAX);
-        let score = |field, value: &Option<String>| {
-            Ok(bounded(field, value.as_deref(), 100)?.and_then(|score| u8::try_from(score).ok()))
-        };
-        let line = |field, value: &Option<String>, chars_max| {
-            let read = |text: &str| text::line(text, chars_max).map_err(|refused| refused.within(field));
-            value.as_deref().map(read).transpose()
-        };
-        Ok(CallFilter {
-            start_date: list::parsed("start_date", self.start_date.as_deref())?,
-            end_date: list::end_time("end_date", self.end_date.as_deref())?,
-            updated_since: list::parsed("updated_since", self.updated_since.as_deref())?,
-            status: list::word(
-                "status",
-                self.status.as_deref(),
-                CallStatus::from_word,
-                &CallStatus::ALL.map(CallStatus::as_str),
-            )?,
-            direction: list::word(
-                "direction",
-                self.direction.as_deref(),
-                Direction::from_word,
-                &["inbound", "outbound"],
-            )?,
-            source: line("source", &self.source, ATTRIBUTION_CHARS_MAX)?,
-            call_flow_id: list::parsed("call_flow_id", self.call_flow_id.as_deref())?,
-            number_id: list::parsed("number_id", self.number_id.as_deref())?,
-            min_duration: seconds("min_duration", &self.min_duration)?,
-            max_duration: seconds("max_duration", &self.max_duration)?,
-            min_ai_score: score("min_ai_score", &self.min_ai_score)?,
-            max_ai_score: score("max_ai_score", &self.max_ai_score)?,
-            ai_category: list::word(
-                "ai_category",
-                self.ai_category.as_deref(),
-                AiCategory::from_word,
-                &AiCategory::ALL.map(AiCategory::as_str),
-            )?,
-            qualified: list::flag("qualified", self.qualified.as_deref())?,
-            search: line("search", &self.search, SEARCH_CHARS_MAX)?,
-        })
-    }
-}
-
-fn bounded(field: &str, value: Option<&str>, maximum: u32) -> Result<Option<u32>, Invalid> {
-    let number = list::number(field, value, 0, maximum.into())?;
-    Ok(number.and_then(|number| u32::try_from(number).ok()))
 }
 
 impl CallView {

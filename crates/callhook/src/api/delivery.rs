@@ -6,25 +6,23 @@ use super::call_flow::Nothing;
 use super::envelope::{Data, Reply};
 use super::error::{ApiError, Reading, Writing};
 use super::idempotency::{IdempotencyKey, keep, reply};
-use super::list::{self, Position, Query, next_cursor};
+use super::list::{Position, Query, next_cursor};
 use super::path::Id;
 use crate::app::App;
 use crate::app::document;
+use crate::app::filter::{DeliveryFilterDocument, DeliveryQuery};
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus};
 use domain::event::Event;
 use domain::id::{CallFlowId, CallId, DeliveryId};
 use domain::payload::Payload;
-use domain::{Invalid, Timestamp, text};
+use domain::{Invalid, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use store::delivery::{DeliveryDetail, DeliveryFilter, Redelivered};
-use utoipa::{IntoParams, ToSchema};
-
-/// Characters of a failure's code: the longest has some 16.
-const ERROR_CHARS_MAX: usize = 64;
+use store::delivery::{DeliveryDetail, Redelivered};
+use utoipa::ToSchema;
 
 /// A payload exactly as it is sent.
 #[derive(Clone, Debug, Serialize)]
@@ -162,42 +160,6 @@ pub struct DeliveryPage {
     next_cursor: Option<String>,
 }
 
-/// Which deliveries. All conditions hold together.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct DeliveryQuery {
-    /// Of this flow.
-    #[param(format = "uuid")]
-    call_flow_id: Option<String>,
-    /// About this call.
-    #[param(format = "uuid")]
-    call_id: Option<String>,
-    /// In this state.
-    #[param(value_type = Option<DeliveryStatus>)]
-    status: Option<String>,
-    /// Of this event.
-    #[param(value_type = Option<Event>)]
-    event: Option<String>,
-    /// Tests, or no tests.
-    #[param(value_type = Option<bool>)]
-    test: Option<String>,
-    /// Made at or after.
-    #[param(format = "date-time")]
-    since: Option<String>,
-    /// Made before; a date without a time includes that day.
-    #[param(format = "date-time")]
-    until: Option<String>,
-    /// Whose last failure has this code, such as `timeout` or `http_404`.
-    #[param(min_length = 1, max_length = 64)]
-    error: Option<String>,
-    /// Rows of the page.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 50)]
-    limit: Option<String>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// What is sent again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -205,41 +167,11 @@ pub struct DeliveryQuery {
 pub struct RedeliveryDocument {
     /// Which deliveries; at least one condition.
     #[serde(deserialize_with = "document::object")]
-    filter: FilterDocument,
+    filter: DeliveryFilterDocument,
     /// Only count.
     #[serde(default)]
     #[schema(default = false)]
     dry_run: bool,
-}
-
-/// Which deliveries, as the list's filters. All conditions hold together.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schema(as = DeliveryFilter)]
-pub struct FilterDocument {
-    /// Of this flow.
-    #[schema(format = "uuid")]
-    call_flow_id: Option<String>,
-    /// About this call.
-    #[schema(format = "uuid")]
-    call_id: Option<String>,
-    /// In this state.
-    #[schema(value_type = Option<DeliveryStatus>)]
-    status: Option<String>,
-    /// Of this event.
-    #[schema(value_type = Option<Event>)]
-    event: Option<String>,
-    /// Tests, or no tests. Tests are never sent again.
-    test: Option<bool>,
-    /// Made at or after.
-    #[schema(format = "date-time")]
-    since: Option<String>,
-    /// Made before; a date without a time includes that day.
-    #[schema(format = "date-time")]
-    until: Option<String>,
-    /// Whose last failure has this code.
-    #[schema(min_length = 1, max_length = 64)]
-    error: Option<String>,
 }
 
 /// What sending again came to.
@@ -249,40 +181,6 @@ pub struct RedeliveredData {
     redelivered: u64,
     /// Match, but are on their way already, are tests, or have no destination any more.
     skipped: u64,
-}
-
-impl FilterDocument {
-    fn filter(&self) -> Result<DeliveryFilter, Invalid> {
-        let error = self.error.as_deref().map(|code| text::line(code, ERROR_CHARS_MAX)).transpose();
-        Ok(DeliveryFilter {
-            call_flow_id: list::parsed("call_flow_id", self.call_flow_id.as_deref())?,
-            call_id: list::parsed("call_id", self.call_id.as_deref())?,
-            status: list::word(
-                "status",
-                self.status.as_deref(),
-                DeliveryStatus::from_word,
-                &DeliveryStatus::ALL.map(DeliveryStatus::as_str),
-            )?,
-            event: list::word(
-                "event",
-                self.event.as_deref(),
-                Event::from_word,
-                &Event::ALL.map(Event::as_str),
-            )?,
-            test: self.test,
-            since_ms: list::parsed("since", self.since.as_deref())?.map(Timestamp::as_millis),
-            until_ms: list::end_time("until", self.until.as_deref())?.map(Timestamp::as_millis),
-            error: error.map_err(|refused| refused.within("error"))?,
-        })
-    }
-}
-
-impl DeliveryQuery {
-    fn filter(self) -> Result<DeliveryFilter, Invalid> {
-        let test = list::flag("test", self.test.as_deref())?;
-        let Self { call_flow_id, call_id, status, event, since, until, error, .. } = self;
-        FilterDocument { call_flow_id, call_id, status, event, test, since, until, error }.filter()
-    }
 }
 
 impl From<&Delivery> for DeliveryView {

@@ -5,11 +5,11 @@
 //! quoted: where a spreadsheet splits at semicolons or tabs, no part of a text becomes a cell of its own.
 
 use super::auth::Viewer;
-use super::call::CallQuery;
 use super::error::{ApiError, Reading};
 use super::limits::EXPORT_PAGE_ROWS;
 use super::list::Query;
 use crate::app::App;
+use crate::app::filter::CallQuery;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};

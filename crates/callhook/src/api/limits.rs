@@ -18,8 +18,6 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 pub const PAGE_ROWS_DEFAULT: usize = 50;
 /// Rows of a page at the most (wire contract, "Lists").
 pub const PAGE_ROWS_MAX: usize = 500;
-/// Characters in a text that is searched for.
-pub const SEARCH_CHARS_MAX: usize = 200;
 /// Calls that an export reads at a time.
 pub const EXPORT_PAGE_ROWS: usize = 500;
 /// How far back statistics go.

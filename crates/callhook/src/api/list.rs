@@ -2,17 +2,15 @@
 
 use super::error::ApiError;
 use super::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
-use crate::app::document;
+use crate::app::{document, parameter};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::{Invalid, Timestamp};
+use domain::Invalid;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::str::FromStr;
-use std::time::Duration;
 use store::list::Page;
 use utoipa::IntoParams;
 
@@ -52,7 +50,7 @@ pub struct Position<I> {
 impl<I: From<[u8; 16]>> Position<I> {
     /// Reads `limit` and `cursor`.
     pub fn read(limit: Option<&str>, cursor: Option<&str>) -> Result<Self, Invalid> {
-        let limit = number("limit", limit, 1, PAGE_ROWS_MAX as u64)?;
+        let limit = parameter::number("limit", limit, 1, PAGE_ROWS_MAX as u64)?;
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_ROWS_DEFAULT);
         let decode = |text: &str| {
             let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -92,47 +90,6 @@ fn read<T: DeserializeOwned>(query: &str) -> Result<T, Invalid> {
     document::read_value(Value::Object(parameters))
 }
 
-/// A whole number within bounds.
-pub fn number(field: &str, value: Option<&str>, minimum: u64, maximum: u64) -> Result<Option<u64>, Invalid> {
-    let read = |text: &str| {
-        // `u64` would also read `+5`.
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
-        text.parse().ok().filter(|number| digits && (minimum..=maximum).contains(number)).ok_or_else(|| {
-            Invalid::field(field, format!("must be a whole number from {minimum} to {maximum}"))
-        })
-    };
-    value.map(read).transpose()
-}
-
-/// A value that reads itself: an id, a time.
-pub fn parsed<T: FromStr<Err = Invalid>>(field: &str, value: Option<&str>) -> Result<Option<T>, Invalid> {
-    value.map(|text| text.parse::<T>().map_err(|refused| refused.within(field))).transpose()
-}
-
-/// One of a few words.
-pub fn word<T>(
-    field: &str,
-    value: Option<&str>,
-    from_word: impl Fn(&str) -> Option<T>,
-    words: &[&str],
-) -> Result<Option<T>, Invalid> {
-    let read = |text| document::word(text, &from_word, words).map_err(|refused| refused.within(field));
-    value.map(read).transpose()
-}
-
-/// `true` or `false`.
-pub fn flag(field: &str, value: Option<&str>) -> Result<Option<bool>, Invalid> {
-    word(field, value, |word| word.parse().ok(), &["true", "false"])
-}
-
-/// The end of a span of time, not included. A date without a time includes that day.
-pub fn end_time(field: &str, value: Option<&str>) -> Result<Option<Timestamp>, Invalid> {
-    const DATE_CHARS: usize = "2026-03-30".len();
-    let time = parsed::<Timestamp>(field, value)?;
-    let is_date = value.is_some_and(|text| text.len() == DATE_CHARS);
-    Ok(time.map(|time| if is_date { time.after(Duration::from_hours(24)) } else { time }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,13 +115,5 @@ mod tests {
         }
         check("page=2", Err("page"));
         check("limit=1&limit=2", Err("limit"));
-    }
-
-    #[test]
-    fn a_date_at_the_end_includes_its_day() {
-        let end = |text| end_time("end_date", Some(text)).unwrap().unwrap().to_string();
-        assert_eq!(end("2026-03-30"), "2026-03-31T00:00:00Z");
-        assert_eq!(end("2026-03-30T10:00:00Z"), "2026-03-30T10:00:00Z");
-        assert_eq!(end_time("end_date", Some("30.3.2026")).unwrap_err().field, "end_date");
     }
 }

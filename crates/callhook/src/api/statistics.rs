@@ -4,8 +4,8 @@ use super::auth::Viewer;
 use super::envelope::{Data, Reply};
 use super::error::{ApiError, Reading};
 use super::limits::{SERIES_BUCKETS_MAX, STATISTICS_SPAN_DEFAULT, STATISTICS_SPAN_MAX};
-use super::list::{self, Query};
-use crate::app::App;
+use super::list::Query;
+use crate::app::{App, parameter};
 use axum::extract::State;
 use domain::delivery::DeliveryStatus;
 use domain::{Invalid, Timestamp};
@@ -96,12 +96,12 @@ pub async fn read(
     Query(query): Query<StatisticsQuery>,
 ) -> Result<Reply, ApiError> {
     let now = app.now();
-    let since = list::parsed("since", query.since.as_deref())?;
+    let since = parameter::parsed("since", query.since.as_deref())?;
     let since = since.unwrap_or_else(|| now.before(STATISTICS_SPAN_DEFAULT));
     if now.since(since) > STATISTICS_SPAN_MAX {
         return Err(Invalid::field("since", "is too long ago: at most 90 days").into());
     }
-    let flow = list::parsed("call_flow_id", query.call_flow_id.as_deref())?;
+    let flow = parameter::parsed("call_flow_id", query.call_flow_id.as_deref())?;
     let bucket_minutes = bucket_minutes(now.since(since));
     let found = app.store.delivery_statistics(scope.business_id, since, flow, bucket_minutes).await?;
     Ok(Reply::ok(StatisticsData { stats: statistics(&found, since, now, bucket_minutes) }))
