@@ -9,7 +9,7 @@ use super::statement::{PostgresRow, check, translate};
 use crate::engine::{Row, Sql, State, Value};
 use crate::error::{StoreError, StoreResult};
 use futures_util::FutureExt as _;
-use futures_util::future::{join_all, poll_fn};
+use futures_util::future::{join, join_all, poll_fn};
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, SimpleQueryMessage, Socket, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Socket, Statement};
 
 /// Prepared statements kept per connection; more than there are texts in this crate, filters included.
 const STATEMENTS_MAX: usize = 256;
@@ -153,15 +153,20 @@ impl PostgresConnection {
             Kind::Write => ("BEGIN", self.guard.as_deref()),
             Kind::Snapshot => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", None),
         };
-        let begin = format!("{begin}; SELECT {} {}", self.settings, guard.unwrap_or_default());
+        // Prepared, since it is asked for each group: parsing it would cost the server more than running it.
+        let settings = format!("SELECT {} {}", self.settings, guard.unwrap_or_default());
+        let settings = self.prepare(&settings).inspect_err(|_| self.is_ended = true)?;
         self.refused = None;
         self.sent += 2;
         let Self { runtime, client, statement_timeout, .. } = self;
-        let answers = wait(runtime.as_ref(), *statement_timeout, client.simple_query(&begin));
-        // A part of the message may have been done: what follows on this connection could end up in what it began.
+        // Sent together, so that the way there and back is gone once.
+        let both = join(client.batch_execute(begin), client.query(&settings, &[]));
+        let both = both.map(|(begun, rows)| begun.and(rows));
+        let answers = wait(runtime.as_ref(), *statement_timeout, both);
+        // A part of it may have been done: what follows on this connection could end up in what it began.
         let answers = self.note(answers).inspect_err(|_| self.is_ended = true)?;
         self.state = State::Open;
-        Ok(answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_))))
+        Ok(!answers.is_empty())
     }
 
     /// Does `work` in a transaction of its own. One that writes is committed, unless the work fails.
