@@ -99,6 +99,12 @@ ids! {
     SourceId,
     /// Work that goes on in steps in the background.
     JobId,
+    /// A person who signs in.
+    UserId,
+    /// A person's signing in, from one browser, until it ends.
+    SessionId,
+    /// A person's way into a business, until it is accepted.
+    InvitationId,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! In reading order: a call ends ([`call`]), runs a [`call_flow`] that was found by its [`number`], with its
 //! [`attribution`] and later its [`analysis`]; the flow names a [`destination`]; [`firing`] says when it is due;
 //! the [`payload`] is frozen then; a [`delivery`] walks through attempts as [`retry`] allows, and each
-//! [`failure`] is said in words.
+//! [`failure`] is said in words. Programs come with an [`api_key`], people as a [`user`].
 
 pub mod analysis;
 pub mod api_key;
@@ -29,6 +29,7 @@ pub mod secret;
 pub mod statistics;
 pub mod text;
 pub mod time;
+pub mod user;
 pub mod world;
 
 pub use invalid::Invalid;

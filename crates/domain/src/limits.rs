@@ -41,6 +41,35 @@ pub const ACTIVE_KEYS_MAX: usize = 10;
 /// Calls in one batch.
 pub const BATCH_CALLS_MAX: usize = 500;
 
+/// Characters of an e-mail address: what SMTP carries (RFC 5321, section 4.5.3.1.3, less the brackets).
+pub const EMAIL_CHARS_MAX: usize = 254;
+/// Characters of a person's name: what fits on a line of a list.
+pub const USER_NAME_CHARS_MAX: usize = 100;
+/// Characters of a password at the least: shorter ones are guessed from a stolen store.
+pub const PASSWORD_CHARS_MIN: usize = 12;
+/// Characters of a password at the most: more than any phrase has, and hashing them costs nothing yet.
+pub const PASSWORD_CHARS_MAX: usize = 200;
+/// Characters that are kept of what a browser calls itself: enough to tell one's own browsers apart.
+pub const USER_AGENT_CHARS_MAX: usize = 200;
+/// Open sessions of a user: some browsers on some machines. Beyond it the one that was seen longest ago ends.
+pub const SESSIONS_MAX: usize = 20;
+/// People of a business: a list of them is read as a whole.
+pub const MEMBERS_MAX: usize = 500;
+/// Open invitations of a business.
+pub const INVITATIONS_MAX: usize = 100;
+/// A session ends when it was not used for so long.
+pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(14 * 24);
+/// A session ends after so long, however much it is used.
+pub const SESSION_LIFE_MAX: Duration = Duration::from_hours(90 * 24);
+/// How much older a session's last use may look than it is, so that not every request writes.
+pub const SESSION_TOUCH_EVERY: Duration = Duration::from_mins(5);
+/// How long an invitation can be accepted: a week, so that a holiday is no reason for another one.
+pub const INVITATION_LIFE: Duration = Duration::from_hours(7 * 24);
+/// How long the link for the first user works; a restart makes another.
+pub const SETUP_LINK_LIFE: Duration = Duration::from_hours(7 * 24);
+/// How long a link for another password works.
+pub const RESET_LINK_LIFE: Duration = Duration::from_hours(24);
+
 /// How long a rotated signing secret still signs beside the new one.
 pub const SECRET_ROTATION: Duration = Duration::from_hours(24);
 /// How long an `Idempotency-Key` gives the first response again.
@@ -58,5 +87,9 @@ pub const SOURCE_CALL_RETENTION: Duration = Duration::from_hours(7 * 24);
 
 const _: () =
     assert!(AI_WAIT_MIN.as_secs() < 5 * 60, "AI's least wait lies inside the seed's fallback of 5 minutes");
+const _: () = assert!(
+    SESSION_TOUCH_EVERY.as_secs() * 100 < SESSION_IDLE_MAX.as_secs(),
+    "a session in use never ends for what is not written of it"
+);
 const _: () =
     assert!(TRANSCRIPTION_BYTES_MAX < 16 * 1_048_576, "a transcript fits into a body that analyses may have");

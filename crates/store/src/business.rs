@@ -63,7 +63,7 @@ impl Store {
 
     /// All businesses, by name. An operator has few.
     pub async fn list_businesses(&self) -> StoreResult<Vec<Business>> {
-        self.read(|tx| tx.sql().rows(SELECT_ALL, &[], read)).await
+        self.read(list).await
     }
 
     /// Renames a business. The new name must be free.
@@ -81,7 +81,8 @@ impl Store {
     }
 }
 
-fn create(tx: &mut Tx<'_>, name: String, default_country: Country) -> StoreResult<Business> {
+/// Makes a business in this transaction. The name must be free.
+pub(crate) fn create(tx: &mut Tx<'_>, name: String, default_country: Country) -> StoreResult<Business> {
     if by_name(tx, &name)?.is_some() {
         return Err(taken(&name));
     }
@@ -103,6 +104,11 @@ fn create(tx: &mut Tx<'_>, name: String, default_country: Country) -> StoreResul
 /// The business as it stands in this transaction.
 pub(crate) fn find(tx: &mut Tx<'_>, id: BusinessId) -> StoreResult<Business> {
     tx.sql().row(SELECT, &[id.into()], read)?.ok_or(StoreError::NotFound("business"))
+}
+
+/// All businesses, by name.
+pub(crate) fn list(tx: &mut Tx<'_>) -> StoreResult<Vec<Business>> {
+    tx.sql().rows(SELECT_ALL, &[], read)
 }
 
 fn by_name(tx: &mut Tx<'_>, name: &str) -> StoreResult<Option<Business>> {

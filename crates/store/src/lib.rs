@@ -16,19 +16,24 @@ pub mod erasure;
 pub mod error;
 pub mod figures;
 pub mod idempotency;
+pub mod invitation;
 pub mod job;
 pub mod limits;
 pub mod list;
+pub mod member;
 pub mod number;
 pub mod pause;
 pub mod queue;
 pub mod retention;
 pub mod seal;
+pub mod session;
+pub mod sign_in_link;
 pub mod source;
 pub mod statistics;
 pub mod transfer;
 pub mod tx;
 pub mod upkeep;
+pub mod user;
 
 pub use error::{StoreError, StoreResult};
 

@@ -7,6 +7,7 @@ use crate::limits::{FREE_PAGES_KEPT, FREE_PAGES_STEP, ROWS_CHANGED_MAX};
 use crate::tx::Tx;
 use domain::limits::{IDEMPOTENCY_RETENTION, SOURCE_CALL_RETENTION, TOMBSTONE_RETENTION};
 use failpoint::{Point, reach};
+use std::time::Duration;
 
 /// A kept response of a batch has as many subjects as the batch had calls: they go before it, so that their rows are counted.
 const PURGE_IDEMPOTENCY_SUBJECTS: &str =
@@ -20,6 +21,12 @@ const PURGE_SOURCE_CALLS: &str = "DELETE FROM source_calls WHERE (business_id, s
     (SELECT business_id, source_id, source_call_id FROM source_calls WHERE updated_at < ?1 AND due_at IS NULL ORDER BY updated_at LIMIT ?2)";
 const PURGE_TOMBSTONES: &str = "DELETE FROM tombstones WHERE (business_id, hash) IN
     (SELECT business_id, hash FROM tombstones WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
+const PURGE_SESSIONS: &str = "DELETE FROM sessions WHERE (user_id, id) IN
+    (SELECT user_id, id FROM sessions WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
+const PURGE_INVITATIONS: &str = "DELETE FROM invitations WHERE (business_id, id) IN
+    (SELECT business_id, id FROM invitations WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
+const PURGE_SIGN_IN_LINKS: &str = "DELETE FROM sign_in_links WHERE token_hash IN
+    (SELECT token_hash FROM sign_in_links WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
 
 impl Store {
     /// One step of upkeep. Answers whether there may be more to do.
@@ -54,6 +61,9 @@ pub(crate) fn purge(tx: &mut Tx<'_>) -> StoreResult<bool> {
         (PURGE_IDEMPOTENCY_KEYS, IDEMPOTENCY_RETENTION),
         (PURGE_SOURCE_CALLS, SOURCE_CALL_RETENTION),
         (PURGE_TOMBSTONES, TOMBSTONE_RETENTION),
+        (PURGE_SESSIONS, Duration::ZERO),
+        (PURGE_INVITATIONS, Duration::ZERO),
+        (PURGE_SIGN_IN_LINKS, Duration::ZERO),
     ] {
         room -= tx.sql().execute(purge, &[now.before(kept).into(), room.into()])?.min(room);
     }

@@ -115,7 +115,20 @@ macro_rules! id_values {
         }
     )+};
 }
-id_values!(BusinessId, ApiKeyId, CallFlowId, NumberId, CallId, DestinationId, DeliveryId, SourceId, JobId);
+id_values!(
+    BusinessId,
+    ApiKeyId,
+    CallFlowId,
+    NumberId,
+    CallId,
+    DestinationId,
+    DeliveryId,
+    SourceId,
+    JobId,
+    UserId,
+    SessionId,
+    InvitationId
+);
 
 impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     fn from(value: Option<T>) -> Self {

@@ -1,10 +1,13 @@
 //! Copies beside a store that is in use.
 
 use crate::harness::{Harness, SECRET, open};
+use crate::user::{ann, secret};
 use domain::World as _;
 use std::fs;
 use store::backup::{self, BreakOff, KeyFits};
 use store::queue::QueueStore as _;
+use store::session::NewSession;
+use store::sign_in_link::SecondFactor;
 
 #[tokio::test]
 async fn a_copy_beside_an_open_store_holds_what_was_committed() {
@@ -44,6 +47,30 @@ async fn a_restored_store_waits_for_a_word_and_takes_what_is_due_for_a_possible_
     assert!(restored.resume_sending().await.unwrap());
     assert!(!restored.resume_sending().await.unwrap());
     assert!(!restored.is_sending_paused().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_restored_store_has_nobody_signed_in() {
+    let h = Harness::start().await;
+    let ann = ann(&h).await;
+    let session = NewSession {
+        user_id: ann.id,
+        password_hash: secret("hash 1"),
+        totp_step: None,
+        token: secret("token"),
+        address: "192.0.2.1".into(),
+        user_agent: "Mozilla/5.0".into(),
+    };
+    h.store.start_session(session).await.unwrap();
+    h.store.new_reset_link(ann.email.clone(), secret("reset"), SecondFactor::Kept).await.unwrap();
+    let (file, folder) = (h.place.folder().join("copy"), h.place.folder().join("other"));
+    backup::write(h.place.folder(), &file, None, h.world.now(), &BreakOff::default()).unwrap();
+    backup::restore(&file, &folder, None, h.world.now(), &BreakOff::default()).unwrap();
+    let restored = open(&folder.as_path().into(), &h.world, &h.heard, SECRET).await.unwrap();
+    assert!(restored.session(secret("token")).await.unwrap().is_none());
+    assert!(restored.reset_link(secret("reset")).await.unwrap().is_none(), "it may have been used since");
+    assert!(restored.user_to_sign_in(ann.email).await.unwrap().is_some());
+    assert!(h.store.session(secret("token")).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -24,8 +24,10 @@ mod retention;
 mod secret;
 #[allow(dead_code, reason = "the plans are asked for by the other suite")]
 mod server;
+mod session;
 mod source;
 mod unreadable;
+mod user;
 
 /// What this suite runs on.
 const IS_POSTGRES: bool = false;

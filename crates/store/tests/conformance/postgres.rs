@@ -20,9 +20,11 @@ mod redelivery;
 mod retention;
 mod secret;
 mod server;
+mod session;
 mod source;
 mod transfer;
 mod unreadable;
+mod user;
 
 /// What this suite runs on.
 const IS_POSTGRES: bool = true;

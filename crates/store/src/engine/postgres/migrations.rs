@@ -16,13 +16,14 @@ macro_rules! steps {
 }
 
 /// Every step in order; its place, from 1, is the version after it. Steps are added, never changed.
-const STEPS: [(&str, &str); 6] = steps![
+const STEPS: [(&str, &str); 7] = steps![
     "0001_initial",
     "0002_cheaper_checks",
     "0003_retention",
     "0004_list_filters",
     "0005_pending_by_flow",
     "0006_remains",
+    "0007_users",
 ];
 
 /// The version of the tables after every step.

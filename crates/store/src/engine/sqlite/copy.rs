@@ -181,6 +181,7 @@ fn examine_and_pause(
         return Err(StoreError::WrongKey.into());
     }
     crate::pause::pause(&mut connection, now)?;
+    crate::session::end_all_of_copy(&mut connection)?;
     Ok(Holdings { sending_paused: true, ..held })
 }
 
