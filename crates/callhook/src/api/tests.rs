@@ -13,6 +13,8 @@ mod sources;
 use super::{BASE, router};
 use crate::app::App;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
+use crate::app::password::Passwords;
+use crate::app::sign_in_gate::SignInGate;
 use crate::app::test_gate::TestGate;
 use async_trait::async_trait;
 use axum::Router;
@@ -246,6 +248,8 @@ impl Server {
             address_check: Arc::new(refuses_private),
             outbound: Arc::clone(&network) as Arc<dyn Outbound>,
             tests: TestGate::default(),
+            sign_ins: SignInGate::default(),
+            passwords: Passwords::default(),
             observer: None,
             tracer: None,
             changes,

@@ -14,11 +14,16 @@ pub mod filter;
 pub mod number;
 pub mod outbound;
 pub mod parameter;
+pub mod password;
 pub mod recording;
 pub mod retention;
+pub mod sign_in;
+pub mod sign_in_gate;
 pub mod source;
 pub mod test_gate;
 pub mod test_webhook;
+pub mod totp;
+pub mod user;
 
 use crate::telemetry::trace::Tracer;
 use base64::Engine as _;
@@ -27,6 +32,8 @@ use delivery::dispatcher::Observer;
 use domain::destination::DestinationUrl;
 use domain::{Invalid, Timestamp, World};
 use outbound::Outbound;
+use password::Passwords;
+use sign_in_gate::SignInGate;
 use std::sync::Arc;
 use store::Store;
 use store::queue::DeliveryChange;
@@ -47,6 +54,10 @@ pub struct App {
     pub outbound: Arc<dyn Outbound>,
     /// Lets tests of webhooks in.
     pub tests: TestGate,
+    /// Slows down who guesses passwords.
+    pub sign_ins: SignInGate,
+    /// Hashes passwords, a few at a time.
+    pub passwords: Passwords,
     /// Looks at what is sent; `None` where nothing is.
     pub observer: Option<Observer>,
     /// Follows calls; `None` where no traces are taken.
@@ -71,8 +82,13 @@ impl App {
 
     /// 43 characters of base64url that nobody can guess.
     fn random_text(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.world.random::<32>())
+        random_text(&*self.world)
     }
+}
+
+/// The same for who has no more than a world.
+fn random_text(world: &dyn World) -> String {
+    URL_SAFE_NO_PAD.encode(world.random::<32>())
 }
 
 /// Reads an address that requests will go to.
