@@ -83,6 +83,53 @@ def test_businesses_and_keys_are_made_whether_or_not_a_server_runs(running):
         assert "no business" in one_sentence(cli("keys", "list", "--business", "Nobody"))
 
 
+def test_each_start_makes_another_setup_link_until_there_is_a_user(tmp_path):
+    port = free_port()
+    link_file = tmp_path / "callhook-data" / "setup-link"
+
+    def start() -> tuple[str, str]:
+        before = link_file.read_text() if link_file.exists() else ""
+        command = [BINARY, "serve", "--listen", f"127.0.0.1:{port}", "--public-url", "https://calls.example.com/"]
+        server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            wait_until(lambda: answers(port))
+            link = link_file.read_text().strip()
+        finally:
+            server.terminate()
+            output = server.communicate(timeout=20)[0]
+        assert link != before.strip() and link not in output and "setup-link" in output
+        return link, output
+
+    first, _ = start()
+    assert re.fullmatch(r"https://calls\.example\.com/setup/[A-Za-z0-9_-]{43}", first)
+    assert link_file.stat().st_mode & 0o777 == 0o600
+    assert start()[0] != first
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["beside a server", "alone"])
+def test_people_are_invited_whether_or_not_a_server_runs(running):
+    with Callhook() as callhook:
+        data = str(callhook.folder / "data")
+        if not running:
+            assert callhook.stop() == 0
+
+        def cli(*arguments):
+            return run("users", *arguments, "--data-dir", data, env={"CALLHOOK_SECRET_KEY": SECRET_KEY} | callhook.environment)
+
+        base = callhook.base if running else "https://calls.example.com"
+        own = [] if running else ["--public-url", base]
+        made = [cli("add", "--email", "Bob@example.com", "--role", "admin", *own) for _ in range(2)]
+        links = [result.stdout.strip() for result in made]
+        assert all(re.fullmatch(re.escape(base) + r"/invitation/[A-Za-z0-9_-]{43}", link) for link in links), made
+        assert links[0] != links[1]
+        listed = cli("list")
+        assert listed.returncode == 0 and listed.stdout == "", "who is invited is no user yet"
+        assert "no business" in one_sentence(cli("add", "--email", "bob@example.com", "--business", "Nobody"))
+        assert "--email" in one_sentence(cli("add", "--email", "bob"))
+        assert "--role" in one_sentence(cli("add", "--email", "bob@example.com", "--role", "owner"))
+        assert "users list" in one_sentence(cli("reset", "bob@example.com"))
+
+
 @pytest.mark.parametrize("arguments, part", [
     (["--secret-key=short"], "at least 32"), (["--secret-key-file=/nonexistent"], "cannot read"),
     (["--public-url=ftp://x"], "--public-url"), (["--retry-delays=1500ms"], "--retry-delays"),

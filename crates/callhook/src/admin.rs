@@ -1,11 +1,13 @@
-//! What the operator does on the command line to a store that may have a server: businesses, keys, letting sending go on.
+//! What the operator does on the command line to a store that may have a server: businesses, keys, people, letting sending go on.
 //!
 //! One process owns a data folder. Where a server runs, it does the work: the command asks it through a socket in the folder that
 //! only the folder's owner can open. Where none runs, the command opens the store itself.
 
 mod message;
+mod user;
 
-pub use message::{Answer, BusinessLine, Condition, KeyLine, Request, Resumed};
+pub use message::{Answer, BusinessLine, Condition, KeyLine, MembershipLine, Request, Resumed, UserLine};
+pub use user::setup_link;
 
 use crate::app::App;
 use crate::config::{Config, ConfigError};
@@ -16,11 +18,13 @@ use domain::limits::NAME_CHARS_MAX;
 use domain::secret::Secret;
 use domain::{Invalid, World, text};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::pause::Outstanding;
 use store::queue::{CommitListener, Committed, DeliveryChange};
 use store::seal::Keyring;
+use store::sign_in_link::SecondFactor;
 use store::tx::Rules;
 use store::{Store, StoreConfig, StoreError};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -67,7 +71,13 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
         Request::Resume => Store::open_to_resume(&config.place(), store).await?,
         _ => Store::open(&config.place(), store).await?,
     };
-    perform(&store, &System, request).await
+    perform(&store, &System, &public_url(config, config.listen), request).await
+}
+
+/// The base of own addresses: as it is set, or made of the address that is listened on.
+#[must_use]
+pub fn public_url(config: &Config, listening_on: SocketAddr) -> String {
+    config.public_url.clone().unwrap_or_else(|| format!("http://{listening_on}"))
 }
 
 /// Asks the server that runs on the folder; `None`: none does.
@@ -89,7 +99,12 @@ pub async fn ask_running(data_dir: &Path, request: &Request) -> Option<Result<An
 }
 
 /// Carries out a request on an open store.
-pub async fn perform(store: &Store, world: &dyn World, request: Request) -> Result<Answer, AdminError> {
+pub async fn perform(
+    store: &Store,
+    world: &dyn World,
+    public_url: &str,
+    request: Request,
+) -> Result<Answer, AdminError> {
     match request {
         Request::CreateBusiness { name, default_country } => {
             let name = line("the name", &name)?;
@@ -134,6 +149,14 @@ pub async fn perform(store: &Store, world: &dyn World, request: Request) -> Resu
             let id = id.parse().map_err(|refused: Invalid| refused.within("the key's id"))?;
             store.revoke_api_key(business.id, id).await?;
             Ok(Answer::Done)
+        }
+        Request::ListUsers => user::list(store).await,
+        Request::AddUser { email, business, role } => {
+            user::add(store, world, public_url, &email, business, &role).await
+        }
+        Request::ResetUser { email, remove_totp } => {
+            let second_factor = if remove_totp { SecondFactor::Removed } else { SecondFactor::Kept };
+            user::reset(store, world, public_url, &email, second_factor).await
         }
         Request::Resume => resume(store).await,
         Request::Condition => Err(AdminError("no server runs on this folder".to_owned())),
@@ -266,7 +289,7 @@ async fn perform_here(app: &App, request: Request) -> Result<Answer, AdminError>
             sending_paused: *app.sending_paused.borrow(),
         }));
     }
-    let answer = perform(&app.store, &*app.world, request).await?;
+    let answer = perform(&app.store, &*app.world, &app.public_url, request).await?;
     if matches!(answer, Answer::Resumed(_)) {
         app.sending_paused.send_replace(false);
     }

@@ -34,6 +34,8 @@ const CHANGES_HELD_MAX: usize = 4_096;
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// The file of the first key where no terminal could show it.
 const FIRST_KEY_FILE: &str = "first-api-key";
+/// The file of the first user's link where no terminal could show it.
+const SETUP_LINK_FILE: &str = "setup-link";
 
 /// A server that has been started and takes no requests yet.
 pub struct Server {
@@ -82,10 +84,7 @@ impl Server {
         let address = config.listen;
         let listener =
             TcpListener::bind(address).await.map_err(|error| ServerError::Listen { address, error })?;
-        let public_url = match &config.public_url {
-            Some(url) => url.clone(),
-            None => format!("http://{}", listener.local_addr()?),
-        };
+        let public_url = admin::public_url(&config, listener.local_addr()?);
         let world: Arc<dyn World> = Arc::new(FollowingSystem::default());
         let key = config.secret_key(world.random())?;
         let (changes, _) = broadcast::channel(CHANGES_HELD_MAX);
@@ -99,6 +98,10 @@ impl Server {
         };
         let store = Arc::new(Store::open(&config.place(), store).await?);
         prepare_keys(&config, &store, &*world).await?;
+        if let Err(error) = prepare_setup(&config, &store, &*world, &public_url).await {
+            // Calls are taken without it, also where a disk is full.
+            tracing::warn!(%error, "The link for the first user could not be made; the next start tries it again");
+        }
         let sending_paused = watch::Sender::new(is_sending_paused(&store).await?);
         let tracer = config.otlp.as_ref().map(|otlp| Tracer::start(otlp, Arc::clone(&world))).transpose()?;
         let tracer = tracer.map(Arc::new);
@@ -229,6 +232,28 @@ async fn prepare_keys(config: &Config, store: &Store, world: &dyn World) -> Resu
         let path = config.data_dir.join(FIRST_KEY_FILE);
         write_private(&path, &format!("{}\n", key.reveal()))?;
         tracing::info!(file = %path.display(), "The business `default` was made; its API key is in the file");
+    }
+    Ok(())
+}
+
+/// Where nobody can sign in yet, makes a link for the first user and shows it; each start makes another.
+async fn prepare_setup(
+    config: &Config,
+    store: &Store,
+    world: &dyn World,
+    public_url: &str,
+) -> Result<(), ServerError> {
+    let path = config.data_dir.join(SETUP_LINK_FILE);
+    let Some(link) = admin::setup_link(store, world, public_url).await? else {
+        // Its link leads nowhere any more.
+        let _ = std::fs::remove_file(&path);
+        return Ok(());
+    };
+    if std::io::stdout().is_terminal() {
+        println!("Nobody can sign in yet. The first user is made here:\n\n    {}\n", link.reveal());
+    } else {
+        write_private(&path, &format!("{}\n", link.reveal()))?;
+        tracing::info!(file = %path.display(), "Nobody can sign in yet; the link for the first user is in the file");
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a command asks of a running server, and what it answers: one JSON object each.
 
 use domain::business::RetentionDays;
+use domain::user::{Membership, User};
 use serde::{Deserialize, Serialize};
 
 /// What is asked.
@@ -52,6 +53,24 @@ pub enum Request {
         /// The key's id.
         id: String,
     },
+    /// Everybody who can sign in.
+    ListUsers,
+    /// Invite a person.
+    AddUser {
+        /// The e-mail address.
+        email: String,
+        /// The business's name.
+        business: String,
+        /// What the person is to be there.
+        role: String,
+    },
+    /// Let a person choose another password.
+    ResetUser {
+        /// The e-mail address.
+        email: String,
+        /// Whether the second factor is removed as well.
+        remove_totp: bool,
+    },
     /// How the running server is.
     Condition,
     /// Sending may go on.
@@ -70,6 +89,13 @@ pub enum Answer {
     },
     /// A business's keys.
     Keys(Vec<KeyLine>),
+    /// Everybody who can sign in.
+    Users(Vec<UserLine>),
+    /// A link that works once.
+    Link {
+        /// The whole address.
+        url: String,
+    },
     /// The server takes calls.
     Condition(Condition),
     /// Sending goes on.
@@ -108,6 +134,28 @@ pub struct KeyLine {
     pub revoked: bool,
 }
 
+/// A person on a line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UserLine {
+    /// By which the person signs in.
+    pub email: String,
+    /// What others call the person.
+    pub name: String,
+    /// Whether a code is asked for beside the password.
+    pub has_totp: bool,
+    /// What the person belongs to.
+    pub memberships: Vec<MembershipLine>,
+}
+
+/// What a person is in a business.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MembershipLine {
+    /// The business's name.
+    pub business: String,
+    /// What the person may do there.
+    pub role: String,
+}
+
 /// A server that takes calls.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Condition {
@@ -138,6 +186,19 @@ impl From<domain::business::Business> for BusinessLine {
             default_country: business.default_country.to_string(),
             payload_days: business.retention.payload.map(RetentionDays::get),
             call_days: business.retention.call.map(RetentionDays::get),
+        }
+    }
+}
+
+impl From<(User, Vec<Membership>)> for UserLine {
+    fn from((user, memberships): (User, Vec<Membership>)) -> Self {
+        let line =
+            |of: Membership| MembershipLine { business: of.business_name, role: of.role.as_str().to_owned() };
+        Self {
+            email: user.email.to_string(),
+            name: user.name,
+            has_totp: user.has_totp,
+            memberships: memberships.into_iter().map(line).collect(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod migrate_store;
 mod ready;
 mod serve;
 mod tail;
+mod user;
 
 use crate::config::{Config, Hidden, Settings};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -36,6 +37,9 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(key::Keys),
+    /// List and invite people who sign in, and let them choose another password
+    #[command(subcommand)]
+    Users(user::Users),
     /// Copy the store to a file, beside a running server as well as without one
     Backup(backup::Backup),
     /// Put a backup in place of a lost store; sending then waits for `callhook resume`
@@ -108,6 +112,11 @@ pub struct Folder {
 impl Folder {
     /// The settings, checked and completed.
     fn config(self) -> Result<Config, Failure> {
+        self.common().config()
+    }
+
+    /// The same among all that there are.
+    fn common(self) -> Common {
         let Self { place: Place { config, data_dir }, database_url, database_schema, secrets } = self;
         let Secrets { secret_key, secret_key_file, previous_secret_key } = secrets;
         let settings = Settings {
@@ -119,7 +128,7 @@ impl Folder {
             previous_secret_key,
             ..Settings::default()
         };
-        Common { config, settings }.config()
+        Common { config, settings }
     }
 }
 
@@ -192,6 +201,7 @@ impl Cli {
             Command::Demo(demo) => demo.run(),
             Command::Businesses(businesses) => businesses.run(),
             Command::Keys(keys) => keys.run(),
+            Command::Users(users) => users.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
             Command::Resume(resume) => resume.run(),

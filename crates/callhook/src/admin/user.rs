@@ -1,0 +1,64 @@
+//! People, as the operator sees them: listed, invited, given another password, and the first one set up.
+
+use super::message::{Answer, UserLine};
+use super::{AdminError, business_named};
+use crate::app::user;
+use domain::api_key::Role;
+use domain::secret::Secret;
+use domain::user::EmailAddress;
+use domain::{Invalid, World};
+use store::sign_in_link::SecondFactor;
+use store::{Store, StoreError};
+
+/// Everybody who can sign in.
+pub(super) async fn list(store: &Store) -> Result<Answer, AdminError> {
+    let users = store.list_users().await?;
+    Ok(Answer::Users(users.into_iter().map(UserLine::from).collect()))
+}
+
+/// Invites a person, whoever that is, into a business.
+pub(super) async fn add(
+    store: &Store,
+    world: &dyn World,
+    public_url: &str,
+    email: &str,
+    business: String,
+    role: &str,
+) -> Result<Answer, AdminError> {
+    let email = email.parse().map_err(|refused: Invalid| refused.within("--email"))?;
+    let role: Role = role.parse().map_err(|refused: Invalid| refused.within("--role"))?;
+    let business = business_named(store, business).await?;
+    let invited = user::invite_as_operator(store, world, public_url, business.id, email, role).await?;
+    Ok(Answer::Link { url: invited.link.reveal().to_owned() })
+}
+
+/// Gives a person a way to another password.
+pub(super) async fn reset(
+    store: &Store,
+    world: &dyn World,
+    public_url: &str,
+    email: &str,
+    second_factor: SecondFactor,
+) -> Result<Answer, AdminError> {
+    let email: EmailAddress =
+        email.parse().map_err(|refused: Invalid| refused.within("the e-mail address"))?;
+    let shown = email.to_string();
+    match user::new_reset_link(store, world, public_url, email, second_factor).await {
+        Err(StoreError::NotFound(_)) => {
+            Err(AdminError(format!("nobody has the e-mail address {shown}: see `callhook users list`")))
+        }
+        link => Ok(Answer::Link { url: link?.reveal().to_owned() }),
+    }
+}
+
+/// Makes a link for the first user where there is none yet; it is to be shown once.
+pub async fn setup_link(
+    store: &Store,
+    world: &dyn World,
+    public_url: &str,
+) -> Result<Option<Secret>, AdminError> {
+    if store.has_users().await? {
+        return Ok(None);
+    }
+    Ok(Some(user::new_setup_link(store, world, public_url).await?))
+}
