@@ -1,7 +1,11 @@
 //! Connections in: accepted up to a bound, served, and closed where a client keeps silent.
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -72,8 +76,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             () = &mut stop => break,
             Some(heard) = silent.join_next(), if !silent.is_empty() => {
                 if let Ok(Some((stream, place))) = heard {
-                    let service = TowerToHyperService::new(router.clone());
-                    tokio::spawn(converse(http.clone(), stream, service, connections.watcher(), place));
+                    tokio::spawn(converse(http.clone(), stream, router.clone(), connections.watcher(), place));
                 }
                 continue;
             }
@@ -122,12 +125,20 @@ async fn accept(
 async fn converse(
     http: http1::Builder,
     stream: TcpStream,
-    service: TowerToHyperService<Router>,
+    router: Router,
     watcher: Watcher,
     place: OwnedSemaphorePermit,
 ) {
     // Only makes small answers leave sooner: no reason to refuse the client.
     let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok();
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        router.call(request)
+    });
     let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
     if let Err(error) = connection.await {
         tracing::debug!(%error, "A connection ended early");

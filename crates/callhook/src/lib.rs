@@ -2,7 +2,7 @@
 //! operations.
 //!
 //! In reading order: [`cli`] takes a command, [`config`] its settings, [`server`] starts everything; [`app`] holds the operations,
-//! [`api`] their HTTP face, [`front`] its connections, [`admin`] what the operator does; [`network`] is the door to other machines, [`background`] what goes on
+//! [`api`] and `dashboard` their faces over HTTP, [`routes`] both together, [`front`] the connections, [`admin`] what the operator does; [`network`] is the door to other machines, [`background`] what goes on
 //! by itself, [`system`] the clocks, [`logging`] the log, [`telemetry`] what an operator sees.
 
 pub mod admin;
@@ -11,9 +11,11 @@ pub mod app;
 pub mod background;
 pub mod cli;
 pub mod config;
+mod dashboard;
 pub mod front;
 pub mod logging;
 pub mod network;
+pub mod routes;
 pub mod server;
 pub mod system;
 pub mod telemetry;

@@ -10,7 +10,7 @@ use crate::front::{self, Limits};
 use crate::network::Network;
 use crate::system::{Clocks, FollowingSystem};
 use crate::telemetry::trace::{TraceError, TracedStore, Tracer};
-use crate::{api, background};
+use crate::{background, routes};
 use delivery::dispatcher::{self, Dispatcher, Parts, Stopped};
 use delivery::schedule;
 use delivery::sender::{AddressGuard, Sender, SenderConfig};
@@ -165,7 +165,7 @@ impl Server {
         tracing::info!(address = %listener.local_addr()?, public_url = app.public_url, "callhook listens");
         let mut background = background::start(&app, &dispatcher, commands);
         let mut shutdown = app.shutdown.clone();
-        let router = api::router(Arc::clone(&app));
+        let router = routes::router(Arc::clone(&app));
         let serving = tokio::spawn(front::serve(listener, router, Limits::of_this_process(), async move {
             // An error means that the sender is gone, and that is a stop as well.
             let _ = shutdown.wait_for(|stopping| *stopping).await;

@@ -23,6 +23,7 @@ pub mod measure;
 pub mod number;
 pub mod payload;
 pub mod phone_number;
+pub mod receiver;
 pub mod retry;
 pub mod sample;
 pub mod secret;

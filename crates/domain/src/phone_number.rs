@@ -1,6 +1,7 @@
 //! Phone numbers: E.164 where they can be, the source's own word where not.
 
 use crate::{Invalid, limits, text};
+use phonenumber::Mode;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -36,6 +37,13 @@ impl PhoneNumber {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// `+1 573-555-1234`: grouped as its country writes it.
+    #[must_use]
+    pub fn grouped(&self) -> String {
+        let known = phonenumber::parse(None, &self.0);
+        known.map_or_else(|_| self.0.clone(), |number| number.format().mode(Mode::International).to_string())
+    }
 }
 
 impl fmt::Display for PhoneNumber {
@@ -49,6 +57,15 @@ impl Party {
     pub fn parse(text: &str, country: Country) -> Result<Self, Invalid> {
         let word = text::line(text, limits::CALLER_CHARS_MAX)?;
         Ok(read(&word, country).map_or(Self::Word(word), Self::Number))
+    }
+
+    /// The number grouped as its country writes it, or the word.
+    #[must_use]
+    pub fn grouped(&self) -> String {
+        match self {
+            Self::Number(number) => number.grouped(),
+            Self::Word(word) => word.clone(),
+        }
     }
 
     /// The text of the number or the word.
@@ -111,7 +128,7 @@ fn read(text: &str, country: Country) -> Option<PhoneNumber> {
     if let Ok(number) = phonenumber::parse(Some(country.0), text)
         && phonenumber::is_valid(&number)
     {
-        return Some(PhoneNumber(number.format().mode(phonenumber::Mode::E164).to_string()));
+        return Some(PhoneNumber(number.format().mode(Mode::E164).to_string()));
     }
     // A number with `+` says its country itself: what the tables do not know yet may still be one.
     let digits: String = text.strip_prefix('+')?.chars().filter(char::is_ascii_digit).collect();

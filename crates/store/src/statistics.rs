@@ -83,6 +83,17 @@ pub(crate) fn count_ended(
 }
 
 impl Store {
+    /// The same without those that are pending, which have to be counted.
+    pub async fn ended_deliveries(
+        &self,
+        business_id: BusinessId,
+        since: Timestamp,
+        call_flow_id: Option<CallFlowId>,
+        bucket_minutes: u32,
+    ) -> StoreResult<DeliveryStatistics> {
+        self.read(move |tx| ended(tx, business_id, since, call_flow_id, bucket_minutes)).await
+    }
+
     /// Statistics since a time, its series in buckets of `bucket_minutes`.
     pub async fn delivery_statistics(
         &self,
@@ -92,19 +103,7 @@ impl Store {
         bucket_minutes: u32,
     ) -> StoreResult<DeliveryStatistics> {
         self.read(move |tx| {
-            let mut statistics = DeliveryStatistics::default();
-            let mut conditions = Conditions::default();
-            conditions
-                .add("business_id = ?", business_id)
-                .add("minute >= ?", since.as_millis() / MINUTE_MS)
-                .add_some("call_flow_id = ?", call_flow_id);
-            let sql = format!(
-                "SELECT minute, status, latency_bucket, count FROM delivery_statistics {}",
-                conditions.sql()
-            );
-            tx.sql().each_row(&sql, conditions.params(), &mut |row| {
-                add_row(&mut statistics, row, bucket_minutes).map(ControlFlow::Continue)
-            })?;
+            let mut statistics = ended(tx, business_id, since, call_flow_id, bucket_minutes)?;
             for status in [DeliveryStatus::Scheduled, DeliveryStatus::WaitingForAi] {
                 let mut conditions = Conditions::default();
                 conditions
@@ -119,6 +118,27 @@ impl Store {
         })
         .await
     }
+}
+
+fn ended(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    since: Timestamp,
+    call_flow_id: Option<CallFlowId>,
+    bucket_minutes: u32,
+) -> StoreResult<DeliveryStatistics> {
+    let mut statistics = DeliveryStatistics::default();
+    let mut conditions = Conditions::default();
+    conditions
+        .add("business_id = ?", business_id)
+        .add("minute >= ?", since.as_millis() / MINUTE_MS)
+        .add_some("call_flow_id = ?", call_flow_id);
+    let sql =
+        format!("SELECT minute, status, latency_bucket, count FROM delivery_statistics {}", conditions.sql());
+    tx.sql().each_row(&sql, conditions.params(), &mut |row| {
+        add_row(&mut statistics, row, bucket_minutes).map(ControlFlow::Continue)
+    })?;
+    Ok(statistics)
 }
 
 fn add_row(statistics: &mut DeliveryStatistics, row: &dyn Row, bucket_minutes: u32) -> StoreResult<()> {

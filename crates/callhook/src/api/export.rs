@@ -72,7 +72,12 @@ pub async fn export(
             return Err(Invalid::field(field, "is not known here: an export has all that match").into());
         }
     }
-    let reader = PageReader { app, business_id: scope.business_id, filter };
+    Ok(stream(app, scope.business_id, filter).await?)
+}
+
+/// Calls that match, as they are read.
+pub async fn stream(app: Arc<App>, business_id: BusinessId, filter: CallFilter) -> StoreResult<Response> {
+    let reader = PageReader { app, business_id, filter };
     // The first page is read before the answer begins, so that a failure still has a status.
     let first = reader.read(None).await?;
     let head = csv_bytes(|writer| {

@@ -38,7 +38,7 @@ use crate::telemetry::Requests;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use error::{ApiError, ErrorBody};
+use error::ErrorBody;
 use std::sync::{Arc, OnceLock};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -49,20 +49,17 @@ use utoipa_axum::routes;
 /// The base path of everything but health.
 pub const BASE: &str = "/api/v1";
 
-/// The whole HTTP face of the program, health and metrics included.
-pub fn router(app: Arc<App>) -> Router {
+/// The API with health and metrics, and the counts of requests that it shows.
+pub fn router() -> (Router<Arc<App>>, Arc<Requests>) {
     let (api, document) = documented().split_for_parts();
     let openapi_path = format!("{BASE}/openapi.json");
     let others = [&openapi_path, "/healthz", "/readyz", metrics::PATH].map(str::to_owned);
     let requests = Arc::new(Requests::new(document.paths.paths.into_keys().chain(others)));
-    let around = (Arc::clone(&app), Arc::clone(&requests));
-    api.route(&openapi_path, get(openapi_json))
+    let api = api
+        .route(&openapi_path, get(openapi_json))
         .merge(health::router())
-        .merge(metrics::router(requests))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(around, request::around))
-        .with_state(app)
+        .merge(metrics::router(Arc::clone(&requests)));
+    (api, requests)
 }
 
 /// The OpenAPI document of everything under [`BASE`].
@@ -152,14 +149,6 @@ async fn openapi_json() -> Response {
     // Cannot fail: the document is plain data with string keys.
     let json = DOCUMENT.get_or_init(|| openapi().to_json().unwrap_or_default());
     ([("content-type", "application/json")], json.as_str()).into_response()
-}
-
-async fn not_found() -> ApiError {
-    ApiError::not_found("there is nothing at this address")
-}
-
-async fn method_not_allowed() -> ApiError {
-    ApiError::method_not_allowed()
 }
 
 #[cfg(test)]

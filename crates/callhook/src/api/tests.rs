@@ -10,7 +10,7 @@ mod metrics;
 mod recordings;
 mod sources;
 
-use super::{BASE, router};
+use super::BASE;
 use crate::app::App;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
 use crate::app::password::Passwords;
@@ -256,7 +256,15 @@ impl Server {
             sending_paused: watch::Sender::new(false),
             shutdown: is_ending,
         });
-        Self { router: router(Arc::clone(&app)), app, world, network, keys, shutdown, _folder: folder }
+        Self {
+            router: crate::routes::router(Arc::clone(&app)),
+            app,
+            world,
+            network,
+            keys,
+            shutdown,
+            _folder: folder,
+        }
     }
 
     fn key(&self, caller: Caller) -> Option<&KeyText> {

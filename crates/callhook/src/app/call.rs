@@ -5,15 +5,16 @@ use super::{AddressCheck, App, checked_url, given};
 use domain::analysis::Score;
 use domain::attribution::Attribution;
 use domain::call::{Call, CallStatus, Direction, EndedCall, Recording};
-use domain::id::{BusinessId, CallId};
+use domain::id::{BusinessId, CallFlowId, CallId};
 use domain::limits::{CENTS_MAX, DURATION_SECONDS_MAX, SOURCE_CALL_ID_CHARS_MAX, TRANSCRIPTION_BYTES_MAX};
 use domain::phone_number::{Country, Party, PhoneNumber};
 use domain::secret::Secret;
-use domain::{Invalid, Timestamp, text};
+use domain::{Invalid, Timestamp, sample, text};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use store::StoreResult;
-use store::call::CallCorrection;
+use store::call::{CallCorrection, Recorded, Reporter};
+use store::idempotency::Answer;
 use utoipa::ToSchema;
 
 /// The report of a call that has ended.
@@ -221,6 +222,42 @@ impl RecordingDocument {
             duration_seconds: self.duration_seconds.map(seconds).transpose().named("duration_seconds")?,
         })
     }
+}
+
+/// How long the sample call lasts: it ends now.
+const SAMPLE_LENGTH: Duration = Duration::from_secs(145);
+/// Who reports sample calls, as the store names it.
+const SAMPLED_BY: &str = "dashboard";
+
+/// Reports a sample call over a flow, as a phone system would report a real one: it is recorded, and sent where the flow says.
+pub async fn report_sample(
+    app: &App,
+    business_id: BusinessId,
+    id: CallFlowId,
+) -> StoreResult<Answer<Recorded>> {
+    let flow = app.store.call_flow(business_id, id).await?;
+    let sample = sample::call(business_id, id, &flow.name, app.now().before(SAMPLE_LENGTH));
+    let call = EndedCall {
+        source_call_id: None,
+        call_flow_id: Some(id),
+        tracking_number: sample.tracking_number,
+        caller_number: sample.caller_number,
+        destination_number: sample.destination_number,
+        direction: sample.direction,
+        status: sample.status,
+        duration_seconds: sample.duration_seconds,
+        started_at: sample.started_at,
+        ended_at: sample.ended_at,
+        recording: None,
+        recording_expected: Some(false),
+        transcription: sample.analysis.transcription,
+        attribution: sample.attribution,
+        value_cents: sample.value_cents,
+        cost_cents: sample.cost_cents,
+        robo_score: sample.analysis.robo_score,
+    };
+    let reporter = Reporter { business_id, key_id: None, reported_by: SAMPLED_BY.to_owned() };
+    app.store.record_call(reporter, None, call).await
 }
 
 /// Corrects a call.

@@ -11,6 +11,7 @@ pub mod call_flow;
 pub mod document;
 pub mod erasure;
 pub mod filter;
+pub mod health;
 pub mod number;
 pub mod outbound;
 pub mod parameter;

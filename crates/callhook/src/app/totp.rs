@@ -29,10 +29,16 @@ pub struct Enrolment {
 #[must_use]
 pub fn enrol(world: &dyn World, email: &EmailAddress) -> Enrolment {
     let secret = totp_rs::Secret::from(world.random::<SECRET_BYTES>());
-    let text = secret.to_base32();
-    // Cannot fail: neither name has the colon that stands between them, which no address has.
-    let uri = built(secret, email.as_str()).and_then(|totp| totp.to_url().ok()).unwrap_or_default();
-    Enrolment { secret: Secret::new(text), uri: Secret::new(uri) }
+    offered(email, Secret::new(secret.to_base32()))
+}
+
+/// The second factor of a secret that was offered before.
+#[must_use]
+pub fn offered(email: &EmailAddress, secret: Secret) -> Enrolment {
+    let totp = totp_rs::Secret::try_from_base32(secret.reveal()).ok();
+    let totp = totp.and_then(|secret| built(secret, email.as_str()));
+    let uri = totp.and_then(|totp| totp.to_url().ok()).unwrap_or_default();
+    Enrolment { secret, uri: Secret::new(uri) }
 }
 
 /// The step of the code that the app shows now, or showed or will show beside it; `None` where the code is another.

@@ -185,6 +185,12 @@ pub fn enrol_totp(app: &App, user: &User) -> Enrolment {
     totp::enrol(&*app.world, &user.email)
 }
 
+/// The second factor of a secret that was offered before, for who mistyped its code.
+#[must_use]
+pub fn offered_totp(user: &User, secret: Secret) -> Enrolment {
+    totp::offered(&user.email, secret)
+}
+
 /// Sets the second factor that was offered, once a code shows that the person's app has it.
 pub async fn confirm_totp(app: &App, user_id: UserId, secret: &Secret, code: &str) -> StoreResult<()> {
     let Some(used_step) = totp::step(secret, code, app.now()) else {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// The route of what no route is for.
 pub const UNMATCHED: &str = "unmatched";
+/// The route of every page of the dashboard.
+pub const PAGES: &str = "dashboard";
 /// Methods with a count of their own; the last name is for all others.
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "other"];
 /// Classes of status.
@@ -44,15 +46,16 @@ pub struct Asked {
 impl Requests {
     /// Counts for these routes; requests for anything else are counted together.
     pub fn new(routes: impl IntoIterator<Item = String>) -> Self {
-        let routes = routes.into_iter().chain([UNMATCHED.to_owned()]);
+        let routes = routes.into_iter().chain([UNMATCHED, PAGES].map(str::to_owned));
         let routes = routes.map(|route| (route, std::array::from_fn(|_| Endpoint::new()))).collect();
         Self { routes, reports_refused: Counter::default() }
     }
 
     /// Counts a request that was answered.
     pub fn add(&self, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
-        let Some(methods) =
-            route.and_then(|route| self.routes.get(route)).or_else(|| self.routes.get(UNMATCHED))
+        let Some(methods) = route
+            .and_then(|route| self.routes.get(route).or_else(|| self.routes.get(PAGES)))
+            .or_else(|| self.routes.get(UNMATCHED))
         else {
             return;
         };
@@ -129,10 +132,18 @@ mod tests {
         let requests = Requests::new([]);
         for number in 0..100 {
             let method = Method::from_bytes(format!("M{number}").as_bytes()).unwrap();
-            let route = format!("/{number}");
-            requests.add(&method, Some(&route), StatusCode::NOT_FOUND, Duration::ZERO);
+            requests.add(&method, None, StatusCode::NOT_FOUND, Duration::ZERO);
         }
         assert_eq!(counted(&requests), ["other unmatched 4xx=100"]);
+    }
+
+    #[test]
+    fn all_pages_are_counted_together() {
+        let requests = Requests::new(["/api/v1/calls".to_owned()]);
+        for page in ["/b/{business}/calls", "/b/{business}/calls/{id}", "/sign-in"] {
+            requests.add(&Method::GET, Some(page), StatusCode::OK, Duration::ZERO);
+        }
+        assert_eq!(counted(&requests), ["GET dashboard 2xx=3"]);
     }
 
     #[test]

@@ -68,6 +68,19 @@ pub struct CallCorrection {
     pub cost_cents: Option<Option<i64>>,
 }
 
+/// Calls of one source that ended in one way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallCount {
+    /// The traffic source.
+    pub source: Option<String>,
+    /// How they ended.
+    pub status: CallStatus,
+    /// How many.
+    pub count: u64,
+}
+
+const COUNT: &str = "SELECT source, status, count(*) FROM (SELECT source, status FROM calls
+    WHERE business_id = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4) AS latest GROUP BY source, status";
 const SEARCHED: &str = "(caller_number LIKE ? ESCAPE '\\' OR tracking_number LIKE ? ESCAPE '\\' OR destination_number LIKE ? ESCAPE '\\'
     OR source_call_id LIKE ? ESCAPE '\\' OR call_flow_name LIKE ? ESCAPE '\\' OR summary LIKE ? ESCAPE '\\'
     OR transcription LIKE ? ESCAPE '\\')";
@@ -96,6 +109,25 @@ impl Store {
         limit: usize,
     ) -> StoreResult<Page<Call>> {
         self.read(move |tx| list(tx, business_id, filter, before, limit)).await
+    }
+
+    /// The business's calls that were reported within a span, counted by traffic source and by status; of more than `most`, the latest.
+    pub async fn count_calls(
+        &self,
+        business_id: BusinessId,
+        since: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> StoreResult<Vec<CallCount>> {
+        self.read(move |tx| {
+            let span =
+                [business_id.into(), CallId::floor(since).into(), CallId::floor(until).into(), most.into()];
+            tx.sql().rows(COUNT, &span, |row| {
+                let status = row.word(1, CallStatus::from_word)?;
+                Ok(CallCount { source: row.opt_text(0)?, status, count: row.number(2)? })
+            })
+        })
+        .await
     }
 
     /// The latest call of a flow.

@@ -5,11 +5,13 @@ pub(crate) mod erase;
 mod outcome;
 pub(crate) mod pending;
 pub(crate) mod plan;
+mod pulse;
 mod redeliver;
 pub(crate) mod row;
 mod test_run;
 
 pub use backlog::Backlog;
+pub use pulse::{BEATS_MAX, Beat, Failing, Pulse, WorkState};
 pub use redeliver::Redelivered;
 pub(crate) use redeliver::redeliver_step;
 pub use test_run::TestRun;

@@ -16,6 +16,7 @@ mod lane;
 mod month;
 mod outcome;
 mod plans;
+mod pulse;
 mod redelivery;
 mod retention;
 mod secret;

@@ -1,0 +1,149 @@
+// What the pages are better with and do without: local times, live lists, running clocks, keys, copying, a question before what is typed is lost.
+"use strict";
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone) document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
+
+const forms = {
+  moment: { dateStyle: "medium", timeStyle: "medium" },
+  minute: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
+  day: { dateStyle: "medium" },
+};
+
+// Times and numbers as the reader's language writes them; the server has written them in a form that everybody reads.
+function localise(part) {
+  for (const time of part.querySelectorAll("time[data-form]")) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.valueOf())) time.textContent = at.toLocaleString(undefined, forms[time.dataset.form]);
+  }
+  for (const number of part.querySelectorAll("data[value]")) {
+    const value = Number(number.value);
+    if (Number.isSafeInteger(value)) number.textContent = value.toLocaleString();
+  }
+}
+
+function inWords(seconds) {
+  const two = (number) => String(number).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}
+
+function tick() {
+  for (const clock of document.querySelectorAll("time[data-until]")) {
+    const seconds = Math.ceil((new Date(clock.dateTime) - Date.now()) / 1000);
+    clock.textContent = seconds > 0 ? `in ${inWords(seconds)}` : "now";
+  }
+}
+
+// A part of the page that changes by itself is fetched again, as the server draws it.
+async function renew(part) {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
+  if (!answer.ok || answer.redirected) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = page.getElementById(part.id);
+  const focused = document.activeElement?.id;
+  if (!fresh || part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return;
+  const known = new Set([...part.querySelectorAll("tr[id]")].map((row) => row.id));
+  const chosen = part.querySelector("tr.chosen")?.id;
+  for (const row of fresh.querySelectorAll("tr[id]")) {
+    if (!known.has(row.id)) row.classList.add("new");
+    if (row.id === chosen) row.classList.add("chosen");
+  }
+  localise(fresh);
+  part.replaceWith(fresh);
+  const state = page.getElementById("state");
+  if (state) document.getElementById("state")?.replaceWith(state);
+  if (focused) document.getElementById(focused)?.focus();
+  tick();
+}
+
+function follow() {
+  const address = document.querySelector("[data-live]")?.dataset.live;
+  if (!address) return;
+  let waiting;
+  const soon = () => {
+    waiting ??= setTimeout(() => {
+      waiting = undefined;
+      // Whoever has chosen rows must not lose them.
+      if (document.hidden || document.querySelector("[data-live] input[type=checkbox]:checked")) return;
+      for (const part of document.querySelectorAll("[data-live]")) renew(part);
+    }, 600);
+  };
+  const events = new EventSource(address);
+  events.addEventListener("delivery", soon);
+  events.addEventListener("lagged", soon);
+  document.addEventListener("visibilitychange", () => document.hidden || soon());
+}
+
+// j and k go through the rows, Enter opens one, / goes to the search, r sends again what is open.
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, [contenteditable]")) return;
+  const rows = [...document.querySelectorAll("table[data-keys] tbody tr[id]")];
+  const at = rows.findIndex((row) => row.classList.contains("chosen"));
+  const choose = (next) => {
+    if (!rows[next]) return;
+    rows[at]?.classList.remove("chosen");
+    rows[next].classList.add("chosen");
+    rows[next].scrollIntoView({ block: "nearest" });
+    rows[next].querySelector("a")?.focus({ preventScroll: true });
+  };
+  if (event.key === "j") choose(at + 1);
+  else if (event.key === "k") choose(at < 0 ? 0 : at - 1);
+  else if (event.key === "Enter" && at >= 0 && event.target === document.body) rows[at].querySelector("a")?.click();
+  else if (event.key === "/") document.querySelector("[data-search]")?.focus();
+  else if (event.key === "r") document.querySelector("[data-again]")?.focus();
+  else return;
+  event.preventDefault();
+}
+
+function guard(form) {
+  let changed = "typed" in form.dataset;
+  form.addEventListener("input", () => { changed = true; });
+  form.addEventListener("submit", () => { changed = false; });
+  addEventListener("beforeunload", (event) => { if (changed) event.preventDefault(); });
+}
+
+// Which guide fits is seen while the address is typed.
+function recognise(input) {
+  const show = () => {
+    const host = URL.parse(input.value.trim())?.hostname ?? "";
+    for (const guide of document.querySelectorAll("[data-guide]")) {
+      guide.hidden = !guide.dataset.guide.split(" ").some((known) => host === known || host.endsWith(`.${known}`));
+    }
+  };
+  input.addEventListener("input", show);
+  show();
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.copy !== undefined) {
+    const text = document.getElementById(button.dataset.copy)?.textContent ?? "";
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } else if (button.dataset.more !== undefined) {
+    const model = document.getElementById(button.dataset.more);
+    button.before(model.content.cloneNode(true));
+    button.previousElementSibling.querySelector("input")?.focus();
+  } else if (button.dataset.less !== undefined) {
+    const pair = button.closest(".pair");
+    pair.querySelectorAll("input").forEach((input) => { input.value = ""; });
+    pair.closest("form")?.dispatchEvent(new Event("input", { bubbles: true }));
+    pair.remove();
+  }
+});
+
+document.addEventListener("change", (event) => {
+  const all = event.target.closest("[data-all]");
+  if (all) for (const box of document.querySelectorAll("input[name=id]")) box.checked = all.checked;
+});
+
+document.addEventListener("keydown", onKey);
+localise(document);
+tick();
+setInterval(tick, 1000);
+follow();
+document.querySelectorAll("form[data-guard]").forEach(guard);
+document.querySelectorAll("input[data-recognise]").forEach(recognise);
+document.querySelectorAll("[data-scripted]").forEach((part) => { part.hidden = false; });

@@ -1,0 +1,217 @@
+//! A person's own account: name, password, second factor, and where the person is signed in.
+
+use super::error::{PageError, sentence};
+use super::form::Form;
+use super::frame::{Page, Person};
+use super::list;
+use crate::app::App;
+use crate::app::sign_in::{Client, SignInError};
+use crate::app::totp::Enrolment;
+use crate::app::user;
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use domain::Timestamp;
+use domain::id::SessionId;
+use domain::user::Session;
+use qrcode::QrCode;
+use qrcode::render::svg;
+use std::sync::Arc;
+use store::StoreError;
+
+/// The pages.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/account", get(read))
+        .route("/account/name", post(set_name).get(back))
+        .route("/account/password", post(set_password).get(back))
+        .route("/account/second-factor", post(offer).get(back))
+        .route("/account/second-factor/confirm", post(confirm).get(back))
+        .route("/account/second-factor/remove", post(remove).get(back))
+        .route("/account/sessions/end-others", post(end_others).get(back))
+        .route("/account/sessions/{id}/end", post(end).get(back))
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    person: Person,
+    sessions: Vec<Session>,
+    said: Option<&'static str>,
+    offered: Option<Offered>,
+    wrong: Option<(&'static str, String)>,
+    typed_name: Option<String>,
+}
+
+/// A second factor on its way into the person's app.
+struct Offered {
+    secret: String,
+    /// The drawing of the QR code.
+    code: String,
+}
+
+impl AccountPage {
+    fn wrong(&self, part: &str) -> Option<&str> {
+        self.wrong.as_ref().filter(|(wrong, _)| *wrong == part).map(|(_, words)| words.as_str())
+    }
+
+    fn minute(&self, at: &Timestamp) -> String {
+        self.person.clock.minute(*at)
+    }
+
+    fn name(&self) -> &str {
+        self.typed_name.as_deref().unwrap_or(&self.person.signed_in.user.name)
+    }
+}
+
+/// What the page shows beside what is stored.
+#[derive(Default)]
+struct Shown {
+    said: Option<&'static str>,
+    offered: Option<Offered>,
+    wrong: Option<(&'static str, String)>,
+    typed_name: Option<String>,
+}
+
+async fn account_page(app: &App, person: Person, shown: Shown) -> Result<Response, PageError> {
+    let sessions = app.store.list_sessions(person.signed_in.user.id).await?;
+    let status = if shown.wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let Shown { said, offered, wrong, typed_name } = shown;
+    Ok((status, Page(AccountPage { person, sessions, said, offered, wrong, typed_name })).into_response())
+}
+
+fn said(done: &str) -> Option<&'static str> {
+    Some(match done {
+        "saved" => "Saved.",
+        "password" => "The password is changed. Your other sessions have ended.",
+        "second-factor" => "From now on, signing in also asks for a code of your app.",
+        "removed" => "Signing in asks for no code any more.",
+        "ended" => "The session has ended.",
+        _ => return None,
+    })
+}
+
+async fn read(
+    State(app): State<Arc<App>>,
+    person: Person,
+    query: list::Query,
+) -> Result<Response, PageError> {
+    let said = query.done().and_then(said);
+    account_page(&app, person, Shown { said, ..Shown::default() }).await
+}
+
+fn done(word: &str) -> Response {
+    Redirect::to(&format!("/account?done={word}")).into_response()
+}
+
+async fn set_name(State(app): State<Arc<App>>, person: Person, form: Form) -> Result<Response, PageError> {
+    match user::set_name(&app, person.signed_in.user.id, form.text("name")).await {
+        Ok(()) => Ok(done("saved")),
+        Err(error) => {
+            let refused = PageError::of_form(error)?;
+            let wrong = Some(("name", sentence(&format!("the name {}", refused.reason))));
+            let typed_name = Some(form.text("name").to_owned());
+            account_page(&app, person, Shown { wrong, typed_name, ..Shown::default() }).await
+        }
+    }
+}
+
+async fn set_password(
+    State(app): State<Arc<App>>,
+    person: Person,
+    client: Client,
+    form: Form,
+) -> Result<Response, PageError> {
+    let (current, new) = (form.secret("current_password"), form.secret("password"));
+    match user::change_password(&app, &person.signed_in, &current, &new, &client).await {
+        Ok(()) => Ok(done("password")),
+        Err(error) => refused(&app, person, "password", error).await,
+    }
+}
+
+/// Shows again what was refused for the password that was to prove who it is, or for the new one.
+async fn refused(
+    app: &App,
+    person: Person,
+    part: &'static str,
+    error: SignInError,
+) -> Result<Response, PageError> {
+    let words = match error {
+        SignInError::Wrong => "The current password is wrong.".to_owned(),
+        SignInError::Store(error) => {
+            let refused = PageError::of_form(error)?;
+            sentence(&format!(
+                "the {} {}",
+                if refused.field == "code" { "code" } else { "new password" },
+                refused.reason
+            ))
+        }
+        other => sentence(&other.to_string()),
+    };
+    account_page(app, person, Shown { wrong: Some((part, words)), ..Shown::default() }).await
+}
+
+async fn offer(State(app): State<Arc<App>>, person: Person) -> Result<Response, PageError> {
+    let enrolment = user::enrol_totp(&app, &person.signed_in.user);
+    account_page(&app, person, Shown { offered: Some(Offered::of(&enrolment)?), ..Shown::default() }).await
+}
+
+impl Offered {
+    fn of(enrolment: &Enrolment) -> Result<Self, PageError> {
+        let failed = |error| StoreError::Corrupt(format!("a QR code cannot be drawn: {error}"));
+        let code = QrCode::new(enrolment.uri.reveal()).map_err(failed)?;
+        let code = code.render::<svg::Color<'_>>().min_dimensions(180, 180).build();
+        // The declaration belongs to files; in a page it is an error.
+        let code = code.split_once("?>").map_or(code.as_str(), |(_, drawing)| drawing).to_owned();
+        Ok(Self { secret: enrolment.secret.reveal().to_owned(), code })
+    }
+}
+
+async fn confirm(State(app): State<Arc<App>>, person: Person, form: Form) -> Result<Response, PageError> {
+    let secret = form.secret("secret");
+    match user::confirm_totp(&app, person.signed_in.user.id, &secret, form.text("code")).await {
+        Ok(()) => Ok(done("second-factor")),
+        Err(error) => {
+            let refused = PageError::of_form(error)?;
+            let wrong = Some(("second-factor", sentence(&format!("that {}", refused.reason))));
+            let enrolment = user::offered_totp(&person.signed_in.user, secret);
+            let offered = Some(Offered::of(&enrolment)?);
+            account_page(&app, person, Shown { offered, wrong, ..Shown::default() }).await
+        }
+    }
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    person: Person,
+    client: Client,
+    form: Form,
+) -> Result<Response, PageError> {
+    match user::remove_totp(&app, &person.signed_in, &form.secret("current_password"), &client).await {
+        Ok(()) => Ok(done("removed")),
+        Err(error) => refused(&app, person, "second-factor", error).await,
+    }
+}
+
+async fn end(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let id: SessionId = list::id(&id)?;
+    app.store.end_session(person.signed_in.user.id, id).await?;
+    Ok(done("ended"))
+}
+
+async fn end_others(State(app): State<Arc<App>>, person: Person) -> Result<Response, PageError> {
+    app.store.end_other_sessions(person.signed_in.user.id, person.signed_in.session.id).await?;
+    Ok(done("ended"))
+}
+
+/// Whoever reloads the answer to a form gets the page that the form stands on.
+async fn back() -> Redirect {
+    Redirect::to("/account")
+}

@@ -1,0 +1,407 @@
+//! Call flows: the list with how each goes, and the editor with the settings beside what happened lately.
+
+mod form;
+
+use super::error::{PageError, sentence};
+use super::form::Form;
+use super::frame::{Frame, Page, Room, Seat};
+use super::list;
+use crate::app::call_flow::{AiDocument, CallFlowDocument, PostCallWebhookDocument};
+use crate::app::document::Change;
+use crate::app::health::Light;
+use crate::app::test_webhook::{self, TestDocument, TestResult};
+use crate::app::{self, App};
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use domain::Invalid;
+use domain::call::Call;
+use domain::call_flow::CallFlow;
+use domain::destination::{DestinationUrl, FiringMode};
+use domain::id::{BusinessId, CallFlowId};
+use domain::receiver::Receiver;
+use form::FlowForm;
+use std::sync::Arc;
+use std::time::Duration;
+use store::call::CallFilter;
+use store::delivery::{BEATS_MAX, Beat, DeliveryFilter, Pulse};
+use store::idempotency::Answer;
+
+/// Rows of the list: each is looked into.
+const ROWS: usize = 25;
+/// Calls beside the settings.
+const CALLS: usize = 8;
+/// Empty lines for headers, where no script adds them.
+const EMPTY_HEADERS: usize = 1;
+
+/// The pages.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/b/{business}/call-flows", get(list).post(create))
+        .route("/b/{business}/call-flows/{id}", get(read).post(save))
+        .route("/b/{business}/call-flows/{id}/test", post(test).get(back))
+        .route("/b/{business}/call-flows/{id}/rotate-secret", post(rotate_secret).get(back))
+        .route("/b/{business}/call-flows/{id}/delete", post(delete).get(back))
+}
+
+/// What a field of the API is called on the page.
+pub fn label(field: &str) -> &'static str {
+    match field.strip_prefix("post_call_webhook.").unwrap_or(field) {
+        "name" => "Name",
+        "source" => "Traffic source",
+        "url" => "Webhook URL",
+        "wait_for_ai" => "Wait for AI processing",
+        field if field.starts_with("retry_delays_seconds") => "Waits between attempts",
+        field if field.starts_with("headers") => "Custom headers:",
+        _ => "Settings:",
+    }
+}
+
+/// A row of the list.
+struct FlowRow {
+    flow: CallFlow,
+    pulse: Pulse,
+}
+
+impl FlowRow {
+    /// The host alone: the rest of the address may be a secret, and is long.
+    fn target(&self) -> String {
+        let settings = &self.flow.post_call_webhook.settings;
+        settings.target().map_or_else(|| "nowhere".to_owned(), host)
+    }
+
+    const fn when(&self) -> &'static str {
+        let settings = &self.flow.post_call_webhook.settings;
+        match settings.firing_mode {
+            _ if !settings.enabled => "–",
+            FiringMode::Immediate => "at once",
+            FiringMode::WaitForAi => "when AI is done",
+        }
+    }
+
+    fn spark(&self) -> String {
+        spark(&self.pulse)
+    }
+}
+
+fn host(url: &DestinationUrl) -> String {
+    url.as_url().host_str().unwrap_or_default().to_owned()
+}
+
+/// The last deliveries as bars, oldest left; in words for who does not see them.
+fn spark(pulse: &Pulse) -> String {
+    let delivered = pulse.beats.iter().filter(|beat| **beat == Beat::Delivered).count();
+    let bars = pulse.beats.iter().rev().map(|beat| match beat {
+        Beat::Delivered => "<i></i>",
+        Beat::Failed => "<i class=\"failed\"></i>",
+        Beat::Waiting => "<i class=\"waiting\"></i>",
+        Beat::Ended => "<i class=\"ended\"></i>",
+    });
+    let words = format!("{delivered} of the last {} were delivered", pulse.beats.len());
+    let bars: String = bars.collect();
+    format!("<span class=\"spark\" role=\"img\" aria-label=\"{words}\">{bars}</span>")
+}
+
+#[derive(Template)]
+#[template(path = "call_flow/list.html")]
+struct ListPage {
+    frame: Frame,
+    rows: Vec<FlowRow>,
+    is_first: bool,
+    next: Option<String>,
+    beats_max: usize,
+    typed: String,
+    wrong: Option<String>,
+}
+
+async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
+    list_page(&app, seat, &query, String::new(), None).await
+}
+
+async fn list_page(
+    app: &App,
+    seat: Seat,
+    query: &list::Query,
+    typed: String,
+    wrong: Option<Invalid>,
+) -> Result<Response, PageError> {
+    let business_id = seat.business_id();
+    let page = app.store.list_call_flows(business_id, query.before()?, ROWS).await?;
+    let next = list::cursor(page.next(|flow| *flow.id.as_bytes()));
+    let pulses = app.store.pulses(business_id, page.rows.iter().map(|flow| flow.id).collect()).await?;
+    let rows = page.rows.into_iter().zip(pulses).map(|(flow, pulse)| FlowRow { flow, pulse }).collect();
+    let frame = Frame::of(app, seat, Room::CallFlows, "Call Flows").await?.saying(query.done());
+    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let wrong = wrong.map(|refused| sentence(&format!("the name {}", refused.reason)));
+    let page = ListPage { frame, rows, is_first: query.is_first(), next, beats_max: BEATS_MAX, typed, wrong };
+    Ok((status, Page(page)).into_response())
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    query: list::Query,
+    form: Form,
+) -> Result<Response, PageError> {
+    seat.check_member()?;
+    let document = CallFlowDocument {
+        name: form.text("name").to_owned(),
+        source: None,
+        recording: true,
+        ai: AiDocument::default(),
+        post_call_webhook: PostCallWebhookDocument::default(),
+    };
+    match app::call_flow::create(&app, seat.business_id(), None, document).await {
+        Ok(Answer::New(flow)) => Ok(Redirect::to(&flow_path(&seat, flow.id)).into_response()),
+        Ok(Answer::Repeated(_)) => Ok(Redirect::to(&seat.path("/call-flows")).into_response()),
+        Err(error) => {
+            let refused = PageError::of_form(error)?;
+            list_page(&app, seat, &query, form.text("name").to_owned(), Some(refused)).await
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "call_flow/edit.html")]
+struct EditPage {
+    frame: Frame,
+    flow_id: CallFlowId,
+    form: FlowForm,
+    is_typed: bool,
+    receiver: Option<Receiver>,
+    wrong: Option<(String, String)>,
+    test: Option<TestResult>,
+    sent: String,
+    pulse: Pulse,
+    spark: String,
+    week: String,
+    failure: Option<String>,
+    calls: Vec<Call>,
+    payload: String,
+    verify: &'static str,
+    new_secret: Option<String>,
+}
+
+impl EditPage {
+    fn is_wrong(&self, field: &str) -> bool {
+        self.wrong.as_ref().is_some_and(|(wrong, _)| wrong.starts_with(field))
+    }
+}
+
+/// What the editor shows beside the flow itself.
+#[derive(Default)]
+struct Shown {
+    typed: Option<FlowForm>,
+    wrong: Option<Invalid>,
+    test: Option<TestResult>,
+    new_secret: Option<String>,
+}
+
+const VERIFY: &str = "# pip install standardwebhooks
+from standardwebhooks import Webhook
+
+webhook = Webhook(\"whsec_…\")       # the signing secret
+call = webhook.verify(body, headers)  # raises where body or headers are not from here";
+
+async fn edit_page(
+    app: &App,
+    seat: Seat,
+    id: CallFlowId,
+    said: Option<String>,
+    shown: Shown,
+) -> Result<Response, PageError> {
+    let business_id = seat.business_id();
+    let flow = app.store.call_flow(business_id, id).await?;
+    let filter = CallFilter { call_flow_id: Some(id), ..CallFilter::default() };
+    let calls = app.store.list_calls(business_id, filter, None, CALLS).await?.rows;
+    let pulses = app.store.pulses(business_id, vec![id]).await?;
+    let pulse = pulses.into_iter().next().ok_or(PageError::NotFound)?;
+    let payload = pretty(&test_webhook::payload_sample(app, business_id, id).await?);
+    let mut frame = Frame::of(app, seat, Room::CallFlows, flow.name.clone()).await?;
+    frame.said = said;
+    let is_typed = shown.typed.is_some();
+    let mut form = shown.typed.unwrap_or_else(|| FlowForm::of(&flow));
+    form.headers.extend((0..EMPTY_HEADERS).map(|_| (String::new(), String::new())));
+    let status = if shown.wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let page = EditPage {
+        flow_id: id,
+        receiver: DestinationUrl::parse(&form.url).ok().and_then(|url| Receiver::of(&url)),
+        form,
+        is_typed,
+        wrong: shown.wrong.map(|refused| (refused.field, refused.reason)),
+        sent: shown.test.as_ref().map(|test| pretty(&test.payload)).unwrap_or_default(),
+        test: shown.test,
+        spark: spark(&pulse),
+        week: week(app, business_id, id).await?,
+        failure: last_failure(app, business_id, id, &pulse).await?,
+        pulse,
+        calls,
+        payload,
+        verify: VERIFY,
+        new_secret: shown.new_secret,
+        frame,
+    };
+    Ok((status, Page(page)).into_response())
+}
+
+/// How the last seven days went.
+async fn week(app: &App, business_id: BusinessId, id: CallFlowId) -> Result<String, PageError> {
+    let since = app.now().before(Duration::from_hours(7 * 24));
+    let found = app.store.ended_deliveries(business_id, since, Some(id), 1_440).await?;
+    let count = |status: &str| found.ended.get(status).copied().unwrap_or_default();
+    let (delivered, failed) = (count("delivered"), count("failed"));
+    let Some(per_mille) = (delivered * 1_000).checked_div(delivered + failed) else {
+        return Ok("nothing ended within a week".to_owned());
+    };
+    let rate = format!("{}.{} % delivered within a week", per_mille / 10, per_mille % 10);
+    let median = found.latency.percentile_ms(50).map(|median| format!(" · median {median} ms"));
+    Ok(rate + &median.unwrap_or_default())
+}
+
+/// Why the last attempt that failed did so, in words.
+async fn last_failure(
+    app: &App,
+    business_id: BusinessId,
+    id: CallFlowId,
+    pulse: &Pulse,
+) -> Result<Option<String>, PageError> {
+    if pulse.failing_since.is_none() {
+        return Ok(None);
+    }
+    let filter = DeliveryFilter { call_flow_id: Some(id), ..DeliveryFilter::default() };
+    let page = app.store.list_deliveries(business_id, filter, None, BEATS_MAX).await?;
+    let Some(failed) = page.rows.into_iter().find(|delivery| delivery.last_error.is_some()) else {
+        return Ok(None);
+    };
+    let detail = app.store.delivery(business_id, failed.id).await?;
+    Ok(detail.attempts.into_iter().rev().find_map(|attempt| attempt.error_detail))
+}
+
+/// A body as a person reads it.
+pub fn pretty(body: &[u8]) -> String {
+    let mut pretty = Vec::with_capacity(body.len() * 2);
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    // Field by field, which keeps their order. Cannot fail: callhook itself has written the body as JSON.
+    let _ = serde_transcode::transcode(&mut reader, &mut serde_json::Serializer::pretty(&mut pretty));
+    String::from_utf8(pretty).unwrap_or_default()
+}
+
+fn flow_path(seat: &Seat, id: CallFlowId) -> String {
+    seat.path(&format!("/call-flows/{id}"))
+}
+
+async fn read(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+    query: list::Query,
+) -> Result<Response, PageError> {
+    let id = list::id(&id)?;
+    let said = match query.done() {
+        Some("saved") => Some(what_happens_now(&app.store.call_flow(seat.business_id(), id).await?)),
+        done => done.and_then(super::said).map(str::to_owned),
+    };
+    edit_page(&app, seat, id, said, Shown::default()).await
+}
+
+/// What a flow does from the next call on.
+fn what_happens_now(flow: &CallFlow) -> String {
+    let settings = &flow.post_call_webhook.settings;
+    let name = &flow.name;
+    match (settings.target(), settings.firing_mode) {
+        (None, _) => format!("Saved. Calls of {name} are recorded and sent nowhere."),
+        (Some(url), FiringMode::Immediate) => {
+            format!("Saved. From the next call on, {name} posts to {} as soon as the call ends.", host(url))
+        }
+        (Some(url), FiringMode::WaitForAi) => format!(
+            "Saved. From the next call on, {name} posts to {} when AI is done, at the latest 5 minutes after the call.",
+            host(url)
+        ),
+    }
+}
+
+async fn save(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+    form: Form,
+) -> Result<Response, PageError> {
+    seat.check_member()?;
+    let id = list::id(&id)?;
+    let typed = FlowForm::read(&form);
+    let document = match typed.document() {
+        Ok(document) => serde_json::to_value(document).unwrap_or_default(),
+        Err(refused) => return again(&app, seat, id, typed, refused).await,
+    };
+    match app::call_flow::update(&app, seat.business_id(), id, Change::Replace(document)).await {
+        Ok(_) => Ok(Redirect::to(&format!("{}?done=saved", flow_path(&seat, id))).into_response()),
+        Err(error) => again(&app, seat, id, typed, PageError::of_form(error)?).await,
+    }
+}
+
+async fn again(
+    app: &App,
+    seat: Seat,
+    id: CallFlowId,
+    typed: FlowForm,
+    refused: Invalid,
+) -> Result<Response, PageError> {
+    let shown = Shown { typed: Some(typed), wrong: Some(refused), ..Shown::default() };
+    edit_page(app, seat, id, None, shown).await
+}
+
+async fn test(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+    form: Form,
+) -> Result<Response, PageError> {
+    seat.check_member()?;
+    let id = list::id(&id)?;
+    let typed = FlowForm::read(&form);
+    let webhook = typed.webhook().map_err(|refused| refused.within("post_call_webhook"));
+    let webhook = match webhook {
+        Ok(webhook) => webhook,
+        Err(refused) => return again(&app, seat, id, typed, refused).await,
+    };
+    let document = TestDocument { post_call_webhook: Some(webhook) };
+    match test_webhook::run(&app, seat.business_id(), None, id, document).await {
+        Ok(Answer::New(result)) => {
+            let shown = Shown { typed: Some(typed), test: Some(result), ..Shown::default() };
+            edit_page(&app, seat, id, None, shown).await
+        }
+        Ok(Answer::Repeated(_)) => Ok(Redirect::to(&flow_path(&seat, id)).into_response()),
+        Err(error) => again(&app, seat, id, typed, PageError::of_form(error)?).await,
+    }
+}
+
+async fn rotate_secret(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    let id = list::id(&id)?;
+    let secret = app::call_flow::new_signing_secret(&app);
+    app.store.rotate_signing_secret(seat.business_id(), None, id, secret.clone()).await?;
+    let shown = Shown { new_secret: Some(secret.reveal().to_owned()), ..Shown::default() };
+    edit_page(&app, seat, id, None, shown).await
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Redirect, PageError> {
+    seat.check_member()?;
+    app.store.delete_call_flow(seat.business_id(), list::id(&id)?).await?;
+    Ok(Redirect::to(&seat.path("/call-flows?done=flow-deleted")))
+}
+
+/// Whoever reloads the answer to a form gets the page that the form stands on.
+async fn back(seat: Seat, Path((_, id)): Path<(String, String)>) -> Result<Redirect, PageError> {
+    Ok(Redirect::to(&flow_path(&seat, list::id(&id)?)))
+}

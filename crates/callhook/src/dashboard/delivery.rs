@@ -1,0 +1,389 @@
+//! Deliveries: the live list, one with all of its attempts, and sending again: one, several, all that match.
+
+use super::error::{PageError, sentence};
+use super::form::Form;
+use super::frame::{Frame, Page, Room, Seat};
+use super::{call_flow, events, list};
+use crate::app::App;
+use crate::app::filter::DeliveryQuery;
+use crate::app::health::Light;
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use domain::Invalid;
+use domain::call::Call;
+use domain::call_flow::CallFlow;
+use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus};
+use domain::destination::Destination;
+use domain::event::Event;
+use domain::id::{BusinessId, CallFlowId, DeliveryId};
+use domain::secret::MASK;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use store::StoreError;
+use store::delivery::{DeliveryDetail, DeliveryFilter, Redelivered};
+
+/// Rows of a page.
+const ROWS: usize = 50;
+/// Flows to choose from; another one is reached from its own page.
+const FLOWS: usize = 100;
+/// What narrows the list.
+const FILTERS: [&str; 8] = ["call_flow_id", "call_id", "status", "event", "test", "since", "until", "error"];
+
+/// The pages.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/b/{business}/deliveries", get(list))
+        .route("/b/{business}/deliveries/events", get(events::stream))
+        .route("/b/{business}/deliveries/redeliver", get(estimate).post(redeliver_many))
+        .route("/b/{business}/deliveries/{id}", get(read))
+        .route("/b/{business}/deliveries/{id}/redeliver", post(redeliver).get(back))
+        .route("/b/{business}/deliveries/{id}/cancel", post(cancel).get(back))
+}
+
+/// How a state is shown: its class, and its word.
+pub const fn badge(status: &DeliveryStatus) -> (&'static str, &'static str) {
+    match status {
+        DeliveryStatus::WaitingForAi => ("waiting", "waits for AI"),
+        DeliveryStatus::Scheduled => ("waiting", "waiting"),
+        DeliveryStatus::Delivered => ("delivered", "delivered"),
+        DeliveryStatus::Failed => ("failed", "failed"),
+        DeliveryStatus::Cancelled => ("ended", "cancelled"),
+        DeliveryStatus::Skipped => ("ended", "skipped"),
+    }
+}
+
+/// The host of an address: the rest may be a secret, and is long.
+pub fn host(url: &str) -> String {
+    url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
+struct DeliveryRow {
+    delivery: Delivery,
+    flow: String,
+}
+
+impl DeliveryRow {
+    const fn badge(&self) -> (&'static str, &'static str) {
+        badge(&self.delivery.status)
+    }
+
+    fn is_test(&self) -> bool {
+        self.delivery.kind == DeliveryKind::Test
+    }
+
+    fn host(&self) -> String {
+        host(&self.delivery.url)
+    }
+
+    /// The last failure, in a word.
+    fn why(&self) -> String {
+        let delivery = &self.delivery;
+        let reason = delivery.reason.clone().or_else(|| delivery.last_error.clone());
+        reason.or_else(|| delivery.last_status_code.map(|code| code.to_string())).unwrap_or_default()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "delivery/list.html")]
+struct ListPage {
+    frame: Frame,
+    rows: Vec<DeliveryRow>,
+    flows: Vec<(CallFlowId, String)>,
+    query: list::Query,
+    is_narrowed: bool,
+    next: Option<String>,
+    wrong: Option<String>,
+}
+
+impl ListPage {
+    fn is_chosen(&self, name: &str, word: &(impl ToString + ?Sized)) -> bool {
+        self.query.get(name).is_some_and(|chosen| chosen == word.to_string())
+    }
+}
+
+async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
+    let (filter, wrong) = match read_filter(&seat, &query) {
+        Ok(filter) => (filter, None),
+        Err(refused) => (DeliveryFilter::default(), Some(sentence(&refused.to_string()))),
+    };
+    let business_id = seat.business_id();
+    let page = app.store.list_deliveries(business_id, filter, query.before()?, ROWS).await?;
+    let next = list::cursor(page.next(|delivery| *delivery.id.as_bytes()));
+    let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
+    let names = names(&app, business_id, &flows, &page.rows).await?;
+    let row = |delivery: Delivery| DeliveryRow {
+        flow: names.get(&delivery.call_flow_id).cloned().unwrap_or_else(|| "deleted flow".to_owned()),
+        delivery,
+    };
+    let rows = page.rows.into_iter().map(row).collect();
+    let frame = Frame::of(&app, seat, Room::Deliveries, "Deliveries").await?.saying(query.done());
+    let is_narrowed = query.is_narrowed(&FILTERS);
+    let flows = flows.into_iter().map(|flow| (flow.id, flow.name)).collect();
+    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok((status, Page(ListPage { frame, rows, flows, query, is_narrowed, next, wrong })).into_response())
+}
+
+/// The names of the flows that rows name.
+async fn names(
+    app: &App,
+    business_id: BusinessId,
+    known: &[CallFlow],
+    rows: &[Delivery],
+) -> Result<HashMap<CallFlowId, String>, PageError> {
+    let mut names: HashMap<_, _> = known.iter().map(|flow| (flow.id, flow.name.clone())).collect();
+    for delivery in rows {
+        if names.contains_key(&delivery.call_flow_id) {
+            continue;
+        }
+        let name = match app.store.call_flow(business_id, delivery.call_flow_id).await {
+            Ok(flow) => flow.name,
+            Err(StoreError::NotFound(_)) => "deleted flow".to_owned(),
+            Err(error) => return Err(error.into()),
+        };
+        names.insert(delivery.call_flow_id, name);
+    }
+    Ok(names)
+}
+
+fn read_filter(seat: &Seat, query: &list::Query) -> Result<DeliveryFilter, Invalid> {
+    let clock = &seat.person.clock;
+    DeliveryQuery {
+        call_flow_id: query.owned("call_flow_id"),
+        call_id: query.owned("call_id"),
+        status: query.owned("status"),
+        event: query.owned("event"),
+        test: query.owned("test"),
+        since: query.time("since", clock),
+        until: query.time("until", clock),
+        error: query.owned("error"),
+        ..DeliveryQuery::default()
+    }
+    .filter()
+}
+
+#[derive(Template)]
+#[template(path = "delivery/estimate.html")]
+struct EstimatePage {
+    frame: Frame,
+    query: list::Query,
+    counted: Redelivered,
+}
+
+/// What sending again all that match comes to, before it is done.
+async fn estimate(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    query: list::Query,
+) -> Result<Response, PageError> {
+    seat.check_member()?;
+    let filter = narrowed(&seat, &query)?;
+    let counted = app.store.count_redeliverable(seat.business_id(), filter).await?;
+    let frame = Frame::of(&app, seat, Room::Deliveries, "Redeliver").await?;
+    Ok(Page(EstimatePage { frame, query, counted }).into_response())
+}
+
+/// A filter that names something: an empty one would send everything again.
+fn narrowed(seat: &Seat, query: &list::Query) -> Result<DeliveryFilter, Invalid> {
+    let filter = read_filter(seat, query)?;
+    if filter.is_empty() {
+        return Err(Invalid::value("choose a filter first: without one, everything would be sent again"));
+    }
+    Ok(filter)
+}
+
+/// Sends again what was chosen, or all that match.
+async fn redeliver_many(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    query: list::Query,
+    form: Form,
+) -> Result<Response, PageError> {
+    seat.check_member()?;
+    let business_id = seat.business_id();
+    if form.is_ticked("all") {
+        let filter = narrowed(&seat, &query)?;
+        app.store.redeliver_matching(business_id, None, filter).await?;
+        let to = format!("{}?{}&done=redelivering", seat.path("/deliveries"), query.filters());
+        return Ok(Redirect::to(&to).into_response());
+    }
+    let chosen: Vec<DeliveryId> = form.all("id").filter_map(|id| id.parse().ok()).take(ROWS).collect();
+    let mut redelivered = 0;
+    for id in &chosen {
+        match app.store.redeliver(business_id, None, *id).await {
+            Ok(_) => redelivered += 1,
+            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let done = match (chosen.len(), redelivered) {
+        (0, _) => "none-chosen",
+        (_, 0) => "none-redelivered",
+        (chosen, all) if chosen == all => "redelivered",
+        _ => "some-redelivered",
+    };
+    let to = format!("{}?{}&done={done}", seat.path("/deliveries"), query.filters());
+    Ok(Redirect::to(&to).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "delivery/read.html")]
+struct ReadPage {
+    frame: Frame,
+    delivery: Delivery,
+    attempts: Vec<Attempt>,
+    flow: Option<CallFlow>,
+    call: Option<Call>,
+    body: Option<String>,
+    curl: Option<String>,
+    others_failed: Option<String>,
+}
+
+impl ReadPage {
+    const fn badge(&self) -> (&'static str, &'static str) {
+        badge(&self.delivery.status)
+    }
+
+    fn is_test(&self) -> bool {
+        self.delivery.kind == DeliveryKind::Test
+    }
+
+    /// The names of the flow's own headers; their values are nobody's to see.
+    fn header_names(&self) -> Vec<String> {
+        let headers = self.flow.as_ref().map(|flow| &flow.post_call_webhook.settings.headers);
+        headers.map(|headers| headers.iter().map(|(name, _)| name.to_owned()).collect()).unwrap_or_default()
+    }
+
+    /// The last failure in words.
+    fn failure(&self) -> Option<&str> {
+        let last = self.attempts.last().filter(|_| self.delivery.status != DeliveryStatus::Delivered);
+        last.and_then(|attempt| attempt.error_detail.as_deref())
+    }
+
+    /// The words of an attempt that failed for another reason than the last one.
+    fn other_failure<'a>(&self, attempt: &'a Attempt) -> Option<&'a str> {
+        attempt.error_detail.as_deref().filter(|words| self.failure() != Some(words))
+    }
+
+    const fn can_be_redelivered(&self) -> bool {
+        !self.delivery.status.is_pending() && matches!(self.delivery.kind, DeliveryKind::Call)
+    }
+}
+
+async fn read(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+    query: list::Query,
+) -> Result<Response, PageError> {
+    let business_id = seat.business_id();
+    let DeliveryDetail { delivery, body, attempts } = app.store.delivery(business_id, list::id(&id)?).await?;
+    let flow = optional(app.store.call_flow(business_id, delivery.call_flow_id).await)?;
+    let call = match delivery.call_id {
+        Some(call_id) => optional(app.store.call(business_id, call_id).await)?,
+        None => None,
+    };
+    let (sent_at, attempt) = attempts.last().map_or_else(
+        || (delivery.next_attempt_at.unwrap_or(delivery.created_at), delivery.attempt_count + 1),
+        |last| (last.started_at, last.attempt),
+    );
+    let body = body.map(|body| body.stamped(sent_at, delivery.id, attempt));
+    let curl =
+        body.as_ref().map(|body| curl(&delivery, flow.as_ref().map(|flow| &flow.post_call_webhook), body));
+    let others_failed = others_failed(&app, &delivery).await?;
+    let title = format!("{} → {}", delivery.event.as_str(), host(&delivery.url));
+    let frame = Frame::of(&app, seat, Room::Deliveries, title).await?.saying(query.done());
+    let body = body.map(|body| call_flow::pretty(&body));
+    Ok(Page(ReadPage { frame, delivery, attempts, flow, call, body, curl, others_failed }).into_response())
+}
+
+/// What may be gone.
+pub fn optional<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many of the flow failed as this one did, as far as one page shows.
+async fn others_failed(app: &App, delivery: &Delivery) -> Result<Option<String>, PageError> {
+    if delivery.status != DeliveryStatus::Failed {
+        return Ok(None);
+    }
+    let filter = DeliveryFilter {
+        call_flow_id: Some(delivery.call_flow_id),
+        status: Some(DeliveryStatus::Failed),
+        ..DeliveryFilter::default()
+    };
+    let page = app.store.list_deliveries(delivery.business_id, filter, None, ROWS).await?;
+    let others = page.rows.iter().filter(|other| other.id != delivery.id).count();
+    let more = if page.more { "more than " } else { "" };
+    Ok((others > 0).then(|| format!("{more}{others}")))
+}
+
+/// The request as a command that a person runs. Headers whose values are secret, and the signature, are for them to fill in.
+fn curl(delivery: &Delivery, destination: Option<&Destination>, body: &[u8]) -> String {
+    let mut command = format!("curl -X POST {}", quoted(&delivery.url));
+    for header in ["Content-Type: application/json".to_owned(), format!("webhook-id: {}", delivery.id)] {
+        // Writing to a String cannot fail.
+        let _ = write!(command, " \\\n  -H {}", quoted(&header));
+    }
+    for (name, _) in destination.into_iter().flat_map(|destination| destination.settings.headers.iter()) {
+        let _ = write!(command, " \\\n  -H {}", quoted(&format!("{name}: {MASK}")));
+    }
+    let _ = write!(command, " \\\n  --data-binary {}", quoted(&String::from_utf8_lossy(body)));
+    command
+}
+
+/// A word of a shell, whatever it holds.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+async fn redeliver(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Redirect, PageError> {
+    seat.check_member()?;
+    let id: DeliveryId = list::id(&id)?;
+    app.store.redeliver(seat.business_id(), None, id).await?;
+    Ok(Redirect::to(&seat.path(&format!("/deliveries/{id}?done=redelivered-one"))))
+}
+
+async fn cancel(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Redirect, PageError> {
+    seat.check_member()?;
+    let id: DeliveryId = list::id(&id)?;
+    app.store.cancel_delivery(seat.business_id(), None, id).await?;
+    Ok(Redirect::to(&seat.path(&format!("/deliveries/{id}?done=cancelled"))))
+}
+
+/// Whoever reloads the answer to a form gets the page that the form stands on.
+async fn back(seat: Seat, Path((_, id)): Path<(String, String)>) -> Result<Redirect, PageError> {
+    Ok(Redirect::to(&seat.path(&format!("/deliveries/{}", list::id::<DeliveryId>(&id)?))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_a_text_as_one_word() {
+        assert_eq!(quoted("it's $(rm -rf) `x`"), r"'it'\''s $(rm -rf) `x`'");
+    }
+
+    #[test]
+    fn only_the_host_of_an_address_is_shown() {
+        assert_eq!(host("https://hooks.example.com/secret?t=1"), "hooks.example.com");
+        assert_eq!(host("nonsense"), "");
+    }
+}

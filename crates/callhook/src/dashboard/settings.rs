@@ -1,0 +1,234 @@
+//! Settings: who may do what, which keys open the API, and how long what is known is kept.
+
+use super::error::{PageError, sentence};
+use super::form::Form;
+use super::frame::{Frame, Page, Room, Seat};
+use super::list;
+use crate::app::api_key::ApiKeyDocument;
+use crate::app::business::{BusinessDocument, RetentionDocument};
+use crate::app::document::Change;
+use crate::app::health::Light;
+use crate::app::{self, App};
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use domain::Invalid;
+use domain::api_key::{ApiKey, Role};
+use domain::business::Business;
+use domain::id::{ApiKeyId, InvitationId, UserId};
+use domain::user::Invitation;
+use std::sync::Arc;
+use store::member::Member;
+
+/// Keys that are shown, the newest ones.
+const KEYS: usize = 100;
+
+/// The pages.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/b/{business}/settings", get(read))
+        .route("/b/{business}/settings/retention", post(set_retention).get(back))
+        .route("/b/{business}/settings/keys", post(create_key).get(back))
+        .route("/b/{business}/settings/keys/{id}/revoke", post(revoke_key).get(back))
+        .route("/b/{business}/settings/invitations", post(invite).get(back))
+        .route("/b/{business}/settings/invitations/{id}/withdraw", post(withdraw).get(back))
+        .route("/b/{business}/settings/members/{id}", post(set_role).get(back))
+        .route("/b/{business}/settings/members/{id}/remove", post(remove).get(back))
+}
+
+/// What is shown once, or again.
+#[derive(Default)]
+struct Shown {
+    new_key: Option<String>,
+    new_link: Option<(String, String)>,
+    typed: Form,
+    wrong: Option<(&'static str, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "settings/read.html")]
+struct SettingsPage {
+    frame: Frame,
+    business: Business,
+    keys: Vec<ApiKey>,
+    members: Vec<Member>,
+    invitations: Vec<Invitation>,
+    shown: Shown,
+    public_url: String,
+}
+
+impl SettingsPage {
+    /// What is wrong with a part of the page.
+    fn wrong(&self, part: &str) -> Option<&str> {
+        self.shown.wrong.as_ref().filter(|(wrong, _)| *wrong == part).map(|(_, words)| words.as_str())
+    }
+
+    fn days(&self, name: &str) -> String {
+        if self.wrong("retention").is_some() {
+            return self.shown.typed.text(name).to_owned();
+        }
+        let kept = self.business.retention;
+        let days = if name == "payload_days" { kept.payload } else { kept.call };
+        days.map(|days| days.get().to_string()).unwrap_or_default()
+    }
+
+    fn is_self(&self, member: &Member) -> bool {
+        member.user.id == self.frame.seat.person.signed_in.user.id
+    }
+}
+
+async fn read(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
+    settings_page(&app, seat, query.done(), Shown::default()).await
+}
+
+async fn settings_page(
+    app: &App,
+    seat: Seat,
+    done: Option<&str>,
+    shown: Shown,
+) -> Result<Response, PageError> {
+    let business_id = seat.business_id();
+    let business = app.store.business(business_id).await?;
+    let keys = app.store.list_api_keys(business_id, None, KEYS).await?.rows;
+    let members = app.store.list_members(business_id).await?;
+    let invitations =
+        if seat.is_admin() { app.store.list_invitations(business_id).await? } else { Vec::new() };
+    let frame = Frame::of(app, seat, Room::Settings, "Settings").await?.saying(done);
+    let status = if shown.wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let public_url = app.public_url.clone();
+    let page = SettingsPage { frame, business, keys, members, invitations, shown, public_url };
+    Ok((status, Page(page)).into_response())
+}
+
+async fn again(
+    app: &App,
+    seat: Seat,
+    part: &'static str,
+    typed: Form,
+    refused: &Invalid,
+) -> Result<Response, PageError> {
+    let label = match refused.field.rsplit('.').next().unwrap_or_default() {
+        "payload_days" => "days for payloads",
+        "call_days" => "days for calls",
+        "name" => "the name",
+        "email" => "the e-mail address",
+        _ => "",
+    };
+    let words = sentence(format!("{label} {}", refused.reason).trim());
+    settings_page(app, seat, None, Shown { typed, wrong: Some((part, words)), ..Shown::default() }).await
+}
+
+fn done(seat: &Seat, word: &str) -> Response {
+    Redirect::to(&seat.path(&format!("/settings?done={word}"))).into_response()
+}
+
+async fn set_retention(State(app): State<Arc<App>>, seat: Seat, form: Form) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    let days = |name: &str| {
+        let read = |text: String| {
+            text.parse::<i64>().map_err(|_| Invalid::field(name, "are a whole number, or nothing"))
+        };
+        form.given(name).map(read).transpose()
+    };
+    let retention = days("payload_days")
+        .and_then(|payload_days| Ok(RetentionDocument { payload_days, call_days: days("call_days")? }));
+    let retention = match retention {
+        Ok(retention) => retention,
+        Err(refused) => return again(&app, seat, "retention", form, &refused).await,
+    };
+    // Cannot fail: plain data with string keys.
+    let document = serde_json::to_value(BusinessDocument { retention: Some(retention) }).unwrap_or_default();
+    match app::business::update(&app, seat.business_id(), Change::Patch(document)).await {
+        Ok(_) => Ok(done(&seat, "saved")),
+        Err(error) => again(&app, seat, "retention", form, &PageError::of_form(error)?).await,
+    }
+}
+
+async fn create_key(State(app): State<Arc<App>>, seat: Seat, form: Form) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    let document = ApiKeyDocument { name: form.text("name").to_owned(), role: form.text("role").to_owned() };
+    match app::api_key::create(&app, seat.business_id(), None, document).await {
+        Ok((_, key)) => {
+            let shown = Shown { new_key: Some(key.reveal().to_owned()), ..Shown::default() };
+            settings_page(&app, seat, None, shown).await
+        }
+        Err(error) => again(&app, seat, "keys", form, &PageError::of_form(error)?).await,
+    }
+}
+
+async fn revoke_key(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    app.store.revoke_api_key(seat.business_id(), list::id::<ApiKeyId>(&id)?).await?;
+    Ok(done(&seat, "key-revoked"))
+}
+
+async fn invite(State(app): State<Arc<App>>, seat: Seat, form: Form) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    let role = read_role(&form)?;
+    let by = seat.person.signed_in.user.id;
+    match app::user::invite(&app, seat.business_id(), by, form.text("email"), role).await {
+        Ok(invited) => {
+            let email = invited.invitation.email.to_string();
+            let shown =
+                Shown { new_link: Some((email, invited.link.reveal().to_owned())), ..Shown::default() };
+            settings_page(&app, seat, None, shown).await
+        }
+        Err(error) => again(&app, seat, "people", form, &PageError::of_form(error)?).await,
+    }
+}
+
+fn read_role(form: &Form) -> Result<Role, PageError> {
+    let wrong = |_| Invalid::field("role", "is viewer, member or admin");
+    Ok(form.text("role").parse::<Role>().map_err(wrong)?)
+}
+
+async fn withdraw(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    app.store.withdraw_invitation(seat.business_id(), list::id::<InvitationId>(&id)?).await?;
+    Ok(done(&seat, "withdrawn"))
+}
+
+async fn set_role(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+    form: Form,
+) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    let role = read_role(&form)?;
+    match app.store.set_member_role(seat.business_id(), list::id::<UserId>(&id)?, role).await {
+        Ok(()) => Ok(done(&seat, "saved")),
+        Err(error) => again(&app, seat, "people", form, &PageError::of_form(error)?).await,
+    }
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    let id: UserId = list::id(&id)?;
+    let is_self = id == seat.person.signed_in.user.id;
+    match app.store.remove_member(seat.business_id(), id).await {
+        Ok(()) if is_self => Ok(Redirect::to("/").into_response()),
+        Ok(()) => Ok(done(&seat, "member-removed")),
+        Err(error) => again(&app, seat, "people", Form::default(), &PageError::of_form(error)?).await,
+    }
+}
+
+/// Whoever reloads the answer to a form gets the page that the form stands on.
+async fn back(seat: Seat) -> Redirect {
+    Redirect::to(&seat.path("/settings"))
+}

@@ -1,0 +1,301 @@
+//! The door: signing in and out, the first user's set-up, invitations, another password.
+
+use super::cookie;
+use super::error::{PageError, sentence};
+use super::form::Form;
+use super::frame::{Page, Person};
+use super::list::Query;
+use crate::app::sign_in::{self, Attempt, Client, SignInError, Started};
+use crate::app::user::{self, NewAccount, SetUp};
+use crate::app::{App, user as people};
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use domain::secret::Secret;
+use std::sync::Arc;
+use std::time::Duration;
+use store::StoreError;
+use store::invitation::{Accept, OpenInvitation};
+
+/// The pages.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/sign-in", get(ask).post(sign_in))
+        .route("/sign-out", post(sign_out))
+        .route("/setup/{token}", get(ask_set_up).post(set_up))
+        .route("/invitation/{token}", get(ask_invitation).post(accept))
+        .route("/reset/{token}", get(ask_reset).post(reset))
+}
+
+#[derive(Default, Template)]
+#[template(path = "sign_in/sign_in.html")]
+struct SignInPage {
+    to: String,
+    /// A form that was sent after the session had ended.
+    kept: String,
+    email: String,
+    needs_code: bool,
+    note: Option<&'static str>,
+    wrong: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/go_on.html")]
+struct GoOnPage {
+    to: String,
+    fields: Vec<(String, String)>,
+}
+
+/// Asks who it is, and keeps what was sent meanwhile.
+pub fn ask_again(to: &str, form: &Form) -> Response {
+    // What proves who it is stays out of pages.
+    let kept = form.fields().iter().filter(|(name, _)| !name.contains("password") && name != "code");
+    let page = SignInPage {
+        to: own_path(to),
+        kept: form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish(),
+        note: Some("Your session has ended. Sign in to go on: what you typed is kept."),
+        ..SignInPage::default()
+    };
+    (StatusCode::UNAUTHORIZED, Page(page)).into_response()
+}
+
+/// A path of this server: nobody is led elsewhere by a link to sign in.
+fn own_path(to: &str) -> String {
+    let is_own = to.starts_with('/') && !to.starts_with("//") && !to.contains(['\\', '\r', '\n', '\t']);
+    if is_own { to.to_owned() } else { "/".to_owned() }
+}
+
+async fn ask(query: Query) -> Response {
+    let note = query
+        .done()
+        .and_then(|done| (done == "password-set").then_some("The password is set. Sign in with it."));
+    Page(SignInPage { to: own_path(query.text("to")), note, ..SignInPage::default() }).into_response()
+}
+
+async fn sign_in(State(app): State<Arc<App>>, client: Client, form: Form) -> Result<Response, PageError> {
+    let attempt = Attempt {
+        email: form.text("email").to_owned(),
+        password: form.secret("password"),
+        code: form.given("code"),
+    };
+    let to = own_path(form.text("to"));
+    match sign_in::sign_in(&app, attempt, &client).await {
+        Ok(started) => Ok(welcome(&app, &started, go_on(to, form.text("kept")))),
+        Err(SignInError::Store(error)) => Err(error.into()),
+        Err(refused) => {
+            let (status, retry_after) = status(&refused);
+            let needs_code = matches!(refused, SignInError::NeedsCode) || form.given("code").is_some();
+            let wrong = match refused {
+                SignInError::NeedsCode => None,
+                refused => Some(sentence(&refused.to_string())),
+            };
+            let kept = form.text("kept").to_owned();
+            let email = form.text("email").to_owned();
+            let page = SignInPage { to, kept, email, needs_code, note: None, wrong };
+            let mut response = (status, Page(page)).into_response();
+            if let Some(wait) = retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// The status, and how long to wait.
+const fn status(refused: &SignInError) -> (StatusCode, Option<Duration>) {
+    match refused {
+        SignInError::SlowDown { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(*retry_after)),
+        _ => (StatusCode::UNAUTHORIZED, None),
+    }
+}
+
+/// Where the person was going; with a form that waits, the question whether to send it.
+fn go_on(to: String, kept: &str) -> Response {
+    if kept.is_empty() {
+        return Redirect::to(&to).into_response();
+    }
+    Page(GoOnPage { to, fields: Form::read(kept.as_bytes()).fields().to_vec() }).into_response()
+}
+
+fn welcome(app: &App, started: &Started, next: Response) -> Response {
+    let (name, value) = cookie::keep_session(&app.public_url, &started.token);
+    ([(name, value)], next).into_response()
+}
+
+async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, PageError> {
+    if let Some(token) = cookie::session(&headers)
+        && let Some(signed_in) = sign_in::signed_in(&app, &token).await?
+    {
+        app.store.end_session(signed_in.user.id, signed_in.session.id).await?;
+    }
+    let cookie = cookie::drop_session(&app.public_url);
+    let clear = (header::HeaderName::from_static("clear-site-data"), "\"cache\"".to_owned());
+    Ok(([cookie, clear], Redirect::to("/sign-in")).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/set_up.html")]
+struct SetUpPage {
+    form: Form,
+    asks_business: bool,
+    wrong: Option<String>,
+}
+
+async fn ask_set_up(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, PageError> {
+    if !app.store.is_setup_link(Secret::new(token)).await? {
+        return Err(StoreError::NotFound(store::sign_in_link::GONE).into());
+    }
+    set_up_page(&app, Form::default(), None).await
+}
+
+async fn set_up_page(app: &App, form: Form, wrong: Option<String>) -> Result<Response, PageError> {
+    let asks_business = app.store.list_businesses().await?.is_empty();
+    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok((status, Page(SetUpPage { form, asks_business, wrong })).into_response())
+}
+
+async fn set_up(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    client: Client,
+    form: Form,
+) -> Result<Response, PageError> {
+    let document = SetUp {
+        email: form.text("email").to_owned(),
+        name: form.text("name").to_owned(),
+        password: form.secret("password"),
+        business: form.given("business"),
+    };
+    match people::set_up(&app, &token, document, &client).await {
+        Ok(started) => Ok(welcome(&app, &started, Redirect::to("/").into_response())),
+        Err(error) => {
+            let refused = PageError::of_form(error)?;
+            set_up_page(&app, form, Some(sentence(&spoken(&refused)))).await
+        }
+    }
+}
+
+/// A refusal with the field's name as the page has it.
+fn spoken(refused: &domain::Invalid) -> String {
+    let field = match refused.field.as_str() {
+        "email" => "the e-mail address",
+        "password" => "the password",
+        "name" => "your name",
+        "business" => "the business's name",
+        _ => "",
+    };
+    format!("{field} {}", refused.reason).trim_start().to_owned()
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/invitation.html")]
+struct InvitationPage {
+    open: OpenInvitation,
+    form: Form,
+    is_signed_in: bool,
+    to: String,
+    wrong: Option<String>,
+}
+
+async fn ask_invitation(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    person: Option<Person>,
+) -> Result<Response, PageError> {
+    let open = open(&app, &token).await?;
+    Ok(Page(invitation_page(open, &token, person.as_ref(), Form::default(), None)).into_response())
+}
+
+async fn open(app: &App, token: &str) -> Result<OpenInvitation, PageError> {
+    let found = app.store.invitation(Secret::new(token)).await?;
+    found.ok_or_else(|| StoreError::NotFound(store::invitation::GONE).into())
+}
+
+fn invitation_page(
+    open: OpenInvitation,
+    token: &str,
+    person: Option<&Person>,
+    form: Form,
+    wrong: Option<String>,
+) -> InvitationPage {
+    let is_signed_in = person.is_some_and(|person| Some(person.signed_in.user.id) == open.user_id);
+    InvitationPage { open, form, is_signed_in, to: format!("/invitation/{token}"), wrong }
+}
+
+async fn accept(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    client: Client,
+    person: Option<Person>,
+    form: Form,
+) -> Result<Response, PageError> {
+    let invitation = open(&app, &token).await?;
+    let to = format!("/b/{}", invitation.business_id);
+    if let (Some(person), Some(invited)) = (&person, invitation.user_id)
+        && person.signed_in.user.id == invited
+    {
+        app.store.accept_invitation(Secret::new(token), Accept::Existing(invited)).await?;
+        return Ok(Redirect::to(&to).into_response());
+    }
+    let account = NewAccount { name: form.text("name").to_owned(), password: form.secret("password") };
+    match user::accept_as_new(&app, &token, account, &client).await {
+        Ok(started) => Ok(welcome(&app, &started, Redirect::to(&to).into_response())),
+        Err(error) => {
+            let wrong = sentence(&spoken(&PageError::of_form(error)?));
+            let page = invitation_page(invitation, &token, person.as_ref(), form, Some(wrong));
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response())
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/reset.html")]
+struct ResetPage {
+    email: String,
+    wrong: Option<String>,
+}
+
+async fn ask_reset(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, PageError> {
+    let email = email_of_link(&app, &token).await?;
+    Ok(Page(ResetPage { email, wrong: None }).into_response())
+}
+
+async fn email_of_link(app: &App, token: &str) -> Result<String, PageError> {
+    let user = app.store.reset_link(Secret::new(token)).await?;
+    Ok(user.ok_or(StoreError::NotFound(store::sign_in_link::GONE))?.email.to_string())
+}
+
+async fn reset(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    form: Form,
+) -> Result<Response, PageError> {
+    let email = email_of_link(&app, &token).await?;
+    match user::reset_password(&app, &token, &form.secret("password")).await {
+        Ok(_) => Ok(Redirect::to("/sign-in?done=password-set").into_response()),
+        Err(error) => {
+            let wrong = Some(sentence(&spoken(&PageError::of_form(error)?)));
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(ResetPage { email, wrong })).into_response())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signing_in_leads_nowhere_else() {
+        for own in ["/", "/b/1/deliveries?status=failed&cursor=x", "/account"] {
+            assert_eq!(own_path(own), own);
+        }
+        for other in
+            ["", "//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\r\nSet-Cookie: x"]
+        {
+            assert_eq!(own_path(other), "/", "{other}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Sources: the phone systems that report calls, with the addresses to enter there, and whether something arrived.
+
+use super::error::{PageError, sentence};
+use super::form::Form;
+use super::frame::{Frame, Page, Room, Seat};
+use super::list;
+use crate::app::document::Change;
+use crate::app::health::Light;
+use crate::app::source::{SourceDocument, SourceUrls};
+use crate::app::{self, App};
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use domain::id::SourceId;
+use domain::secret::MASK;
+use serde_json::json;
+use std::sync::Arc;
+use store::idempotency::Answer;
+use store::source::{Arrived, Source};
+
+/// Rows of a page.
+const ROWS: usize = 50;
+
+/// The pages.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/b/{business}/sources", get(list).post(create))
+        .route("/b/{business}/sources/{id}", get(read).post(save))
+        .route("/b/{business}/sources/{id}/delete", post(delete))
+}
+
+#[derive(Template)]
+#[template(path = "source/list.html")]
+struct ListPage {
+    frame: Frame,
+    rows: Vec<(Source, Arrived)>,
+    public_url: String,
+    typed: Form,
+    is_first: bool,
+    next: Option<String>,
+    wrong: Option<String>,
+}
+
+async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
+    list_page(&app, seat, &query, Form::default(), None).await
+}
+
+async fn list_page(
+    app: &App,
+    seat: Seat,
+    query: &list::Query,
+    typed: Form,
+    wrong: Option<String>,
+) -> Result<Response, PageError> {
+    let business_id = seat.business_id();
+    let page = app.store.list_sources(business_id, query.before()?, ROWS).await?;
+    let next = list::cursor(page.next(|source| *source.id.as_bytes()));
+    let mut rows = Vec::with_capacity(page.rows.len());
+    for source in page.rows {
+        let arrived = app.store.arrived_from(business_id, source.id).await?;
+        rows.push((source, arrived));
+    }
+    let frame = Frame::of(app, seat, Room::Sources, "Sources").await?.saying(query.done());
+    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let public_url = app.public_url.clone();
+    let page = ListPage { frame, rows, public_url, typed, is_first: query.is_first(), next, wrong };
+    Ok((status, Page(page)).into_response())
+}
+
+fn document(form: &Form) -> SourceDocument {
+    SourceDocument {
+        kind: "twilio".to_owned(),
+        name: form.text("name").to_owned(),
+        auth_token: form.text("auth_token").to_owned(),
+        dial: form.is_ticked("dial"),
+    }
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    query: list::Query,
+    form: Form,
+) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    match app::source::create(&app, seat.business_id(), None, document(&form)).await {
+        Ok(Answer::New(source)) => {
+            Ok(Redirect::to(&seat.path(&format!("/sources/{}", source.id))).into_response())
+        }
+        Ok(Answer::Repeated(_)) => Ok(Redirect::to(&seat.path("/sources")).into_response()),
+        Err(error) => {
+            let wrong = spoken(&PageError::of_form(error)?);
+            list_page(&app, seat, &query, form, Some(wrong)).await
+        }
+    }
+}
+
+fn spoken(refused: &domain::Invalid) -> String {
+    let label = match refused.field.as_str() {
+        "name" => "the name",
+        "auth_token" => "the auth token",
+        _ => "",
+    };
+    sentence(format!("{label} {}", refused.reason).trim())
+}
+
+#[derive(Template)]
+#[template(path = "source/edit.html")]
+struct EditPage {
+    frame: Frame,
+    source: Source,
+    urls: SourceUrls,
+    arrived: Arrived,
+    typed: Option<Form>,
+    mask: &'static str,
+    wrong: Option<String>,
+}
+
+impl EditPage {
+    fn name(&self) -> &str {
+        self.typed.as_ref().map_or(&self.source.name, |typed| typed.text("name"))
+    }
+
+    fn dial(&self) -> bool {
+        self.typed.as_ref().map_or(self.source.dial, |typed| typed.is_ticked("dial"))
+    }
+}
+
+async fn edit_page(
+    app: &App,
+    seat: Seat,
+    id: SourceId,
+    done: Option<&str>,
+    typed: Option<(Form, String)>,
+) -> Result<Response, PageError> {
+    // Its addresses let anybody who knows them try to report calls: for who may change them.
+    seat.check_member()?;
+    let source = app.store.source(seat.business_id(), id).await?;
+    let arrived = app.store.arrived_from(seat.business_id(), id).await?;
+    let urls = SourceUrls::of(&source, &app.public_url);
+    let frame = Frame::of(app, seat, Room::Sources, source.name.clone()).await?.saying(done);
+    let status = if typed.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let (typed, wrong) = typed.map_or((None, None), |(typed, wrong)| (Some(typed), Some(wrong)));
+    Ok((status, Page(EditPage { frame, source, urls, arrived, typed, mask: MASK, wrong })).into_response())
+}
+
+async fn read(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+    query: list::Query,
+) -> Result<Response, PageError> {
+    edit_page(&app, seat, list::id(&id)?, query.done(), None).await
+}
+
+async fn save(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+    form: Form,
+) -> Result<Response, PageError> {
+    seat.check_admin()?;
+    let id: SourceId = list::id(&id)?;
+    let SourceDocument { kind, name, auth_token, dial } = document(&form);
+    let change = json!({ "kind": kind, "name": name, "auth_token": auth_token, "dial": dial });
+    match app::source::update(&app, seat.business_id(), id, Change::Replace(change)).await {
+        Ok(_) => Ok(Redirect::to(&seat.path(&format!("/sources/{id}?done=saved"))).into_response()),
+        Err(error) => {
+            let wrong = spoken(&PageError::of_form(error)?);
+            edit_page(&app, seat, id, None, Some((form, wrong))).await
+        }
+    }
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Redirect, PageError> {
+    seat.check_admin()?;
+    app.store.delete_source(seat.business_id(), list::id(&id)?).await?;
+    Ok(Redirect::to(&seat.path("/sources?done=source-deleted")))
+}

@@ -1,0 +1,33 @@
+//! All that is answered over HTTP: the API, the pages of the dashboard, and what stands around both.
+
+use crate::api::error::ApiError;
+use crate::api::{self, request};
+use crate::app::App;
+use crate::dashboard;
+use axum::Router;
+use axum::http::Uri;
+use axum::response::{IntoResponse as _, Response};
+use std::sync::Arc;
+
+/// Everything.
+pub fn router(app: Arc<App>) -> Router {
+    let (api, requests) = api::router();
+    let around = (Arc::clone(&app), requests);
+    api.merge(dashboard::router(&app))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(around, request::around))
+        .with_state(app)
+}
+
+/// A program is told in JSON, a person on a page.
+async fn not_found(uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        return ApiError::not_found("there is nothing at this address").into_response();
+    }
+    dashboard::not_found()
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::method_not_allowed()
+}
