@@ -78,10 +78,18 @@ pub async fn sign_in(app: &App, attempt: Attempt, client: &Client) -> Result<Sta
         }
         Ok(verified) => verified,
     };
-    // A code that was used before is refused here, and counts as a failure: who saw it typed in has the password as well.
-    let started = begin(app, credentials.user.id, credentials.password_hash, totp_step, client).await?;
-    tried.succeeded();
-    Ok(started)
+    match begin(app, credentials.user.id, credentials.password_hash, totp_step, client).await {
+        Ok(started) => {
+            tried.succeeded();
+            Ok(started)
+        }
+        // A code that was used before counts as a failure: who saw it typed in has the password as well.
+        Err(conflict @ StoreError::Conflict(_)) => Err(conflict.into()),
+        Err(other) => {
+            tried.take_back();
+            Err(other.into())
+        }
+    }
 }
 
 /// Whom a session's token shows. Writes down now and then that it is used.
