@@ -169,12 +169,14 @@ def kill_at_retention(receiver, past: Past, folder: Path, point: str, visits: in
     assert len(past.receiver.requests) == sent, "what had ended long ago was sent again"
 
 
+@pytest.mark.embedded("stored times are a database's, whose clock no test sets back")
 @pytest.mark.parametrize("point", [point for point in points_of("Work") if point in RETENTION])
 def test_killed_at_a_step_of_retention(receiver, past, tmp_path, point, note):
     kill_at_retention(receiver, past, tmp_path, point, 1, note)
 
 
 @pytest.mark.long
+@pytest.mark.embedded("stored times are a database's, whose clock no test sets back")
 @pytest.mark.parametrize("point, visits", [
     (point, visits)
     for point, visits in [*((point, visits) for point, (_, *later) in RETENTION.items() for visits in later), *REACHED_BY_RETENTION]

@@ -55,7 +55,12 @@ pub fn mark() -> &'static str {
 
 /// Serves them.
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/assets/{name}", get(read))
+    Router::new().route("/assets/{name}", get(read)).route("/favicon.ico", get(favicon))
+}
+
+/// Asked for by browsers that were told of no other mark: for an answer of the API, say.
+async fn favicon() -> Response {
+    ([(header::CONTENT_TYPE, ASSETS[2].media_type)], ASSETS[2].content).into_response()
 }
 
 async fn read(Path(name): Path<String>) -> Response {

@@ -41,10 +41,14 @@ pub struct Posted(pub Bytes);
 
 /// Runs a request.
 pub async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = match admit(&app, request).await {
+    protected(match admit(&app, request).await {
         Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
-    };
+    })
+}
+
+/// The page with the headers that keep it safe.
+pub fn protected(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

@@ -54,7 +54,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
 
 /// The page of an address that leads nowhere.
 pub fn not_found() -> Response {
-    error::PageError::NotFound.into_response()
+    guard::protected(error::PageError::NotFound.into_response())
 }
 
 /// What was just done, in words: an address says it in one.

@@ -84,7 +84,8 @@ async fn sign_in(State(app): State<Arc<App>>, client: Client, form: Form) -> Res
     let to = own_path(form.text("to"));
     match sign_in::sign_in(&app, attempt, &client).await {
         Ok(started) => Ok(welcome(&app, &started, go_on(to, form.text("kept")))),
-        Err(SignInError::Store(error)) => Err(error.into()),
+        // A code that was used before is one more that is wrong.
+        Err(SignInError::Store(error)) if !matches!(error, StoreError::Conflict(_)) => Err(error.into()),
         Err(refused) => {
             let (status, retry_after) = status(&refused);
             let needs_code = matches!(refused, SignInError::NeedsCode) || form.given("code").is_some();

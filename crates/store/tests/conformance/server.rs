@@ -21,6 +21,13 @@ pub fn server() -> &'static Server {
     SERVER.get_or_init(Server::start)
 }
 
+const SETTINGS: &str = "
+fsync = off
+listen_addresses = ''
+shared_buffers = 16MB
+max_connections = 60
+autovacuum = off
+";
 const KEEPER: &str = r#"
 "$@" & server=$!
 read -r _
@@ -38,7 +45,6 @@ impl Server {
             chown(&folder, Some(user), Some(group)).unwrap();
         }
         let data = folder.join("data");
-        let settings = "fsync=off listen_addresses= shared_buffers=16MB max_connections=60 autovacuum=off";
         let made = as_account(account, &binaries.join("initdb"))
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
             .arg(&data)
@@ -48,9 +54,9 @@ impl Server {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let mut server = as_account(account, &binaries.join("postgres"));
         server.arg("-D").arg(&data).arg("-k").arg(&folder);
-        for setting in settings.split(' ') {
-            server.args(["-c", setting]);
-        }
+        // In the file, where a test may set them otherwise: the command line would have the last word.
+        let mut file = fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).unwrap();
+        file.write_all(SETTINGS.as_bytes()).unwrap();
         let log = fs::File::create(folder.join("log")).unwrap();
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "sh"])

@@ -1,0 +1,331 @@
+"""The dashboard in a real browser: set up, watch, find, mend."""
+
+import re
+import time
+
+import pytest
+
+from harness import Callhook, Receiver, wait_until
+from visitor import PASSWORD, Browser, code, first, flaws_of_html, invited, setup_link
+
+# What callers, phone systems and receivers may say, none of it to be believed.
+HOSTILE = "<script>window.broken = 1</script>\"'><img src=x onerror=window.broken=1> \u202egnihsa javascript:window.broken=1"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Callhook("--retry-delays=1s,1s", "--ai-fallback=2s") as callhook:
+        yield callhook
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    """Takes everything but what goes to /broken."""
+
+    def answer(received):
+        return (503, {}, HOSTILE.encode()) if received.path.startswith("/broken") else (200, {}, b"taken")
+
+    with Receiver(answer) as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def admin(server):
+    return first(server)
+
+
+@pytest.fixture(scope="module")
+def filled(server, endpoint, admin):
+    """A business with a bit of everything."""
+    hook = {"enabled": True, "url": f"{endpoint.base}/calls", "headers": {"X-Token": "canary"}}
+    good = server.data("POST", "/call-flows", {"name": "Google Ads", "post_call_webhook": hook}, 201)["call_flow"]
+    broken = server.data("POST", "/call-flows", {"name": HOSTILE, "post_call_webhook": hook | {"url": f"{endpoint.base}/broken"}}, 201)["call_flow"]
+    server.data("POST", "/numbers", {"phone_number": "+15735551234", "friendly_name": HOSTILE, "call_flow_id": good["id"]}, 201)
+    server.data("POST", "/sources", {"kind": "twilio", "name": HOSTILE, "auth_token": "canary"}, 201)
+    attribution = {"source": HOSTILE, "landing_page_url": "javascript:window.broken=1", "utm_campaign": HOSTILE}
+    for at in range(6):
+        server.report(good if at % 2 else broken, attribution=attribution, transcription=HOSTILE * 50, value_cents=5000)
+    server.report(None, caller_number="anonymous", tracking_number="+15735559999", status="no-answer")
+    call = server.report(good, caller_number=HOSTILE[:60])
+    analysis = {"summary": HOSTILE, "ai_score": 80, "ai_category": "lead", "qualified_ai": True, "qualification_reason": HOSTILE}
+    server.data("PUT", f"/calls/{call['id']}/analysis", analysis)
+    wait_until(lambda: len(server.deliveries(status="failed")) == 3, 20, "the failures")
+    return {"good": good, "broken": broken, "call": call}
+
+
+@pytest.fixture
+def browser(server, admin):
+    with Browser(server.base) as browser:
+        browser.become(admin)
+        yield browser
+
+
+def pages_of(server, admin, filled) -> dict[str, str]:
+    """The path of every page, by its name."""
+    home = admin.home
+    failed = server.deliveries(status="failed")[0]["id"]
+    delivered = server.deliveries(status="delivered")[0]["id"]
+    number = server.data("GET", "/numbers")["numbers"][0]["id"]
+    source = server.data("GET", "/sources")["sources"][0]["id"]
+    return {
+        "overview": home, "call-flows": f"{home}/call-flows", "call-flow": f"{home}/call-flows/{filled['good']['id']}",
+        "call-flow-broken": f"{home}/call-flows/{filled['broken']['id']}", "calls": f"{home}/calls", "call": f"{home}/calls/{filled['call']['id']}",
+        "deliveries": f"{home}/deliveries", "delivery-failed": f"{home}/deliveries/{failed}", "delivery-delivered": f"{home}/deliveries/{delivered}",
+        "redeliver": f"{home}/deliveries/redeliver?status=failed", "numbers": f"{home}/numbers", "number": f"{home}/numbers/{number}",
+        "sources": f"{home}/sources", "source": f"{home}/sources/{source}", "settings": f"{home}/settings", "account": "/account",
+        "not-found": f"{home}/nothing", "sign-in": "/sign-in",
+    }
+
+
+def test_the_first_user_comes_by_the_link_of_the_terminal():
+    with Callhook() as server, Browser(server.base) as browser:
+        browser.open("/")
+        assert browser.path.startswith("/sign-in")
+        link = setup_link(server)
+        browser.open(link)
+        browser.fill(name="Ada Lovelace", email="Ada@Example.com", password="short")
+        browser.driver.execute_script("document.querySelector('form').noValidate = true")
+        browser.press("Make the account")
+        assert "password" in browser.text(".note").lower() and browser.find("[name=name]").get_attribute("value") == "Ada Lovelace"
+        browser.fill(password=PASSWORD)
+        browser.press("Make the account")
+        wait_until(lambda: "/b/" in browser.path, what="the overview")
+        assert "No call flow yet" in browser.text()
+        browser.open(link)
+        assert "no such" in browser.text(), "a link works once"
+        browser.open("/")
+        browser.press("Sign out")
+        browser.fill(email="ada@example.com", password=PASSWORD)
+        browser.press("Sign in")
+        wait_until(lambda: "/b/" in browser.path, what="the overview")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_the_six_steps_of_the_setup(scripts, receiver):
+    """As the seed document tells them, from the first page to a call that arrives."""
+    with Callhook("--ai-fallback=3s") as server, Browser(server.base, scripts=scripts) as browser:
+        browser.become(first(server))
+        browser.open("/")
+        browser.press("Call Flows")
+        browser.fill(name="Google Ads")
+        browser.press("Make the call flow")
+        wait_until(lambda: re.search("/call-flows/.{36}$", browser.path), what="the call flow")
+        # 2. In the right-side settings panel, expand AUTOMATIONS and tick Post-Call Webhook.
+        assert [summary.text for summary in browser.all(".panel > fieldset > details > summary")] == ["GENERAL", "RECORDING & AI", "AUTOMATIONS"]
+        browser.tick("enabled")
+        # 3. Paste your destination URL into the Webhook URL field.
+        browser.fill(url=f"{receiver.base}/hook")
+        # 4. Tick Wait for AI processing.
+        browser.tick("wait_for_ai")
+        # 5. Add Custom headers, then click Send test webhook.
+        browser.fill(header_name="X-Token", header_value="t0ken")
+        browser.press("Send test webhook")
+        browser.wait_for("200 in")
+        test = receiver.next()
+        assert (test.headers["x-token"], test.headers["callhook-test"]) == ("t0ken", "true")
+        browser.press("Exactly what was sent")
+        assert test.json["delivery_id"] in browser.text("#test ~ .note pre:last-of-type") or test.json["delivery_id"] in browser.driver.page_source
+        assert server.data("GET", "/call-flows")["call_flows"][0]["post_call_webhook"]["url"] is None, "nothing is saved by a test"
+        # 6. Save the call flow.
+        browser.press("Save call flow")
+        browser.wait_for("From the next call on, Google Ads posts to 127.0.0.1 when AI is done")
+        flow = server.data("GET", "/call-flows")["call_flows"][0]
+        call = server.report(flow)
+        received = receiver.next()
+        assert (received.json["call_id"], received.headers["x-token"]) == (call["id"], "t0ken")
+        assert not browser.complaints()
+
+
+def test_a_test_that_fails_says_in_words_what_to_do(browser, filled, endpoint):
+    browser.open("/")
+    browser.open(f"{browser.path}/call-flows/{filled['good']['id']}")
+    browser.fill(url=f"{endpoint.base}/broken")
+    browser.find("[name=header_value]").clear()
+    browser.find("[name=header_value]").send_keys("given again")
+    browser.press("Send test webhook")
+    browser.wait_for("The endpoint is up but refuses work (503)")
+    assert browser.find("[name=url]").get_attribute("value").endswith("/broken"), "what was typed stays"
+    browser.fill(url="not an address")
+    browser.driver.execute_script("document.querySelector('form.panel').noValidate = true")
+    browser.press("Save call flow")
+    browser.wait_for("Webhook URL")
+    assert browser.find("[name=url]").get_attribute("value") == "not an address"
+    assert browser.find("[name=url]").get_attribute("aria-invalid") == "true"
+
+
+@pytest.mark.parametrize(["address", "words"], [
+    ("https://hooks.zapier.com/hooks/catch/1/a/", "Catch Hook"), ("https://hooks.slack.com/services/T/B/x", "incoming webhook"),
+    ("https://hook.eu1.make.com/abc", "Custom webhook"), ("https://script.google.com/macros/s/A/exec", "doPost"),
+])
+def test_the_guide_of_a_service_is_shown_while_its_address_is_typed(browser, filled, address, words):
+    browser.open("/")
+    browser.open(f"{browser.path}/call-flows/{filled['good']['id']}")
+    guides = lambda: [guide.text for guide in browser.all(".guide") if guide.is_displayed()]
+    assert guides() == []
+    browser.fill(url=address)
+    assert len(guides()) == 1 and words in guides()[0]
+    # Nothing of it is saved: leaving asks first.
+    browser.driver.execute_script("window.onbeforeunload = null; window.stop()")
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_every_page_is_for_everybody(server, admin, filled, look):
+    width = 390 if look == "phone" else 1280
+    with Browser(server.base, width=width, dark=look == "dark") as browser:
+        browser.become(admin)
+        for name, path in pages_of(server, admin, filled).items():
+            browser.open(path)
+            for details in browser.all("details"):
+                browser.driver.execute_script("arguments[0].open = true", details)
+            assert browser.barriers() == [], name
+            browser.driver.execute_script("document.querySelectorAll('details').forEach((part) => { part.open = false; })")
+            assert not browser.is_wider_than_its_window(), f"{name} does not fit"
+            complaints = [one for one in browser.complaints() if name != "not-found"]
+            assert not complaints, f"{name}: {complaints}"
+
+
+def test_at_twice_the_size_every_page_still_fits(server, admin, filled):
+    with Browser(server.base, width=640, height=450) as browser:
+        browser.become(admin)
+        for name, path in pages_of(server, admin, filled).items():
+            browser.open(path)
+            assert not browser.is_wider_than_its_window(), name
+
+
+def test_every_page_is_valid_and_small(server, admin, filled, tmp_path):
+    pages = {}
+    for name, path in pages_of(server, admin, filled).items():
+        answer = admin.get(path)
+        pages[name] = answer.text
+        transferred = len(answer.content)
+        for asset in re.findall(r'(?:href|src)="(/assets/[^"]+)"', answer.text):
+            file = admin.get(asset)
+            assert file.status_code == 200 and "immutable" in file.headers["cache-control"]
+            transferred += len(file.content)
+        assert transferred <= 60 * 1024, f"{name}: {transferred} bytes"
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy, name
+        assert answer.headers["cache-control"] == "no-store", name
+        assert not re.search(r'<[^>]+ (style|on[a-z]+)="', answer.text), f"{name} has inline code"
+        assert not re.search(r'(href|src|action)="(https?:)?//(?!www\.standardwebhooks\.com)', answer.text), f"{name} asks others"
+    assert flaws_of_html(pages, tmp_path) == ""
+
+
+def test_what_others_say_is_shown_as_text(browser, server, admin, filled):
+    for name, path in pages_of(server, admin, filled).items():
+        browser.open(path)
+        assert browser.driver.execute_script("return window.broken") is None, name
+        assert browser.all("main script, img") == [], name
+        assert [link for link in browser.all("a") if (link.get_attribute("href") or "").startswith("javascript:")] == [], name
+    browser.open(f"{admin.home}/calls/{filled['call']['id']}")
+    assert "<script>window.broken = 1</script>" in browser.text()
+    for secret in ("canary", PASSWORD):
+        assert secret not in browser.driver.page_source
+
+
+def test_a_list_goes_on_by_itself_and_by_keys(browser, server, admin, filled):
+    browser.open(f"{admin.home}/deliveries")
+    before = browser.find("#deliveries tbody tr").get_attribute("id")
+    server.report(filled["good"])
+    wait_until(lambda: browser.find("#deliveries tbody tr").get_attribute("id") != before, 15, "the new row")
+    page = browser.find("body")
+    page.send_keys("j")
+    page.send_keys("j")
+    assert browser.all("#deliveries tbody tr")[1].get_attribute("class") == "chosen"
+    browser.driver.switch_to.active_element.send_keys("k")
+    chosen = browser.find("tr.chosen").get_attribute("id")
+    assert browser.all("#deliveries tbody tr")[0].get_attribute("id") == chosen
+    browser.driver.switch_to.active_element.send_keys("\n")
+    wait_until(lambda: browser.path.endswith(chosen.removeprefix("d-")), what="the delivery")
+    browser.open(f"{admin.home}/deliveries")
+    browser.find("body").send_keys("/")
+    assert browser.driver.switch_to.active_element.get_attribute("name") == "error"
+
+
+def test_what_failed_is_found_and_sent_again(browser, server, admin, filled, endpoint):
+    browser.open("/")
+    assert "is failing" in browser.text("#state") or "are failing" in browser.text("#state")
+    browser.press("what failed")
+    browser.wait_for("http_503")
+    browser.press("Redeliver all that match …")
+    browser.wait_for("would be sent again")
+    failed = [one["id"] for one in server.deliveries(status="failed", test="false")]
+    browser.press(f"Redeliver {len(failed)}")
+    browser.wait_for("They are sent again")
+    wait_until(lambda: all(server.delivery(one)["attempt_count"] == 6 for one in failed), 20, "the new series")
+    delivery = failed[0]
+    browser.open(f"{admin.home}/deliveries/{delivery}")
+    assert len(browser.all(".timeline li.failed")) >= 4
+    assert "The endpoint is up but refuses work (503)" in browser.text()
+    assert "curl -X POST" in browser.find("#curl").get_attribute("textContent")
+    browser.press("Redeliver")
+    browser.wait_for("It is sent again")
+
+
+def test_a_wait_is_a_running_clock_of_the_readers_zone(server, admin, filled, receiver):
+    with Callhook("--retry-delays=1h") as slow, Browser(slow.base, zone="America/New_York") as browser:
+        visitor = first(slow)
+        browser.become(visitor)
+        receiver.answer = lambda _: (500, {}, b"")
+        flow = slow.flow(receiver.base)
+        slow.report(flow)
+        wait_until(lambda: slow.deliveries()[0]["attempt_count"] == 1, what="the first attempt")
+        browser.open(f"{visitor.home}/deliveries")
+        waits = browser.find("time[data-until]")
+        assert re.fullmatch(r"in 59:\d\d|in 1:00:00", waits.text), waits.text
+        before = waits.text
+        wait_until(lambda: browser.find("time[data-until]").text != before, 5, "a tick")
+        made = browser.find("td.time time")
+        assert made.get_attribute("title").endswith(" UTC")
+        # The next page comes as the zone's own, before any script has run.
+        page = browser.driver.execute_script("return fetch(location.href).then((answer) => answer.text())")
+        utc = int(re.search(r"T(\d\d):", made.get_attribute("datetime"))[1])
+        shown = re.search(r'data-form="moment"[^>]*>\d{4}-\d\d-\d\d (\d\d):', page)
+        assert int(shown[1]) == (utc - 5) % 24 or int(shown[1]) == (utc - 4) % 24
+
+
+def test_what_was_typed_outlives_the_session(server, admin, filled):
+    visitor = invited(admin, "late@example.com", "member")
+    with Browser(server.base) as browser:
+        browser.become(visitor)
+        browser.open(f"{admin.home}/call-flows/{filled['good']['id']}")
+        browser.fill(source="typed for long")
+        # It ends elsewhere, in the middle of the form.
+        assert visitor.post("/sign-out").status_code == 303
+        browser.press("Save call flow")
+        browser.wait_for("what you typed is kept")
+        browser.fill(email="late@example.com", password=PASSWORD)
+        browser.press("Sign in")
+        browser.wait_for("You are signed in again")
+        browser.press("Go on with it")
+        browser.wait_for("Saved.")
+        assert server.data("GET", f"/call-flows/{filled['good']['id']}")["call_flow"]["source"] == "typed for long"
+
+
+def test_a_second_factor_is_asked_for_and_taken_once(server, admin):
+    visitor = invited(admin, "careful@example.com", "viewer")
+    with Browser(server.base) as browser:
+        browser.become(visitor)
+        browser.open("/account")
+        browser.press("Set up a second factor")
+        browser.wait_for("Scan this")
+        secret = browser.find("[name=secret]").get_attribute("value")
+        browser.fill(code="000000")
+        browser.press("Set it up")
+        browser.wait_for("is not the code")
+        assert browser.find("[name=secret]").get_attribute("value") == secret
+        shown = code(secret)
+        browser.fill(code=shown)
+        browser.press("Set it up")
+        browser.wait_for("From now on, signing in also asks for a code")
+        browser.open("/account")
+        browser.press("Sign out")
+        browser.fill(email="careful@example.com", password=PASSWORD)
+        browser.press("Sign in")
+        browser.wait_for("Code of your authenticator app")
+        browser.fill(password=PASSWORD, code=shown)
+        browser.press("Sign in")
+        browser.wait_for("was used before")
+        browser.fill(password=PASSWORD, code=code(secret, time.time() + 30))
+        browser.press("Sign in")
+        wait_until(lambda: "/b/" in browser.path, what="the overview")
