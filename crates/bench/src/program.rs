@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
@@ -27,6 +27,8 @@ pub struct Program {
     pub address: SocketAddr,
     /// From its start until it was ready.
     pub ready_after: Duration,
+    /// Its data folder; the bare pipeline has none.
+    folder: PathBuf,
 }
 
 impl Program {
@@ -50,7 +52,15 @@ impl Program {
         arguments.extend(["--allow-network=127.0.0.0/8", "--bootstrap-api-key", API_KEY].map(Into::into));
         arguments.extend(flags.iter().map(Into::into));
         let log = File::options().create(true).append(true).open(folder.with_extension("log"))?;
-        Self::start(binary, arguments, address, log.into()).await
+        let program = Self::start(binary, arguments, address, log.into()).await?;
+        Ok(Self { folder: folder.to_owned(), ..program })
+    }
+
+    /// Where the first user is made: path and token of the link that the program has written.
+    pub fn setup_link(&self) -> Outcome<String> {
+        let link = std::fs::read_to_string(self.folder.join("setup-link"))?;
+        let path = link.trim().split_once("/setup/").map(|(_, token)| format!("/setup/{token}"));
+        path.ok_or_else(|| Failure::new("the link for the first user has no token"))
     }
 
     async fn start(
@@ -72,7 +82,8 @@ impl Program {
             .map_err(|error| Failure::new(format!("cannot run {}: {error}", binary.display())))?;
         let process = child.id().and_then(|id| Process::new(i32::try_from(id).ok()?).ok());
         let process = process.ok_or_else(|| Failure::new(format!("{} ended at once", binary.display())))?;
-        let mut program = Self { child, process, address, ready_after: Duration::ZERO };
+        let folder = PathBuf::new();
+        let mut program = Self { child, process, address, ready_after: Duration::ZERO, folder };
         while !program.is_ready().await {
             if let Some(status) = program.child.try_wait()? {
                 return Err(Failure::new(format!("{} ended: {status}", binary.display())));

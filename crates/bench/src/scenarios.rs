@@ -4,6 +4,7 @@ mod filled;
 mod healthy;
 mod ingest;
 mod memory;
+mod pages;
 mod pipeline;
 mod spent;
 mod timing;

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use delivery::destinations::{Outgoing, json};
 use delivery::dispatcher::{AttemptReport, Attempts};
 use delivery::sender::{AddressGuard, Exchange, Fetch, FetchBody, Sender, SenderConfig};
-use domain::delivery::{Attempt, DeliveryKind};
+use domain::delivery::{Attempt, DeliveryKind, Phases};
 use domain::destination::DestinationUrl;
 use domain::failure::Failure;
 use domain::id::DeliveryId;
@@ -167,6 +167,19 @@ fn record(exchange: Exchange, attempt: u32, started_at: Timestamp) -> Attempt {
         response_headers: exchange.response_headers,
         response_excerpt: exchange.response_excerpt,
         repeated: false,
+        phases: Some(phases(exchange.phases)),
+    }
+}
+
+/// The steps in whole milliseconds, as they are kept.
+fn phases(spent: delivery::sender::Phases) -> Phases {
+    let millis = |spent: Duration| u32::try_from(spent.as_millis()).unwrap_or(u32::MAX);
+    Phases {
+        dns_ms: millis(spent.dns),
+        connect_ms: millis(spent.connect),
+        tls_ms: millis(spent.tls),
+        wait_ms: millis(spent.wait),
+        connection_reused: spent.reused,
     }
 }
 
@@ -199,6 +212,7 @@ fn unsent(attempt: u32, started_at: Timestamp) -> Attempt {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated: false,
+        phases: None,
     }
 }
 

@@ -15,6 +15,7 @@ use delivery::dispatcher::{self, Dispatcher, Parts, Stopped};
 use delivery::schedule;
 use delivery::sender::{AddressGuard, Sender, SenderConfig};
 use domain::World;
+use domain::secret::Secret;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -45,6 +46,7 @@ pub struct Server {
     app: Arc<App>,
     dispatcher: Arc<Dispatcher>,
     stopping: watch::Sender<bool>,
+    setup_link: Option<Secret>,
 }
 
 /// What stops a start, in one sentence.
@@ -98,10 +100,11 @@ impl Server {
         };
         let store = Arc::new(Store::open(&config.place(), store).await?);
         prepare_keys(&config, &store, &*world).await?;
-        if let Err(error) = prepare_setup(&config, &store, &*world, &public_url).await {
+        let setup_link = prepare_setup(&config, &store, &*world, &public_url).await.unwrap_or_else(|error| {
             // Calls are taken without it, also where a disk is full.
             tracing::warn!(%error, "The link for the first user could not be made; the next start tries it again");
-        }
+            None
+        });
         let sending_paused = watch::Sender::new(is_sending_paused(&store).await?);
         let tracer = config.otlp.as_ref().map(|otlp| Tracer::start(otlp, Arc::clone(&world))).transpose()?;
         let tracer = tracer.map(Arc::new);
@@ -150,7 +153,14 @@ impl Server {
             app,
             dispatcher,
             stopping,
+            setup_link,
         })
+    }
+
+    /// Where the first user is made, while nobody can sign in.
+    #[must_use]
+    pub const fn setup_link(&self) -> Option<&Secret> {
+        self.setup_link.as_ref()
     }
 
     /// `http://` and the address that is listened on.
@@ -161,7 +171,7 @@ impl Server {
 
     /// Serves until `stop`; then takes no new requests, finishes what is in flight, and closes the store.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
-        let Self { drain_max, listener, commands, app, dispatcher, stopping } = self;
+        let Self { drain_max, listener, commands, app, dispatcher, stopping, setup_link: _ } = self;
         tracing::info!(address = %listener.local_addr()?, public_url = app.public_url, "callhook listens");
         let mut background = background::start(&app, &dispatcher, commands);
         let mut shutdown = app.shutdown.clone();
@@ -242,12 +252,12 @@ async fn prepare_setup(
     store: &Store,
     world: &dyn World,
     public_url: &str,
-) -> Result<(), ServerError> {
+) -> Result<Option<Secret>, ServerError> {
     let path = config.data_dir.join(SETUP_LINK_FILE);
     let Some(link) = admin::setup_link(store, world, public_url).await? else {
         // Its link leads nowhere any more.
         let _ = std::fs::remove_file(&path);
-        return Ok(());
+        return Ok(None);
     };
     if std::io::stdout().is_terminal() {
         println!("Nobody can sign in yet. The first user is made here:\n\n    {}\n", link.reveal());
@@ -255,7 +265,7 @@ async fn prepare_setup(
         write_private(&path, &format!("{}\n", link.reveal()))?;
         tracing::info!(file = %path.display(), "Nobody can sign in yet; the link for the first user is in the file");
     }
-    Ok(())
+    Ok(Some(link))
 }
 
 /// Without the socket, commands cannot ask this server: worth a warning, not a failed start.

@@ -82,6 +82,7 @@ fn outcome(start: &delivery::schedule::Start, now: Now) -> Outcome {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated: false,
+        phases: None,
     };
     let pending = start.job.pending;
     Outcome { pending, epoch: start.epoch, attempt, ended_at: now.wall, verdict: Verdict::Delivered }

@@ -187,6 +187,25 @@ pub struct Attempt {
     pub response_excerpt: Option<String>,
     /// Whether it may be a repetition: the process ended while this attempt was in flight, and it was made again.
     pub repeated: bool,
+    /// What the time was spent with; `None` where nothing was sent, and for attempts of before this was kept.
+    pub phases: Option<Phases>,
+}
+
+/// How long the steps of an attempt took, over all its redirects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AttemptPhases)]
+pub struct Phases {
+    /// Asking for addresses.
+    pub dns_ms: u32,
+    /// Connecting.
+    pub connect_ms: u32,
+    /// Agreeing on encryption.
+    pub tls_ms: u32,
+    /// Sending, and waiting for the status.
+    pub wait_ms: u32,
+    /// Whether no connection had to be made.
+    pub connection_reused: bool,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A store of a million deliveries: what its lists take, and what a delivery costs beside one in a small store.
 
+use super::pages;
 use super::pipeline::CALLS_PER_SECOND_MAX;
 use super::spent::{Each, Spent};
 use super::{BATCH_CALLS, Bench, CONNECTIONS};
@@ -64,6 +65,7 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
     lists(bench, &program, "", "webhook-deliveries", &store.filters_together()).await?;
     lists(bench, &program, "", "calls", &store.call_filters()).await?;
     lists(bench, &program, "", "webhook-deliveries/stats", &[("since", store.since())]).await?;
+    pages::measure(bench, &program, &store.flows[1]).await?;
     program.stop().await?;
     let program = bench.callhook_again("filled", &[]).await?;
     let ready = program.ready_after.as_secs_f64();

@@ -13,7 +13,7 @@ use crate::app::document;
 use crate::app::filter::{DeliveryFilterDocument, DeliveryQuery};
 use axum::extract::State;
 use axum::http::StatusCode;
-use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus};
+use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Phases};
 use domain::event::Event;
 use domain::id::{CallFlowId, CallId, DeliveryId};
 use domain::payload::Payload;
@@ -125,6 +125,8 @@ pub struct AttemptView {
     response_excerpt: Option<String>,
     /// Whether the receiver may have got it twice: the process ended while the attempt was in flight.
     repeated: bool,
+    /// What the time was spent with; null where nothing was sent, and for attempts of before this was kept.
+    phases: Option<Phases>,
 }
 
 /// A header of an answer.
@@ -222,6 +224,7 @@ impl From<&Attempt> for AttemptView {
             response_headers: attempt.response_headers.iter().map(header).collect(),
             response_excerpt: attempt.response_excerpt.clone(),
             repeated: attempt.repeated,
+            phases: attempt.phases,
         }
     }
 }

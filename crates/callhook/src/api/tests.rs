@@ -24,7 +24,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use domain::api_key::{KeyText, PREFIX, Role};
-use domain::delivery::Attempt;
+use domain::delivery::{Attempt, Phases};
 use domain::destination::DestinationUrl;
 use domain::phone_number::Country;
 use domain::secret::Secret;
@@ -133,6 +133,13 @@ impl Outbound for FakeNetwork {
             response_headers: vec![("server".to_owned(), "test".to_owned())],
             response_excerpt: Some("ok".to_owned()),
             repeated: false,
+            phases: Some(Phases {
+                dns_ms: 2,
+                connect_ms: 31,
+                tls_ms: 44,
+                wait_ms: 107,
+                connection_reused: false,
+            }),
         };
         TestSent { attempt, ended_at: Timestamp::from_millis(START_MS + 184) }
     }

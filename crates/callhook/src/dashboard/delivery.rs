@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use domain::Invalid;
 use domain::call::Call;
 use domain::call_flow::CallFlow;
-use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus};
+use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Phases};
 use domain::destination::Destination;
 use domain::event::Event;
 use domain::id::{BusinessId, CallFlowId, DeliveryId};
@@ -267,6 +267,32 @@ impl ReadPage {
     /// The words of an attempt that failed for another reason than the last one.
     fn other_failure<'a>(&self, attempt: &'a Attempt) -> Option<&'a str> {
         attempt.error_detail.as_deref().filter(|words| self.failure() != Some(words))
+    }
+
+    /// What an attempt spent its time with, in words.
+    fn phases(&self, phases: &Phases) -> String {
+        let first = if phases.connection_reused {
+            "reused connection".to_owned()
+        } else {
+            format!("dns {} · connect {} · tls {}", phases.dns_ms, phases.connect_ms, phases.tls_ms)
+        };
+        format!("{first} · wait {} ms", phases.wait_ms)
+    }
+
+    /// The same as a bar, for the eye alone.
+    fn bar(&self, phases: &Phases) -> String {
+        let steps = [phases.dns_ms, phases.connect_ms, phases.tls_ms, phases.wait_ms];
+        let whole = steps.iter().sum::<u32>().max(1);
+        let mut from = 0;
+        let mut parts = String::new();
+        for (step, name) in steps.into_iter().zip(["dns", "connect", "tls", "wait"]) {
+            // Writing to a String cannot fail.
+            let _ = write!(parts, "<rect class=\"{name}\" x=\"{from}\" width=\"{step}\" height=\"1\"/>");
+            from += step;
+        }
+        format!(
+            "<svg class=\"phases\" viewBox=\"0 0 {whole} 1\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{parts}</svg>"
+        )
     }
 
     const fn can_be_redelivered(&self) -> bool {

@@ -452,5 +452,6 @@ fn attempt(number: u32, started_at: Timestamp, repeated: bool) -> Attempt {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated,
+        phases: None,
     }
 }

@@ -124,7 +124,7 @@ pub(crate) fn find_pending(
 /// The columns that [`read_attempt`] takes.
 pub(crate) const ATTEMPT_COLUMNS: &str =
     "attempt, started_at, duration_ms, status_code, error, error_detail, url, remote_address,
-    response_headers, response_excerpt, repeated";
+    response_headers, response_excerpt, repeated, phases";
 
 /// Reads an attempt.
 pub(crate) fn read_attempt(row: &dyn Row) -> StoreResult<Attempt> {
@@ -140,5 +140,6 @@ pub(crate) fn read_attempt(row: &dyn Row) -> StoreResult<Attempt> {
         response_headers: destination::from_json(&row.text(8)?)?,
         response_excerpt: row.opt_text(9)?,
         repeated: row.bool(10)?,
+        phases: row.opt_text(11)?.map(|json| destination::from_json(&json)).transpose()?,
     })
 }

@@ -6,7 +6,7 @@ use domain::api_key::KeyText;
 use domain::attribution::Attribution;
 use domain::call::{CallStatus, Direction, EndedCall};
 use domain::call_flow::CallFlow;
-use domain::delivery::Attempt;
+use domain::delivery::{Attempt, Phases};
 use domain::destination::{DestinationSettings, DestinationUrl, FiringMode, HeaderList, SigningSecret};
 use domain::id::{BusinessId, CallFlowId};
 use domain::phone_number::{Country, Party, PhoneNumber};
@@ -258,6 +258,7 @@ impl Harness {
                 response_headers: vec![("content-type".into(), "text/plain".into())],
                 response_excerpt: Some("ok".into()),
                 repeated: false,
+                phases: Some(Phases { dns_ms: 2, connect_ms: 8, wait_ms: 30, ..Phases::default() }),
             },
             ended_at: self.world.now(),
             verdict,

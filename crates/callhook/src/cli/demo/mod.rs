@@ -78,6 +78,7 @@ impl Play {
         crate::logging::start(config.log_format, &config.log_level)?;
         let server = Server::start(config).await.map_err(|error| self.refusal(error))?;
         let base = server.base_url();
+        let setup_link = server.setup_link().map(|link| link.reveal().to_owned());
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.run(async {
             let _ = stopped.await;
@@ -91,7 +92,7 @@ impl Play {
         }
         let verdict = perform(&client, &receiver).await?;
         if !self.once {
-            print(&farewell(&base, key.reveal()))?;
+            print(&farewell(&base, key.reveal(), setup_link.as_deref()))?;
             return std::future::pending().await;
         }
         let _ = stop.send(());
@@ -169,9 +170,10 @@ async fn summary(client: &Client, expected: &stage::Expected) -> Result<Result<(
     Ok(Err(Failure::new(format!("{} deliveries did not end as they had to", wrong.len()))))
 }
 
-fn farewell(base: &str, key: &str) -> String {
+fn farewell(base: &str, key: &str, setup_link: Option<&str>) -> String {
+    let dashboard = setup_link.unwrap_or(base);
     format!(
-        "\nIt serves on until Ctrl-C. Try next:\n\n\
+        "\nIt serves on until Ctrl-C. See it in a browser:\n\n{dashboard}\n\nOr try next:\n\n\
          curl -H 'Authorization: Bearer {key}' '{base}/api/v1/webhook-deliveries?status=failed'\n\
          curl -H 'Authorization: Bearer {key}' '{base}/api/v1/calls?qualified=true'\n\
          curl -H 'Authorization: Bearer {key}' -X POST -H 'Content-Type: application/json' \

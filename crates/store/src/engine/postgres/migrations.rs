@@ -16,7 +16,7 @@ macro_rules! steps {
 }
 
 /// Every step in order; its place, from 1, is the version after it. Steps are added, never changed.
-const STEPS: [(&str, &str); 7] = steps![
+const STEPS: [(&str, &str); 8] = steps![
     "0001_initial",
     "0002_cheaper_checks",
     "0003_retention",
@@ -24,6 +24,7 @@ const STEPS: [(&str, &str); 7] = steps![
     "0005_pending_by_flow",
     "0006_remains",
     "0007_users",
+    "0008_attempt_phases",
 ];
 
 /// The version of the tables after every step.
