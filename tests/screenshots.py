@@ -10,7 +10,7 @@ from visitor import Browser, first
 
 SHOWN = ROOT / "docs" / "screenshots"
 # What the README shows.
-IN_README = {"overview", "call-flow", "delivery"}
+IN_README = {"overview-light", "call-flow-light", "delivery-dark"}
 LOOKS = {"light": {}, "dark": {"dark": True}, "phone": {"width": 390, "height": 844}}
 CALLERS = ["+13055559876", "+13055550112", "+442079460123", "+16175550178", "anonymous", "+12125550143"]
 
@@ -59,14 +59,15 @@ def main():
             with Browser(server.base, **how) as browser:
                 browser.become(visitor)
                 for name, path in pages.items():
-                    folder = SHOWN if name in IN_README and look != "phone" else everything
+                    picture = f"{name}-{look}"
+                    folder = SHOWN if picture in IN_README else everything
                     if folder is None:
                         continue
                     folder.mkdir(parents=True, exist_ok=True)
                     browser.open(path)
                     time.sleep(0.3)
-                    browser.driver.save_screenshot(str(folder / f"{name}-{look}.png"))
-                    print(folder / f"{name}-{look}.png")
+                    browser.driver.save_screenshot(str(folder / f"{picture}.png"))
+                    print(folder / f"{picture}.png")
 
 
 if __name__ == "__main__":

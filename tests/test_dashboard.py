@@ -325,7 +325,7 @@ def test_a_second_factor_is_asked_for_and_taken_once(server, admin):
         browser.wait_for("Code of your authenticator app")
         browser.fill(password=PASSWORD, code=shown)
         browser.press("Sign in")
-        browser.wait_for("was used before")
+        browser.wait_for("was used already")
         browser.fill(password=PASSWORD, code=code(secret, time.time() + 30))
         browser.press("Sign in")
         wait_until(lambda: "/b/" in browser.path, what="the overview")

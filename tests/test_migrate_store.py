@@ -158,7 +158,7 @@ def test_killed_again_and_again_it_ends_exact_and_only_one_store_is_used_meanwhi
     folder = stock.copy(tmp_path)
     environment = {"PATH": os.environ["PATH"]} | WITH_KEY
     reached = 0
-    for _ in range(4):
+    for _ in range(2):
         moving = subprocess.Popen([BINARY, *command(folder, schema)], env=environment, stdout=subprocess.DEVNULL)
         wait_until(lambda: moving.poll() is not None or rows(schema) > reached)
         moving.kill()

@@ -39,6 +39,59 @@ def test_a_url_that_cannot_be_used_is_refused_in_one_sentence(tmp_path):
     assert "TLS" in refusal(tmp_path, url_with(rest="?sslmode=require"))
 
 
+@pytest.mark.parametrize("password", ["hush-hush@PW/#", "PW@hush-hush/x", "PW#hush-hush", "PW?hush-hush"])
+def test_a_password_that_is_not_encoded_is_neither_shown_nor_looked_up(tmp_path, password):
+    sentence = refusal(tmp_path, f"postgres://me:{password}@127.0.0.1:{shared_server().port}/postgres", seconds=5)
+    assert "%40" in sentence and "PW" not in sentence
+
+
+def test_what_cannot_mend_itself_is_refused_at_once(tmp_path):
+    port = shared_server().port
+    for url, words in [(f"postgres://postgres:hush-hush@127.0.0.1:{port}/postgres?sslmode=require", "TLS"), ("postgres:///postgres", "cannot be connected")]:
+        assert words in refusal(tmp_path, url, seconds=5)
+
+
+def test_tables_that_callhook_may_not_change_are_refused_with_the_way_to_mend_it(tmp_path):
+    server = shared_server()
+    server.sql("CREATE USER tenant; CREATE SCHEMA rights AUTHORIZATION tenant")
+    url, schema = url_with(user="tenant"), "--database-schema=rights"
+    environment = {"CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": "rights"}
+    with Callhook(environment=environment, folder=tmp_path) as callhook:
+        callhook.stop()
+
+    def doctor() -> subprocess.CompletedProcess:
+        command = [BINARY, "doctor", "--data-dir", str(tmp_path / "data")]
+        return subprocess.run(command, env=environment | {"PATH": os.environ["PATH"], "CALLHOOK_SECRET_KEY": SECRET_KEY}, capture_output=True, text=True, timeout=30)
+
+    for harm, mend, words in [
+        ("ALTER TABLE rights.attempts OWNER TO postgres; GRANT SELECT ON rights.attempts TO tenant", "ALTER TABLE rights.attempts OWNER TO tenant", "OWNER TO tenant"),
+        ("ALTER TABLE rights.payloads RENAME TO gone", "ALTER TABLE rights.gone RENAME TO payloads", "lacks its table payloads"),
+        ("UPDATE rights.migrations SET name = 'x' WHERE number = 3", "UPDATE rights.migrations SET name = '0003_retention' WHERE number = 3", "migrations"),
+    ]:
+        server.sql(harm)
+        assert words in refusal(tmp_path, url, schema)
+        found = doctor()
+        assert found.returncode == 1 and words in found.stdout, found.stdout
+        server.sql(mend)
+    assert doctor().returncode == 0
+
+
+def test_a_mistyped_schema_and_a_folder_without_a_key_change_nothing(tmp_path):
+    server = shared_server()
+    environment = {"PATH": os.environ["PATH"], "CALLHOOK_DATABASE_URL": server.url}
+    listed = subprocess.run([BINARY, "keys", "list", "--data-dir", str(tmp_path / "a"), "--database-schema=mistyped"], env=environment, capture_output=True, text=True)
+    assert listed.returncode == 1 and "no store lies in" in listed.stderr, listed.stderr
+    assert server.sql("SELECT 1 FROM pg_namespace WHERE nspname = 'mistyped'").strip() == ""
+    with Callhook(environment={"CALLHOOK_DATABASE_URL": server.url, "CALLHOOK_DATABASE_SCHEMA": "keyed"}, folder=tmp_path) as callhook:
+        callhook.stop()
+    for command in (["serve", "--listen", "127.0.0.1:0"], ["keys", "list"]):
+        started = subprocess.run([BINARY, *command, "--data-dir", str(tmp_path / "b"), "--database-schema=keyed"], env=environment, capture_output=True, text=True, timeout=30)
+        assert started.returncode == 1 and "secret.key is missing" in started.stderr, started.stderr
+    assert not (tmp_path / "b" / "secret.key").exists() and not (tmp_path / "a" / "secret.key").exists()
+    doctor = subprocess.run([BINARY, "doctor", "--data-dir", str(tmp_path / "none")], env=environment | {"CALLHOOK_DATABASE_URL": url_with(database="nowhere")}, capture_output=True, text=True)
+    assert doctor.returncode == 1 and "does not exist" in doctor.stdout, doctor.stdout
+
+
 def test_a_database_that_is_not_there_is_waited_for_and_then_named(tmp_path):
     began = time.monotonic()
     sentence = refusal(tmp_path, f"postgres://me:hush-hush@127.0.0.1:{free_port()}/calls")

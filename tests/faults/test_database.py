@@ -246,6 +246,22 @@ def test_a_database_that_falls_silent_in_the_middle_is_given_up(receiver, tmp_pa
         assert "already a transaction in progress" not in database.log
 
 
+@pytest.mark.long
+def test_while_a_synchronous_standby_is_away_no_connections_pile_up(receiver, tmp_path, note):
+    """A write that waits for it is broken off at the server as well."""
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        database.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        database.sql("SELECT pg_reload_conf()")
+        time.sleep(100)
+        waiting = int(database.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'callhook' AND wait_event = 'SyncRep'"))
+        database.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        database.sql("SELECT pg_reload_conf()")
+        assert waiting <= 3, f"{waiting} connections wait: two write, one beats"
+        wait_until(lambda: is_ready(callhook), 60, "readiness")
+        workload.stop()
+        workload.judge(note)
+
+
 def test_a_killed_server_is_followed_at_once(receiver, tmp_path, note):
     with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
         for _ in range(3):

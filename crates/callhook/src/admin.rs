@@ -58,20 +58,30 @@ pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError
     if let Some(answer) = ask_running(&config.data_dir, &request).await {
         return answer;
     }
-    if config.database.is_none()
-        && let Ok(false) = config.data_dir.join(store::engine::sqlite::FILE_NAME).try_exists()
-    {
+    if !holds_store(config).await? {
+        let (place, other) = match &config.database {
+            Some(_) => (config.place().shown()?, "schema with --database-schema"),
+            None => (config.data_dir.display().to_string(), "folder with --data-dir"),
+        };
         return Err(AdminError(format!(
-            "no store lies in {}: run `callhook serve` there first, or name another folder with --data-dir",
-            config.data_dir.display()
+            "no store lies in {place}: run `callhook serve` there first, or name another {other}"
         )));
     }
-    let store = store_config(config, &config.secret_key((&System as &dyn World).random())?);
+    let store = store_config(config, &config.secret_key((&System as &dyn World).random(), true)?);
     let store = match request {
         Request::Resume => Store::open_to_resume(&config.place(), store).await?,
         _ => Store::open(&config.place(), store).await?,
     };
     perform(&store, &System, &public_url(config, config.listen), request).await
+}
+
+/// Whether a store lies where the settings say. A file that cannot be looked at is one that is there.
+pub async fn holds_store(config: &Config) -> Result<bool, StoreError> {
+    let Some(database) = config.database.clone() else {
+        return Ok(config.data_dir.join(store::engine::sqlite::FILE_NAME).try_exists().unwrap_or(true));
+    };
+    let looked = tokio::task::spawn_blocking(move || store::backup::database_holds_store(&database)).await;
+    looked.map_err(|error| StoreError::Unavailable(error.to_string()))?
 }
 
 /// The base of own addresses: as it is set, or made of the address that is listened on.

@@ -251,14 +251,14 @@ impl Config {
     }
 
     /// The secret key; makes one in the data folder where none was given and none lies there.
-    pub fn secret_key(&self, random: [u8; 32]) -> Result<Secret, ConfigError> {
+    pub fn secret_key(&self, random: [u8; 32], holds_store: bool) -> Result<Secret, ConfigError> {
         if let Some(key) = self.known_secret_key()? {
             return Ok(key);
         }
         let path = self.data_dir.join(SECRET_KEY_FILE);
-        if self.data_dir.join(store::engine::sqlite::FILE_NAME).exists() {
+        if holds_store {
             return Err(ConfigError(format!(
-                "{} is missing, and the store beside it was made with it: restore the file, or give --secret-key",
+                "{} is missing, and the store was made with it: restore the file, or give --secret-key",
                 path.display()
             )));
         }

@@ -88,7 +88,9 @@ impl Server {
             TcpListener::bind(address).await.map_err(|error| ServerError::Listen { address, error })?;
         let public_url = admin::public_url(&config, listener.local_addr()?);
         let world: Arc<dyn World> = Arc::new(FollowingSystem::default());
-        let key = config.secret_key(world.random())?;
+        // Asked for only where there is no key: a new one would not open a store that is there.
+        let holds_store = config.known_secret_key()?.is_none() && admin::holds_store(&config).await?;
+        let key = config.secret_key(world.random(), holds_store)?;
         let (changes, _) = broadcast::channel(CHANGES_HELD_MAX);
         let clock = Arc::new(Clocks::start(Arc::clone(&world)));
         let (hand_over, handed_over) = dispatcher::hand_over(clock.clone(), changes.clone());

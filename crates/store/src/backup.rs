@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use crate::engine::postgres::examination::{
-    endpoint as database_endpoint, examine as examine_database, shown as database_shown,
+    endpoint as database_endpoint, examine as examine_database, holds_store as database_holds_store,
+    shown as database_shown,
 };
 pub use crate::engine::sqlite::copy::{restore, write};
 pub use crate::engine::sqlite::examination::{endpoint, examine};

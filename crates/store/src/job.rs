@@ -46,7 +46,32 @@ const PUT_OFF: &str = "UPDATE jobs SET not_before = ?3 WHERE business_id = ?1 AN
 const DELETE: &str = "DELETE FROM jobs WHERE business_id = ?1 AND id = ?2";
 const HAS_AI: &str = "SELECT 1 FROM call_flows WHERE business_id = ?1 AND id = ?2 AND ai_enabled = 1";
 
+/// Jobs of a business that are looked at.
+const JOBS_SHOWN_MAX: u32 = 20;
+const SELECT_OF_BUSINESS: &str = "SELECT spec, cursor FROM jobs WHERE business_id = ?1 ORDER BY id LIMIT ?2";
+
 impl Store {
+    /// Up to deliveries made when the business's redeliveries that go on in the background have come; the oldest go first.
+    pub async fn redeliveries_under_way(
+        &self,
+        business_id: BusinessId,
+    ) -> StoreResult<Vec<Option<Timestamp>>> {
+        self.read(move |tx| {
+            let read = |row: &dyn Row| Ok((row.text(0)?, row.opt_id::<DeliveryId>(1)?));
+            let jobs =
+                tx.sql().rows(SELECT_OF_BUSINESS, &[business_id.into(), JOBS_SHOWN_MAX.into()], read)?;
+            let mut found = Vec::new();
+            for (spec, cursor) in jobs {
+                // One that cannot be read is put off and logged where it is run.
+                if let Ok(Job::Redeliver { .. }) = from_json(&spec) {
+                    found.push(cursor.map(|id| id.made_at()));
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     /// Runs one step of the oldest job that is due. Answers whether there may be more to do.
     pub async fn run_job_step(&self) -> StoreResult<bool> {
         let has_work = self

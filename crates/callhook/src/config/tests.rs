@@ -76,11 +76,10 @@ fn a_secret_key_is_made_once_and_never_replaced_for_a_store_that_has_one() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { data_dir: Some(folder.path().join("data")), ..Settings::default() };
     let config = settings.check().unwrap();
-    let made = config.secret_key([7; 32]).unwrap();
-    assert_eq!(config.secret_key([8; 32]).unwrap(), made);
+    let made = config.secret_key([7; 32], false).unwrap();
+    assert_eq!(config.secret_key([8; 32], true).unwrap(), made);
     let path = config.data_dir.join(SECRET_KEY_FILE);
     assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap()) & 0o777, 0o600);
-    std::fs::write(config.data_dir.join(store::engine::sqlite::FILE_NAME), "x").unwrap();
     std::fs::remove_file(&path).unwrap();
-    assert!(config.secret_key([8; 32]).unwrap_err().to_string().contains("restore"));
+    assert!(config.secret_key([8; 32], true).unwrap_err().to_string().contains("restore"));
 }

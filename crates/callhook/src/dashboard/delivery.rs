@@ -13,7 +13,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use domain::Invalid;
 use domain::call::Call;
 use domain::call_flow::CallFlow;
 use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Phases};
@@ -21,6 +20,7 @@ use domain::destination::Destination;
 use domain::event::Event;
 use domain::id::{BusinessId, CallFlowId, DeliveryId};
 use domain::secret::MASK;
+use domain::{Invalid, Timestamp};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -98,6 +98,7 @@ struct ListPage {
     is_narrowed: bool,
     next: Option<String>,
     wrong: Option<String>,
+    under_way: Vec<Option<Timestamp>>,
 }
 
 impl ListPage {
@@ -116,6 +117,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     let next = list::cursor(page.next(|delivery| *delivery.id.as_bytes()));
     let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
     let names = names(&app, business_id, &flows, &page.rows).await?;
+    let under_way = app.store.redeliveries_under_way(business_id).await?;
     let row = |delivery: Delivery| DeliveryRow {
         flow: names.get(&delivery.call_flow_id).cloned().unwrap_or_else(|| "deleted flow".to_owned()),
         delivery,
@@ -125,7 +127,8 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     let is_narrowed = query.is_narrowed(&FILTERS);
     let flows = flows.into_iter().map(|flow| (flow.id, flow.name)).collect();
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    Ok((status, Page(ListPage { frame, rows, flows, query, is_narrowed, next, wrong })).into_response())
+    Ok((status, Page(ListPage { frame, rows, flows, query, is_narrowed, next, wrong, under_way }))
+        .into_response())
 }
 
 /// The names of the flows that rows name.
@@ -282,7 +285,10 @@ impl ReadPage {
     /// The same as a bar, for the eye alone.
     fn bar(&self, phases: &Phases) -> String {
         let steps = [phases.dns_ms, phases.connect_ms, phases.tls_ms, phases.wait_ms];
-        let whole = steps.iter().sum::<u32>().max(1);
+        let whole: u32 = steps.iter().sum();
+        if whole == 0 {
+            return String::new();
+        }
         let mut from = 0;
         let mut parts = String::new();
         for (step, name) in steps.into_iter().zip(["dns", "connect", "tls", "wait"]) {

@@ -8,7 +8,7 @@
 
 mod checksum;
 pub(crate) mod mark;
-mod table;
+pub(crate) mod table;
 
 pub use checksum::Checksum;
 pub use table::{TABLES, Table};

@@ -52,7 +52,10 @@ async fn many_redeliveries_go_on_in_the_background() {
     let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
     let answer = crate::harness::new(h.store.redeliver_matching(h.business, None, failed).await);
     assert_eq!(answer, Redelivered { redelivered: CALLS as u64, skipped: 0 });
+    let under_way = h.store.redeliveries_under_way(h.business).await.unwrap();
+    assert!(matches!(under_way[..], [Some(_)]), "{under_way:?}");
     while h.store.run_job_step().await.unwrap() {}
+    assert_eq!(h.store.redeliveries_under_way(h.business).await.unwrap(), []);
     assert_eq!(count(&h, DeliveryStatus::Scheduled).await, CALLS);
     assert_eq!(h.take_planned().len(), CALLS);
 }

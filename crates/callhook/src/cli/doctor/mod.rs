@@ -49,7 +49,8 @@ fn look(config: &Config, call_flow: Option<&str>, findings: &mut Findings) -> Re
     let call_flow = call_flow.map(str::parse::<CallFlowId>).transpose();
     let call_flow = call_flow.map_err(|refused| Failure::new(refused.within("--call-flow").to_string()))?;
     findings.ok("settings", "they can be used");
-    if folder::look(&config.data_dir, findings) {
+    // A store in a database is there whether or not the folder is.
+    if folder::look(&config.data_dir, findings) || config.database.is_some() {
         store::look(config, findings)?;
     }
     block_on(async {

@@ -28,7 +28,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const UNANSWERED_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What is said of a URL that is cut at the wrong place.
-const ENCODE: &str = "a character of the user or the password has a meaning in URLs: write @ as %40, ? as %3F, / as %2F, : as %3A";
+const ENCODE: &str = "a character of the user or the password has a meaning in URLs: write @ as %40, ? as %3F, / as %2F, : as %3A, # as %23";
 
 /// A database that can be connected.
 #[derive(Clone)]
@@ -58,6 +58,10 @@ impl Address {
     /// Reads a URL; the message of an error does not repeat it, since it may hold a password.
     pub fn parse(url: &Secret) -> StoreResult<Self> {
         let (url, rest) = url.reveal().split_once('?').unwrap_or((url.reveal(), ""));
+        // Where a password holds one of them, the library takes part of it for the host, and an error would show that.
+        if url.contains('#') || url.matches('@').count() > 1 {
+            return Err(unusable(ENCODE));
+        }
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(unusable("it has to begin with postgres://"));
         }

@@ -24,6 +24,7 @@ use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, Socket, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Prepared statements kept per connection; more than there are texts in this crate, filters included.
 const STATEMENTS_MAX: usize = 256;
@@ -33,6 +34,8 @@ const RENEW_AFTER: u32 = 32;
 const FETCH_ROWS: usize = 500;
 /// How long a statement may be without an answer beyond what the server allows it: then the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to tell the server that an answer is wanted no more.
+const BREAK_OFF_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a transaction is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,7 @@ pub struct PostgresConnection {
     // Taken out at the end, when it must not be waited for.
     runtime: Option<Runtime>,
     client: Client,
+    tls: MakeRustlsConnect,
     settings: String,
     guard: Option<String>,
     statements: HashMap<String, Prepared>,
@@ -107,6 +111,7 @@ impl PostgresConnection {
         Ok(Self {
             runtime: Some(runtime),
             client,
+            tls: address.tls.clone(),
             settings: settings.join(", "),
             guard: None,
             statements: HashMap::new(),
@@ -281,9 +286,22 @@ impl PostgresConnection {
         answers.into_iter().try_for_each(|answer| self.note(answer.map_err(Broken::Failed)).map(drop))
     }
 
+    /// Has the server give up what it was asked: at a standby that is away it would go on for ever, and keep its place among the connections.
+    fn break_off(&self) {
+        let Some(runtime) = &self.runtime else { return };
+        let token = self.client.cancel_token();
+        let broken_off = token.cancel_query(self.tls.clone());
+        if let Ok(Err(error)) = runtime.block_on(async { timeout(BREAK_OFF_WITHIN, broken_off).await }) {
+            tracing::debug!(%error, "What the database does not answer could not be broken off");
+        }
+    }
+
     /// Keeps what an error has left of the transaction.
     fn note<T>(&mut self, result: Result<T, Broken>) -> StoreResult<T> {
         result.map_err(|broken| {
+            if matches!(broken, Broken::Silent) {
+                self.break_off();
+            }
             // Its answer may still come, and would be taken for the next statement's.
             self.is_ended |= matches!(broken, Broken::Silent);
             if let Broken::Failed(error) = &broken {
@@ -428,7 +446,7 @@ async fn connect(
     warned: &Arc<AtomicBool>,
 ) -> Result<Client, tokio_postgres::Error> {
     let (client, connection) = config.connect(address.tls.clone()).await?;
-    drive::<tokio_postgres_rustls::MakeRustlsConnect>(connection, Arc::clone(warned));
+    drive::<MakeRustlsConnect>(connection, Arc::clone(warned));
     Ok(client)
 }
 

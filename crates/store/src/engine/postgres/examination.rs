@@ -4,7 +4,7 @@ use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
 use super::durability::Durability;
 use super::migrations::{VERSION, version};
-use super::{Database, Server, check_server, quoted};
+use super::{Database, Server, check_server, connect, quoted, tables};
 use crate::backup::{self, Endpoint, Holdings};
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
@@ -35,11 +35,22 @@ pub fn examine(database: &Database, keyring: Option<&Keyring>, now: Timestamp) -
                 "a newer callhook wrote its tables (they are of version {version}, this one knows {VERSION}): use that version"
             )));
         }
+        // Older tables are brought up to date by the next start, which looks as well.
+        if version == VERSION {
+            tables::check(sql, &database.schema)?;
+        }
         let newest = sql.row(NEWEST_CALL, &[], |row| row.opt_time(0))?.flatten();
         backup::holdings_in(sql, (version, VERSION), newest, keyring, now).map(Some)
     })?;
     let place = format!("PostgreSQL {}, {}", server.version, address.shown);
     Ok(Examined { place, durability: server.durability, holdings })
+}
+
+/// Whether callhook's tables lie there, and so something that was made with a key. A database that is not there is waited for a while.
+pub fn holds_store(database: &Database) -> StoreResult<bool> {
+    let address = Address::parse(&database.url)?;
+    let mut connection = connect(&address, &quoted(&database.schema)?)?;
+    connection.within(Kind::Snapshot, |connection| Ok(version(connection)?.is_some()))
 }
 
 /// Where the database is and which of its schemas is meant, in words.

@@ -2,6 +2,7 @@
 
 use super::address::Address;
 use crate::error::StoreError;
+use std::io::ErrorKind;
 use tokio_postgres::error::SqlState;
 
 /// Why a transaction was taken back.
@@ -65,14 +66,35 @@ pub fn translate_error(broken: Broken) -> StoreError {
     }
 }
 
+/// What happened to the connection itself, where it did.
+fn broken_way(error: &tokio_postgres::Error) -> Option<ErrorKind> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Some(error.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// Why there is no connection, and what to do.
 pub fn not_connected(address: &Address, error: &tokio_postgres::Error) -> StoreError {
     let shown = &address.shown;
     let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     let Some(said) = error.as_db_error() else {
-        return StoreError::Unavailable(format!(
-            "the database {shown} cannot be reached ({cause}): see whether it runs and listens there"
-        ));
+        // Only what lies between here and there may mend itself.
+        return match broken_way(error) {
+            Some(ErrorKind::InvalidData) => StoreError::Unusable(format!(
+                "the database {shown} cannot be trusted ({cause}): see sslmode and sslrootcert in --database-url"
+            )),
+            Some(_) => StoreError::Unavailable(format!(
+                "the database {shown} cannot be reached ({cause}): see whether it runs and listens there"
+            )),
+            None => StoreError::Unusable(format!(
+                "the database {shown} cannot be connected ({cause}): see host, password and sslmode in --database-url"
+            )),
+        };
     };
     let text = said.message();
     let what_to_do = match *said.code() {

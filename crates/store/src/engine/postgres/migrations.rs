@@ -39,6 +39,7 @@ const HAS_TABLE: &str =
 const HAS_ANY_TABLE: &str = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema()";
 const MAKE_TABLE: &str = "CREATE TABLE migrations (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)";
 const SELECT_DONE: &str = "SELECT coalesce(max(number), 0) FROM migrations";
+const SELECT_STEPS: &str = "SELECT number, name FROM migrations ORDER BY number";
 const INSERT: &str = "INSERT INTO migrations (number, name) VALUES (?1, ?2)";
 
 /// Makes the schema and its first tables where they are not there. Nothing that somebody uses is changed.
@@ -100,6 +101,18 @@ pub fn version(sql: &mut dyn Sql) -> StoreResult<Option<usize>> {
         return Ok(None);
     }
     Ok(Some(usize::try_from(sql.count(SELECT_DONE, &[])?).unwrap_or(usize::MAX)))
+}
+
+/// Refuses a schema that came here by other steps than this program's.
+pub fn check(sql: &mut dyn Sql, schema: &str) -> StoreResult<()> {
+    let done = sql.rows(SELECT_STEPS, &[], |row| Ok((row.number::<usize>(0)?, row.text(1)?)))?;
+    let expected = STEPS.iter().enumerate().map(|(index, (name, _))| (index + 1, (*name).to_owned()));
+    if expected.take(done.len()).eq(done) {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(format!(
+        "the table migrations of the schema {schema} does not say what callhook wrote there: bring the schema back from a copy"
+    )))
 }
 
 fn next(connection: &mut PostgresConnection, schema: &str) -> StoreResult<bool> {

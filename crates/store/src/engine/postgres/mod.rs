@@ -15,6 +15,7 @@ mod readers;
 mod rounds;
 mod sets;
 mod statement;
+mod tables;
 mod writer;
 
 use crate::engine::group::{Demand, Writer};
@@ -79,6 +80,7 @@ impl PostgresEngine {
                 Holder::take(&mut connection, at, Arc::clone(&of), world.random(), Arc::clone(&world))?;
             reach(Point::StoreLocked);
             migrations::run(&mut connection, &of)?;
+            connection.within(Kind::Snapshot, |connection| tables::check(connection, &of))?;
             Ok::<_, StoreError>((holder, server.durability.remarks()))
         });
         let (holder, remarks) =
