@@ -227,7 +227,7 @@ def test_a_list_goes_on_by_itself_and_by_keys(browser, server, admin, filled):
     browser.open(f"{admin.home}/deliveries")
     before = browser.find("#deliveries tbody tr").get_attribute("id")
     server.report(filled["good"])
-    wait_until(lambda: browser.find("#deliveries tbody tr").get_attribute("id") != before, 15, "the new row")
+    browser.wait_until(lambda: browser.find("#deliveries tbody tr").get_attribute("id") != before, "the new row")
     page = browser.find("body")
     page.send_keys("j")
     page.send_keys("j")
@@ -274,7 +274,7 @@ def test_a_wait_is_a_running_clock_of_the_readers_zone(server, admin, filled, re
         waits = browser.find("time[data-until]")
         assert re.fullmatch(r"in 59:\d\d|in 1:00:00", waits.text), waits.text
         before = waits.text
-        wait_until(lambda: browser.find("time[data-until]").text != before, 5, "a tick")
+        browser.wait_until(lambda: browser.find("time[data-until]").text != before, "a tick")
         made = browser.find("td.time time")
         assert made.get_attribute("title").endswith(" UTC")
         # The next page comes as the zone's own, before any script has run.
@@ -310,11 +310,13 @@ def test_a_second_factor_is_asked_for_and_taken_once(server, admin):
         browser.press("Set up a second factor")
         browser.wait_for("Scan this")
         secret = browser.find("[name=secret]").get_attribute("value")
+        browser.find("form[action$=confirm] [name=current_password]").send_keys(PASSWORD)
         browser.fill(code="000000")
         browser.press("Set it up")
         browser.wait_for("is not the code")
         assert browser.find("[name=secret]").get_attribute("value") == secret
         shown = code(secret)
+        browser.find("form[action$=confirm] [name=current_password]").send_keys(PASSWORD)
         browser.fill(code=shown)
         browser.press("Set it up")
         browser.wait_for("From now on, signing in also asks for a code")

@@ -40,7 +40,7 @@ def things(server, admin):
 PAGES = {
     "": "viewer", "/call-flows": "viewer", "/call-flows/{flow}": "viewer", "/calls": "viewer", "/calls/{call}": "viewer", "/calls/export": "viewer",
     "/deliveries": "viewer", "/deliveries/{delivery}": "viewer", "/deliveries/redeliver?status=failed": "member", "/numbers": "viewer",
-    "/numbers/{number}": "viewer", "/sources": "viewer", "/sources/{source}": "member", "/settings": "viewer",
+    "/numbers/{number}": "viewer", "/sources": "viewer", "/sources/{source}": "admin", "/settings": "viewer",
 }
 # Every change, its form, and the least role that may make it.
 CHANGES = {
@@ -54,7 +54,7 @@ CHANGES = {
     "/settings/retention": ({"payload_days": "30"}, "admin"), "/settings/keys": ({"name": "k", "role": "viewer"}, "admin"),
     "/settings/keys/{key}/revoke": ({}, "admin"), "/settings/invitations": ({"email": "x@example.com", "role": "viewer"}, "admin"),
     "/settings/members/{member}": ({"role": "admin"}, "admin"), "/numbers/{number}/delete": ({}, "member"), "/sources/{source}/delete": ({}, "admin"),
-    "/calls/{call}/erase": ({}, "admin"), "/call-flows/{flow}/delete": ({}, "member"),
+    "/calls/{call}/erase": ({}, "member"), "/call-flows/{flow}/delete": ({}, "member"),
 }
 RANKS = ["viewer", "member", "admin"]
 

@@ -146,13 +146,16 @@ class Browser:
         assert found, f"{words!r} is not on the page: {[element.text for element in self.all('button')]}"
         found[0].click()
 
-    def wait_for(self, words: str, seconds: float = 15):
-        def is_there():
+    def wait_until(self, condition, what: str):
+        def holds():
             # Between two pages there is neither.
             with suppress(StaleElementReferenceException):
-                return any(words in element.text for element in self.all("main"))
+                return condition()
 
-        wait_until(is_there, seconds, f"{words!r} on the page")
+        wait_until(holds, 15, what)
+
+    def wait_for(self, words: str):
+        self.wait_until(lambda: any(words in element.text for element in self.all("main")), f"{words!r} on the page")
 
     def complaints(self) -> list[str]:
         """What the browser has against the page: scripts that fail, what the policy forbids, what is not found."""

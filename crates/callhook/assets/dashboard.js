@@ -22,6 +22,15 @@ function localise(part) {
   }
 }
 
+// What only a script can do is shown where there is one.
+function dress(part) {
+  localise(part);
+  for (const element of part.querySelectorAll("[data-scripted]")) {
+    // There is a clipboard over encrypted connections and on this machine alone.
+    element.hidden = "copy" in element.dataset && !navigator.clipboard;
+  }
+}
+
 function inWords(seconds) {
   const two = (number) => String(number).padStart(2, "0");
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
@@ -49,7 +58,9 @@ async function renew(part) {
     if (!known.has(row.id)) row.classList.add("new");
     if (row.id === chosen) row.classList.add("chosen");
   }
-  localise(fresh);
+  const open = [...part.querySelectorAll("details")].map((details) => details.open);
+  fresh.querySelectorAll("details").forEach((details, at) => { details.open = open[at] ?? details.open; });
+  dress(fresh);
   part.replaceWith(fresh);
   const state = page.getElementById("state");
   if (state) document.getElementById("state")?.replaceWith(state);
@@ -58,8 +69,9 @@ async function renew(part) {
 }
 
 function follow() {
-  const address = document.querySelector("[data-live]")?.dataset.live;
-  if (!address) return;
+  const first = document.querySelector("[data-live]");
+  if (!first) return;
+  const pause = Number(first.dataset.pause ?? 600);
   let waiting;
   const soon = () => {
     waiting ??= setTimeout(() => {
@@ -67,12 +79,19 @@ function follow() {
       // Whoever has chosen rows must not lose them.
       if (document.hidden || document.querySelector("[data-live] input[type=checkbox]:checked")) return;
       for (const part of document.querySelectorAll("[data-live]")) renew(part);
-    }, 600);
+    }, pause);
   };
-  const events = new EventSource(address);
-  events.addEventListener("delivery", soon);
-  events.addEventListener("lagged", soon);
-  document.addEventListener("visibilitychange", () => document.hidden || soon());
+  // A browser has six connections to a server for all of its tabs: only the one that is looked at keeps one open.
+  let events;
+  const listen = () => {
+    events?.close();
+    if (document.hidden) return;
+    events = new EventSource(first.dataset.live);
+    events.addEventListener("delivery", soon);
+    events.addEventListener("lagged", soon);
+  };
+  listen();
+  document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) soon(); });
 }
 
 // j and k go through the rows, Enter opens one, / goes to the search, r sends again what is open.
@@ -140,10 +159,9 @@ document.addEventListener("change", (event) => {
 });
 
 document.addEventListener("keydown", onKey);
-localise(document);
+dress(document);
 tick();
 setInterval(tick, 1000);
 follow();
 document.querySelectorAll("form[data-guard]").forEach(guard);
 document.querySelectorAll("input[data-recognise]").forEach(recognise);
-document.querySelectorAll("[data-scripted]").forEach((part) => { part.hidden = false; });

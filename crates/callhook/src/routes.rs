@@ -1,7 +1,7 @@
 //! All that is answered over HTTP: the API, the pages of the dashboard, and what stands around both.
 
 use crate::api::error::ApiError;
-use crate::api::{self, request};
+use crate::api::{self, metrics, request};
 use crate::app::App;
 use crate::dashboard;
 use axum::Router;
@@ -20,14 +20,21 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+fn is_for_programs(uri: &Uri) -> bool {
+    uri.path().starts_with("/api/") || ["/healthz", "/readyz", metrics::PATH].contains(&uri.path())
+}
+
 /// A program is told in JSON, a person on a page.
 async fn not_found(uri: Uri) -> Response {
-    if uri.path().starts_with("/api/") {
+    if is_for_programs(&uri) {
         return ApiError::not_found("there is nothing at this address").into_response();
     }
     dashboard::not_found()
 }
 
-async fn method_not_allowed() -> ApiError {
-    ApiError::method_not_allowed()
+async fn method_not_allowed(uri: Uri) -> Response {
+    if is_for_programs(&uri) {
+        return ApiError::method_not_allowed().into_response();
+    }
+    dashboard::not_found()
 }

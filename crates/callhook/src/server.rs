@@ -4,6 +4,7 @@ use crate::admin::{self, AdminError};
 use crate::app::App;
 use crate::app::password::Passwords;
 use crate::app::sign_in_gate::SignInGate;
+use crate::app::stream_gate::StreamGate;
 use crate::app::test_gate::TestGate;
 use crate::config::{Config, ConfigError, write_private};
 use crate::front::{self, Limits};
@@ -139,6 +140,7 @@ impl Server {
             address_check: Arc::new(move |url| check.check(url)),
             outbound: network,
             tests: TestGate::default(),
+            streams: StreamGate::default(),
             sign_ins: SignInGate::default(),
             passwords: Passwords::default(),
             observer: Some(dispatcher.observer().clone()),

@@ -111,10 +111,8 @@ impl Store {
 
 fn invite(tx: &mut Tx<'_>, new: &NewInvitation) -> StoreResult<Invitation> {
     business::find(tx, new.business_id)?;
-    if let Some(by) = new.invited_by
-        && member::role(tx, new.business_id, by)? != Some(Role::Admin)
-    {
-        return Err(StoreError::Conflict("only an administrator of the business can invite".to_owned()));
+    if let Some(by) = new.invited_by {
+        member::check_admin(tx, new.business_id, by)?;
     }
     if let Some(user) = user::by_email(tx, &new.email)?
         && member::role(tx, new.business_id, user.id)?.is_some()

@@ -49,10 +49,12 @@ impl Store {
     pub async fn set_member_role(
         &self,
         business_id: BusinessId,
+        by: UserId,
         user_id: UserId,
         role: Role,
     ) -> StoreResult<()> {
         self.write(move |tx| {
+            check_admin(tx, business_id, by)?;
             if role != Role::Admin {
                 check_not_last_admin(tx, business_id, user_id)?;
             }
@@ -62,13 +64,27 @@ impl Store {
     }
 
     /// Removes a person: from the answer on, the person sees nothing of the business. The last administrator stays.
-    pub async fn remove_member(&self, business_id: BusinessId, user_id: UserId) -> StoreResult<()> {
+    pub async fn remove_member(
+        &self,
+        business_id: BusinessId,
+        by: UserId,
+        user_id: UserId,
+    ) -> StoreResult<()> {
         self.write(move |tx| {
+            check_admin(tx, business_id, by)?;
             check_not_last_admin(tx, business_id, user_id)?;
             changed(tx.sql().execute(DELETE, &[user_id.into(), business_id.into()])?)
         })
         .await
     }
+}
+
+/// Whoever asks may have been lowered since the page was drawn.
+pub(crate) fn check_admin(tx: &mut Tx<'_>, business_id: BusinessId, by: UserId) -> StoreResult<()> {
+    if role(tx, business_id, by)? == Some(Role::Admin) {
+        return Ok(());
+    }
+    Err(StoreError::Conflict("only an administrator of the business can do this".to_owned()))
 }
 
 /// What a person belongs to, by the businesses' names.

@@ -54,16 +54,6 @@ impl From<&Source> for SourceSettings {
     }
 }
 
-/// Callbacks that are looked through for one of a source.
-const ARRIVED_ROWS_MAX: u32 = 2_000;
-
-/// What arrived from a phone system lately.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Arrived {
-    /// When its last callback came.
-    pub last_at: Option<Timestamp>,
-}
-
 /// What a callback, or the time, made of a call that is reported leg by leg.
 #[derive(Clone, Debug)]
 pub struct LegStep {
@@ -101,10 +91,8 @@ const SAVE_STATE: &str = "INSERT INTO source_calls (business_id, source_id, sour
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (business_id, source_id, source_call_id)
     DO UPDATE SET state_sealed = excluded.state_sealed, due_at = excluded.due_at, updated_at = excluded.updated_at";
-/// By age, whoever's: no index leads from a source to its latest.
-const SELECT_ARRIVED: &str = "SELECT max(updated_at) FROM
-    (SELECT business_id, source_id, updated_at FROM source_calls ORDER BY updated_at DESC LIMIT ?3) AS latest
-    WHERE business_id = ?1 AND source_id = ?2";
+const SELECT_ARRIVED: &str = "SELECT updated_at FROM source_calls WHERE business_id = ?1 AND source_id = ?2
+    ORDER BY updated_at DESC LIMIT 1";
 const SELECT_DUE: &str = "SELECT business_id, source_id, source_call_id FROM source_calls WHERE due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at LIMIT ?2";
 const PUT_OFF: &str = "UPDATE source_calls SET due_at = ?4
     WHERE business_id = ?1 AND source_id = ?2 AND source_call_id = ?3 AND due_at IS NOT NULL";
@@ -147,12 +135,17 @@ impl Store {
         self.read(move |tx| find(tx, business_id, id)).await
     }
 
-    /// Whether something arrived from a source lately.
-    pub async fn arrived_from(&self, business_id: BusinessId, id: SourceId) -> StoreResult<Arrived> {
+    /// When the last callback of each source came, in the order of `sources`, as far as calls of it are kept leg by leg.
+    pub async fn last_arrivals(
+        &self,
+        business_id: BusinessId,
+        sources: Vec<SourceId>,
+    ) -> StoreResult<Vec<Option<Timestamp>>> {
         self.read(move |tx| {
-            let params = [business_id.into(), id.into(), ARRIVED_ROWS_MAX.into()];
-            let last_at = tx.sql().row(SELECT_ARRIVED, &params, |row| row.opt_time(0))?.flatten();
-            Ok(Arrived { last_at })
+            let last = |id: &SourceId| {
+                tx.sql().row(SELECT_ARRIVED, &[business_id.into(), (*id).into()], |row| row.time(0))
+            };
+            sources.iter().map(last).collect()
         })
         .await
     }

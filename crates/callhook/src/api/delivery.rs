@@ -8,16 +8,16 @@ use super::error::{ApiError, Reading, Writing};
 use super::idempotency::{IdempotencyKey, keep, reply};
 use super::list::{Position, Query, next_cursor};
 use super::path::Id;
-use crate::app::App;
 use crate::app::document;
 use crate::app::filter::{DeliveryFilterDocument, DeliveryQuery};
+use crate::app::{App, redelivery};
 use axum::extract::State;
 use axum::http::StatusCode;
+use domain::Timestamp;
 use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Phases};
 use domain::event::Event;
 use domain::id::{CallFlowId, CallId, DeliveryId};
 use domain::payload::Payload;
-use domain::{Invalid, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -316,10 +316,7 @@ pub async fn redeliver_matching(
     Command { body, once }: Command<RedeliveryDocument>,
 ) -> Result<Reply, ApiError> {
     let filter = body.filter.filter().map_err(|refused| refused.within("filter"))?;
-    if filter.is_empty() {
-        let reason = "must have at least one condition: an empty one would send everything again";
-        return Err(Invalid::field("filter", reason).into());
-    }
+    let filter = redelivery::narrowed(filter)?;
     if body.dry_run {
         let counted = app.store.count_redeliverable(scope.business_id, filter).await?;
         return Ok(Reply::ok(RedeliveredData::from(&counted)));

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
 use crate::app::password::Passwords;
 use crate::app::sign_in_gate::SignInGate;
+use crate::app::stream_gate::StreamGate;
 use crate::app::test_gate::TestGate;
 use async_trait::async_trait;
 use axum::Router;
@@ -255,6 +256,7 @@ impl Server {
             address_check: Arc::new(refuses_private),
             outbound: Arc::clone(&network) as Arc<dyn Outbound>,
             tests: TestGate::default(),
+            streams: StreamGate::default(),
             sign_ins: SignInGate::default(),
             passwords: Passwords::default(),
             observer: None,

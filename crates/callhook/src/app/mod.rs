@@ -17,10 +17,12 @@ pub mod outbound;
 pub mod parameter;
 pub mod password;
 pub mod recording;
+pub mod redelivery;
 pub mod retention;
 pub mod sign_in;
 pub mod sign_in_gate;
 pub mod source;
+pub mod stream_gate;
 pub mod test_gate;
 pub mod test_webhook;
 pub mod totp;
@@ -38,6 +40,7 @@ use sign_in_gate::SignInGate;
 use std::sync::Arc;
 use store::Store;
 use store::queue::DeliveryChange;
+use stream_gate::StreamGate;
 use test_gate::TestGate;
 use tokio::sync::{broadcast, watch};
 
@@ -55,6 +58,8 @@ pub struct App {
     pub outbound: Arc<dyn Outbound>,
     /// Lets tests of webhooks in.
     pub tests: TestGate,
+    /// Lets in streams without an end.
+    pub streams: StreamGate,
     /// Slows down who guesses passwords.
     pub sign_ins: SignInGate,
     /// Hashes passwords, a few at a time.

@@ -64,15 +64,15 @@ pub async fn new_setup_link(store: &Store, world: &dyn World, public_url: &str) 
 
 /// Makes the first user and signs the person in.
 pub async fn set_up(app: &App, token: &str, document: SetUp, client: &Client) -> StoreResult<Started> {
+    let token = Secret::new(token);
+    // Nobody has this machine hash, or learns what is here, for nothing.
+    if !app.store.is_setup_link(token.clone()).await? {
+        return Err(StoreError::NotFound(sign_in_link::GONE));
+    }
     let email = read_email(&document.email)?;
     let name = read_name(&document.name)?;
     let password = read_password(&document.password, &email)?;
     let business = given(document.business).map(|name| read_business(&name)).transpose()?;
-    let token = Secret::new(token);
-    // Nobody has this machine hash for nothing.
-    if !app.store.is_setup_link(token.clone()).await? {
-        return Err(StoreError::NotFound(sign_in_link::GONE));
-    }
     let password_hash = app.passwords.hash(&*app.world, &password).await?;
     let new = NewUser { email, name, password_hash: password_hash.clone() };
     let user = app.store.set_up(token, new, business).await?;
@@ -191,13 +191,26 @@ pub fn offered_totp(user: &User, secret: Secret) -> Enrolment {
     totp::offered(&user.email, secret)
 }
 
-/// Sets the second factor that was offered, once a code shows that the person's app has it.
-pub async fn confirm_totp(app: &App, user_id: UserId, secret: &Secret, code: &str) -> StoreResult<()> {
+/// Sets the second factor that was offered, once a code shows that the person's app has it. One that is set already is removed first: who
+/// finds a browser that is signed in must neither replace it nor lock its owner out.
+pub async fn confirm_totp(
+    app: &App,
+    signed_in: &SignedIn,
+    password: &Secret,
+    secret: &Secret,
+    code: &str,
+    client: &Client,
+) -> Result<(), SignInError> {
+    if signed_in.user.has_totp {
+        let reason = "a second factor is set already: remove it first";
+        return Err(StoreError::Conflict(reason.to_owned()).into());
+    }
+    sign_in::prove(app, signed_in, password, client).await?;
     let Some(used_step) = totp::step(secret, code, app.now()) else {
         let reason = "is not the code that the app shows now: try the next one, and look whether the phone's clock is right";
-        return Err(Invalid::field("code", reason).into());
+        return Err(StoreError::from(Invalid::field("code", reason)).into());
     };
-    app.store.set_totp(user_id, Some(Totp { secret: secret.clone(), used_step })).await
+    Ok(app.store.set_totp(signed_in.user.id, Some(Totp { secret: secret.clone(), used_step })).await?)
 }
 
 /// Removes the second factor.

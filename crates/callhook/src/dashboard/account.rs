@@ -2,7 +2,7 @@
 
 use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{Page, Person};
+use super::frame::{self, Page, Person};
 use super::list;
 use crate::app::App;
 use crate::app::sign_in::{Client, SignInError};
@@ -11,12 +11,11 @@ use crate::app::user;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use domain::Timestamp;
 use domain::id::SessionId;
 use domain::user::Session;
+use domain::{Invalid, Timestamp};
 use qrcode::QrCode;
 use qrcode::render::svg;
 use std::sync::Arc;
@@ -45,6 +44,9 @@ struct AccountPage {
     wrong: Option<(&'static str, String)>,
     typed_name: Option<String>,
 }
+
+/// Characters of a secret that is offered, with room to spare.
+const OFFERED_CHARS_MAX: usize = 64;
 
 /// A second factor on its way into the person's app.
 struct Offered {
@@ -78,7 +80,7 @@ struct Shown {
 
 async fn account_page(app: &App, person: Person, shown: Shown) -> Result<Response, PageError> {
     let sessions = app.store.list_sessions(person.signed_in.user.id).await?;
-    let status = if shown.wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(shown.wrong.is_some());
     let Shown { said, offered, wrong, typed_name } = shown;
     Ok((status, Page(AccountPage { person, sessions, said, offered, wrong, typed_name })).into_response())
 }
@@ -139,19 +141,24 @@ async fn refused(
     part: &'static str,
     error: SignInError,
 ) -> Result<Response, PageError> {
-    let words = match error {
+    let wrong = Some((part, words(error)?));
+    account_page(app, person, Shown { wrong, ..Shown::default() }).await
+}
+
+fn words(error: SignInError) -> Result<String, PageError> {
+    Ok(match error {
         SignInError::Wrong => "The current password is wrong.".to_owned(),
         SignInError::Store(error) => {
             let refused = PageError::of_form(error)?;
-            sentence(&format!(
-                "the {} {}",
-                if refused.field == "code" { "code" } else { "new password" },
-                refused.reason
-            ))
+            let subject = match refused.field.as_str() {
+                "code" => "the code ",
+                "password" => "the new password ",
+                _ => "",
+            };
+            sentence(&format!("{subject}{}", refused.reason))
         }
         other => sentence(&other.to_string()),
-    };
-    account_page(app, person, Shown { wrong: Some((part, words)), ..Shown::default() }).await
+    })
 }
 
 async fn offer(State(app): State<Arc<App>>, person: Person) -> Result<Response, PageError> {
@@ -170,13 +177,20 @@ impl Offered {
     }
 }
 
-async fn confirm(State(app): State<Arc<App>>, person: Person, form: Form) -> Result<Response, PageError> {
-    let secret = form.secret("secret");
-    match user::confirm_totp(&app, person.signed_in.user.id, &secret, form.text("code")).await {
+async fn confirm(
+    State(app): State<Arc<App>>,
+    person: Person,
+    client: Client,
+    form: Form,
+) -> Result<Response, PageError> {
+    let (secret, password) = (form.secret("secret"), form.secret("current_password"));
+    if secret.reveal().len() > OFFERED_CHARS_MAX {
+        return Err(Invalid::value("this is not the secret that was offered: begin again").into());
+    }
+    match user::confirm_totp(&app, &person.signed_in, &password, &secret, form.text("code"), &client).await {
         Ok(()) => Ok(done("second-factor")),
         Err(error) => {
-            let refused = PageError::of_form(error)?;
-            let wrong = Some(("second-factor", sentence(&format!("that {}", refused.reason))));
+            let wrong = Some(("second-factor", words(error)?));
             let enrolment = user::offered_totp(&person.signed_in.user, secret);
             let offered = Some(Offered::of(&enrolment)?);
             account_page(&app, person, Shown { offered, wrong, ..Shown::default() }).await

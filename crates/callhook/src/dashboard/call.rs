@@ -3,7 +3,7 @@
 use super::delivery::optional;
 use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{Frame, Page, Room, Seat};
+use super::frame::{self, Frame, Page, Room, Seat};
 use super::list;
 use crate::app::document::Change;
 use crate::app::filter::CallQuery;
@@ -12,7 +12,6 @@ use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
@@ -35,21 +34,18 @@ const FLOWS: usize = 100;
 /// Deliveries that are shown of a call.
 const DELIVERIES: usize = 100;
 /// What narrows the list.
-const FILTERS: [&str; 14] = [
-    "start_date",
-    "end_date",
+const FILTERS: [&str; 7] =
+    ["start_date", "end_date", "status", "source", "call_flow_id", "number_id", "search"];
+/// What narrows it more rarely, and is folded away.
+const MORE_FILTERS: [&str; 8] = [
     "updated_since",
-    "status",
     "direction",
-    "source",
-    "call_flow_id",
-    "number_id",
     "min_duration",
     "max_duration",
     "min_ai_score",
     "max_ai_score",
     "ai_category",
-    "search",
+    "qualified",
 ];
 
 /// The pages.
@@ -57,9 +53,9 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/b/{business}/calls", get(list))
         .route("/b/{business}/calls/export", get(export))
-        .route("/b/{business}/calls/sample", post(send_sample))
+        .route("/b/{business}/calls/sample", post(send_sample).get(back_to_list))
         .route("/b/{business}/calls/{id}", get(read).post(correct))
-        .route("/b/{business}/calls/{id}/erase", post(erase))
+        .route("/b/{business}/calls/{id}/erase", post(erase).get(back))
 }
 
 /// A length as people say it: `2:25`, `1:02:25`; nothing where nobody spoke.
@@ -125,13 +121,13 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     let next = list::cursor(page.next(|call| *call.id.as_bytes()));
     let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
     let frame = Frame::of(&app, seat, Room::Calls, "Calls").await?.saying(query.done());
-    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(wrong.is_some());
     let page = ListPage {
         frame,
         rows: page.rows,
         flows: flows.into_iter().map(|flow| (flow.id, flow.name)).collect(),
-        is_narrowed: query.is_narrowed(&FILTERS) || query.get("qualified").is_some(),
-        has_more_filters: query.is_narrowed(&FILTERS[7..13]) || query.get("updated_since").is_some(),
+        is_narrowed: query.is_narrowed(&FILTERS) || query.is_narrowed(&MORE_FILTERS),
+        has_more_filters: query.is_narrowed(&MORE_FILTERS),
         query,
         next,
         wrong,
@@ -185,8 +181,16 @@ struct Typed {
 }
 
 impl ReadPage {
+    fn stored_value(&self) -> String {
+        amount(self.call.value_cents)
+    }
+
+    fn stored_source(&self) -> &str {
+        self.call.attribution.source.as_deref().unwrap_or_default()
+    }
+
     fn value(&self) -> String {
-        self.typed.as_ref().map_or_else(|| amount(self.call.value_cents), |typed| typed.value.clone())
+        self.typed.as_ref().map_or_else(|| self.stored_value(), |typed| typed.value.clone())
     }
 
     fn cost(&self) -> String {
@@ -194,8 +198,7 @@ impl ReadPage {
     }
 
     fn source(&self) -> &str {
-        let stored = self.call.attribution.source.as_deref().unwrap_or_default();
-        self.typed.as_ref().map_or(stored, |typed| &typed.source)
+        self.typed.as_ref().map_or(self.stored_source(), |typed| &typed.source)
     }
 
     /// What is known of where the call came from, but its source.
@@ -237,7 +240,7 @@ async fn read_page(
     let recording = recording.map(|token| recording_url("", token));
     let title = format!("Call from {}", call.caller_number.grouped());
     let frame = Frame::of(app, seat, Room::Calls, title).await?.saying(done);
-    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(wrong.is_some());
     let page = ReadPage { frame, deliveries, recording, flow_is_there: flow.is_some(), call, typed, wrong };
     Ok((status, Page(page)).into_response())
 }
@@ -254,7 +257,14 @@ async fn correct(
     let source = form.given("source").map_or(Value::Null, Value::String);
     let refused = match cents(&typed.value) {
         Ok(value) => {
-            let patch = json!({ "value_cents": value, "attribution": { "source": source } });
+            // What the page did not change may have been changed elsewhere meanwhile.
+            let mut patch = json!({});
+            if form.text("value") != form.text("value_before") {
+                patch["value_cents"] = json!(value);
+            }
+            if form.text("source") != form.text("source_before") {
+                patch["attribution"] = json!({ "source": source });
+            }
             match app::call::correct(&app, seat.business_id(), id, Change::Patch(patch)).await {
                 Ok(_) => {
                     return Ok(
@@ -271,12 +281,21 @@ async fn correct(
     read_page(&app, seat, id, None, Some(typed), Some(wrong)).await
 }
 
+/// Whoever reloads the answer to a form, or signs in again in its middle, gets the page that the form stands on.
+async fn back(seat: Seat, Path((_, id)): Path<(String, String)>) -> Result<Redirect, PageError> {
+    Ok(Redirect::to(&seat.path(&format!("/calls/{}", list::id::<CallId>(&id)?))))
+}
+
+async fn back_to_list(seat: Seat) -> Redirect {
+    Redirect::to(&seat.path("/calls"))
+}
+
 async fn erase(
     State(app): State<Arc<App>>,
     seat: Seat,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Redirect, PageError> {
-    seat.check_admin()?;
+    seat.check_member()?;
     app.store.erase_call(seat.business_id(), list::id(&id)?).await?;
     Ok(Redirect::to(&seat.path("/calls?done=erased")))
 }

@@ -4,7 +4,7 @@ mod form;
 
 use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{Frame, Page, Room, Seat};
+use super::frame::{self, Frame, Page, Room, Seat};
 use super::list;
 use crate::app::call_flow::{AiDocument, CallFlowDocument, PostCallWebhookDocument};
 use crate::app::document::Change;
@@ -14,7 +14,6 @@ use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
@@ -56,6 +55,7 @@ pub fn label(field: &str) -> &'static str {
         "wait_for_ai" => "Wait for AI processing",
         field if field.starts_with("retry_delays_seconds") => "Waits between attempts",
         field if field.starts_with("headers") => "Custom headers:",
+        "" => "The settings",
         _ => "Settings:",
     }
 }
@@ -134,7 +134,7 @@ async fn list_page(
     let pulses = app.store.pulses(business_id, page.rows.iter().map(|flow| flow.id).collect()).await?;
     let rows = page.rows.into_iter().zip(pulses).map(|(flow, pulse)| FlowRow { flow, pulse }).collect();
     let frame = Frame::of(app, seat, Room::CallFlows, "Call Flows").await?.saying(query.done());
-    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(wrong.is_some());
     let wrong = wrong.map(|refused| sentence(&format!("the name {}", refused.reason)));
     let page = ListPage { frame, rows, is_first: query.is_first(), next, beats_max: BEATS_MAX, typed, wrong };
     Ok((status, Page(page)).into_response())
@@ -177,12 +177,14 @@ struct EditPage {
     sent: String,
     pulse: Pulse,
     spark: String,
-    week: String,
+    lately: String,
     failure: Option<String>,
     calls: Vec<Call>,
     payload: String,
     verify: &'static str,
     new_secret: Option<String>,
+    /// When the flow was changed last, as far as the page knows.
+    version: i64,
 }
 
 impl EditPage {
@@ -225,7 +227,7 @@ async fn edit_page(
     let is_typed = shown.typed.is_some();
     let mut form = shown.typed.unwrap_or_else(|| FlowForm::of(&flow));
     form.headers.extend((0..EMPTY_HEADERS).map(|_| (String::new(), String::new())));
-    let status = if shown.wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(shown.wrong.is_some());
     let page = EditPage {
         flow_id: id,
         receiver: DestinationUrl::parse(&form.url).ok().and_then(|url| Receiver::of(&url)),
@@ -235,28 +237,29 @@ async fn edit_page(
         sent: shown.test.as_ref().map(|test| pretty(&test.payload)).unwrap_or_default(),
         test: shown.test,
         spark: spark(&pulse),
-        week: week(app, business_id, id).await?,
+        lately: lately(app, business_id, id).await?,
         failure: last_failure(app, business_id, id, &pulse).await?,
         pulse,
         calls,
         payload,
         verify: VERIFY,
         new_secret: shown.new_secret,
+        version: flow.updated_at.as_millis(),
         frame,
     };
     Ok((status, Page(page)).into_response())
 }
 
-/// How the last seven days went.
-async fn week(app: &App, business_id: BusinessId, id: CallFlowId) -> Result<String, PageError> {
-    let since = app.now().before(Duration::from_hours(7 * 24));
+/// How the last 24 hours went.
+async fn lately(app: &App, business_id: BusinessId, id: CallFlowId) -> Result<String, PageError> {
+    let since = app.now().before(Duration::from_hours(24));
     let found = app.store.ended_deliveries(business_id, since, Some(id), 1_440).await?;
     let count = |status: &str| found.ended.get(status).copied().unwrap_or_default();
     let (delivered, failed) = (count("delivered"), count("failed"));
     let Some(per_mille) = (delivered * 1_000).checked_div(delivered + failed) else {
-        return Ok("nothing ended within a week".to_owned());
+        return Ok("nothing ended within 24 hours".to_owned());
     };
-    let rate = format!("{}.{} % delivered within a week", per_mille / 10, per_mille % 10);
+    let rate = format!("{}.{} % delivered within 24 hours", per_mille / 10, per_mille % 10);
     let median = found.latency.percentile_ms(50).map(|median| format!(" · median {median} ms"));
     Ok(rate + &median.unwrap_or_default())
 }
@@ -271,9 +274,13 @@ async fn last_failure(
     if pulse.failing_since.is_none() {
         return Ok(None);
     }
-    let filter = DeliveryFilter { call_flow_id: Some(id), ..DeliveryFilter::default() };
+    let filter = DeliveryFilter { call_flow_id: Some(id), test: Some(false), ..DeliveryFilter::default() };
     let page = app.store.list_deliveries(business_id, filter, None, BEATS_MAX).await?;
-    let Some(failed) = page.rows.into_iter().find(|delivery| delivery.last_error.is_some()) else {
+    let Some(failed) = page
+        .rows
+        .into_iter()
+        .find(|delivery| delivery.last_error.is_some() && delivery.delivered_at.is_none())
+    else {
         return Ok(None);
     };
     let detail = app.store.delivery(business_id, failed.id).await?;
@@ -332,6 +339,11 @@ async fn save(
     seat.check_member()?;
     let id = list::id(&id)?;
     let typed = FlowForm::read(&form);
+    let stored = app.store.call_flow(seat.business_id(), id).await?;
+    if form.given("version").is_some_and(|version| version != stored.updated_at.as_millis().to_string()) {
+        let reason = "were changed by somebody else meanwhile. What you typed stands here; save again, and it replaces the other change";
+        return again(&app, seat, id, typed, Invalid::value(reason)).await;
+    }
     let document = match typed.document() {
         Ok(document) => serde_json::to_value(document).unwrap_or_default(),
         Err(refused) => return again(&app, seat, id, typed, refused).await,

@@ -13,8 +13,13 @@ pub const ZONE: &str = "zone";
 const KEPT: Duration = Duration::from_hours(90 * 24);
 
 /// The session's token that a browser shows.
-pub fn session(headers: &HeaderMap) -> Option<String> {
-    value(headers, SESSION_SECURE).or_else(|| value(headers, SESSION)).map(str::to_owned)
+pub fn session(public_url: &str, headers: &HeaderMap) -> Option<String> {
+    value(headers, name(public_url)).map(str::to_owned)
+}
+
+/// Over an encrypted connection only the name that no other host and no plain connection can set.
+fn name(public_url: &str) -> &'static str {
+    if public_url.starts_with("https://") { SESSION_SECURE } else { SESSION }
 }
 
 /// The header that gives a browser its session.
@@ -28,8 +33,8 @@ pub fn drop_session(public_url: &str) -> (HeaderName, String) {
 }
 
 fn set(public_url: &str, value: &str, kept: Duration) -> (HeaderName, String) {
-    let is_secure = public_url.starts_with("https://");
-    let (name, secure) = if is_secure { (SESSION_SECURE, "; Secure") } else { (SESSION, "") };
+    let name = name(public_url);
+    let secure = if name == SESSION_SECURE { "; Secure" } else { "" };
     let max_age = kept.as_secs();
     (header::SET_COOKIE, format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}"))
 }
@@ -55,7 +60,8 @@ mod tests {
                 map.append(name, value);
                 map
             });
-        assert_eq!(session(&headers).as_deref(), Some("x=y"));
+        assert_eq!(session("http://127.0.0.1:8080", &headers).as_deref(), Some("x=y"));
+        assert_eq!(session("https://calls.example.com", &headers), None);
         assert_eq!(value(&headers, ZONE), Some("Europe%2FBerlin"));
         assert_eq!(value(&headers, "b"), None);
     }

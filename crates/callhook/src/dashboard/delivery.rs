@@ -2,15 +2,14 @@
 
 use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{Frame, Page, Room, Seat};
+use super::frame::{self, Frame, Page, Room, Seat};
 use super::{call_flow, events, list};
-use crate::app::App;
 use crate::app::filter::DeliveryQuery;
 use crate::app::health::Light;
+use crate::app::{App, redelivery};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::call::Call;
@@ -126,7 +125,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     let frame = Frame::of(&app, seat, Room::Deliveries, "Deliveries").await?.saying(query.done());
     let is_narrowed = query.is_narrowed(&FILTERS);
     let flows = flows.into_iter().map(|flow| (flow.id, flow.name)).collect();
-    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(wrong.is_some());
     Ok((status, Page(ListPage { frame, rows, flows, query, is_narrowed, next, wrong, under_way }))
         .into_response())
 }
@@ -184,19 +183,10 @@ async fn estimate(
     query: list::Query,
 ) -> Result<Response, PageError> {
     seat.check_member()?;
-    let filter = narrowed(&seat, &query)?;
+    let filter = redelivery::narrowed(read_filter(&seat, &query)?)?;
     let counted = app.store.count_redeliverable(seat.business_id(), filter).await?;
     let frame = Frame::of(&app, seat, Room::Deliveries, "Redeliver").await?;
     Ok(Page(EstimatePage { frame, query, counted }).into_response())
-}
-
-/// A filter that names something: an empty one would send everything again.
-fn narrowed(seat: &Seat, query: &list::Query) -> Result<DeliveryFilter, Invalid> {
-    let filter = read_filter(seat, query)?;
-    if filter.is_empty() {
-        return Err(Invalid::value("choose a filter first: without one, everything would be sent again"));
-    }
-    Ok(filter)
 }
 
 /// Sends again what was chosen, or all that match.
@@ -209,20 +199,13 @@ async fn redeliver_many(
     seat.check_member()?;
     let business_id = seat.business_id();
     if form.is_ticked("all") {
-        let filter = narrowed(&seat, &query)?;
+        let filter = redelivery::narrowed(read_filter(&seat, &query)?)?;
         app.store.redeliver_matching(business_id, None, filter).await?;
         let to = format!("{}?{}&done=redelivering", seat.path("/deliveries"), query.filters());
         return Ok(Redirect::to(&to).into_response());
     }
     let chosen: Vec<DeliveryId> = form.all("id").filter_map(|id| id.parse().ok()).take(ROWS).collect();
-    let mut redelivered = 0;
-    for id in &chosen {
-        match app.store.redeliver(business_id, None, *id).await {
-            Ok(_) => redelivered += 1,
-            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let redelivered = redelivery::redeliver_chosen(&app, business_id, &chosen).await?;
     let done = match (chosen.len(), redelivered) {
         (0, _) => "none-chosen",
         (_, 0) => "none-redelivered",

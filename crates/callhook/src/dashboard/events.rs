@@ -1,41 +1,53 @@
 //! Changes of deliveries for pages that are open: a hint, upon which a page fetches itself again.
 
+use super::error::PageError;
 use super::frame::Seat;
 use crate::api::limits::KEEP_ALIVE;
 use crate::app::App;
-use crate::app::sign_in;
+use crate::app::stream_gate::Place;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use domain::id::BusinessId;
+use domain::secret::Secret;
 use futures_util::{Stream, stream};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
+use store::StoreError;
 use store::queue::DeliveryChange;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
+
+/// Between two hints: a page that changes more often is not read.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Says when a delivery of the business changes.
 pub async fn stream(
     State(app): State<Arc<App>>,
     seat: Seat,
     headers: HeaderMap,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, PageError> {
+    let full = StoreError::Busy("too many pages of yours are open: close some");
+    let place = app.streams.enter(seat.person.signed_in.user.id).ok_or(full)?;
     let reader = Reader {
+        _place: place,
         changes: app.changes.subscribe(),
         shutdown: app.shutdown.clone(),
         business_id: seat.business_id(),
-        token: super::cookie::session(&headers).unwrap_or_default(),
+        token: super::cookie::session(&app.public_url, &headers).unwrap_or_default(),
         app,
     };
     let events = stream::unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((Ok(event), reader))
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 struct Reader {
+    _place: Place,
     app: Arc<App>,
     business_id: BusinessId,
     token: String,
@@ -61,7 +73,11 @@ impl Reader {
                 Err(RecvError::Lagged(_)) => Event::default().event("lagged").data("{}"),
                 Err(RecvError::Closed) => return None,
             };
-            let signed_in = sign_in::signed_in(&self.app, &self.token).await.ok().flatten()?;
+            // One hint is as good as many, and who is signed in is asked once for all of them.
+            tokio::time::sleep(PAUSE).await;
+            while !matches!(self.changes.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+            // Not as a use of the session: a page that is left open must not keep it alive.
+            let signed_in = self.app.store.session(Secret::new(&self.token)).await.ok().flatten()?;
             let is_in =
                 signed_in.memberships.iter().any(|membership| membership.business_id == self.business_id);
             return is_in.then_some(event);

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::app::health::{self, Health};
 use crate::app::sign_in;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use domain::Timestamp;
@@ -39,7 +40,9 @@ impl FromRequestParts<Arc<App>> for Person {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, PageError> {
-        let Some(token) = cookie::session(&parts.headers) else { return Err(PageError::sign_in(parts)) };
+        let Some(token) = cookie::session(&app.public_url, &parts.headers) else {
+            return Err(PageError::sign_in(parts));
+        };
         let signed_in = sign_in::signed_in(app, &token).await?.ok_or_else(|| PageError::sign_in(parts))?;
         Ok(Self { signed_in, clock: Clock::of(&parts.headers, app.now()) })
     }
@@ -246,6 +249,11 @@ impl Frame {
     pub fn mark(&self) -> &'static str {
         assets::mark()
     }
+}
+
+/// The status of a page that shows a form again where it was refused.
+pub const fn answered(is_refused: bool) -> StatusCode {
+    if is_refused { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }
 }
 
 /// A page on its way out.

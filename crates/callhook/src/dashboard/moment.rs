@@ -42,6 +42,14 @@ impl Clock {
             .map_or(self.now, |began| Timestamp::from_millis(began.timestamp().as_millisecond()))
     }
 
+    /// This time of the person's day, the day before.
+    pub fn yesterday_by_now(&self) -> Timestamp {
+        let now = self.zoned(self.now);
+        let before = now.datetime().checked_sub(jiff::Span::new().days(1)).unwrap_or(now.datetime());
+        let before = before.to_zoned_datetime(self.zone.clone());
+        before.map_or(self.now, |at| Timestamp::from_millis(at.timestamp().as_millisecond()))
+    }
+
     /// Day and time with seconds.
     pub fn moment(&self, at: Timestamp) -> String {
         self.element(at, "moment", "%Y-%m-%d %H:%M:%S")
@@ -66,6 +74,10 @@ impl Clock {
 
     /// The time that a field of a form says.
     pub fn read_field(&self, text: &str) -> Option<Timestamp> {
+        // With seconds where the browser gives them. Anything longer says its own zone, and a date alone is the API's to read.
+        if !matches!(text.len(), 16 | 19) || !text.is_ascii() {
+            return None;
+        }
         let local: jiff::civil::DateTime = text.parse().ok()?;
         let at = local.to_zoned_datetime(self.zone.clone()).ok()?;
         Some(Timestamp::from_millis(at.timestamp().as_millisecond()))
@@ -122,11 +134,24 @@ mod tests {
     }
 
     #[test]
+    fn yesterday_ends_at_the_same_time_of_day_whatever_the_clocks_did() {
+        let at = |now: &str| {
+            let headers = [(COOKIE, HeaderValue::from_static("zone=Europe%2FBerlin"))].into_iter().collect();
+            Clock::of(&headers, now.parse().unwrap()).yesterday_by_now().to_string()
+        };
+        assert_eq!(at("2026-03-30T21:30:00Z"), "2026-03-29T21:30:00Z");
+        // The 29th has 23 hours: half past eleven in the evening is half past eleven.
+        assert_eq!(at("2026-03-29T21:30:00Z"), "2026-03-28T22:30:00Z");
+    }
+
+    #[test]
     fn what_a_form_says_is_meant_in_the_persons_zone() {
         let clock = clock("zone=America%2FNew_York");
         let at = "2026-03-30T14:30:00Z".parse().unwrap();
         assert_eq!(clock.read_field("2026-03-30T10:30"), Some(at));
-        assert_eq!(clock.read_field("tomorrow"), None);
+        for other in ["tomorrow", "2026-03-30", "2026-03-30T14:30:00Z", "2026-03-30T14:30:00+02:00"] {
+            assert_eq!(clock.read_field(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{Frame, Page, Room, Seat};
+use super::frame::{self, Frame, Page, Room, Seat};
 use super::list;
 use crate::app::document::Change;
 use crate::app::health::Light;
@@ -11,7 +11,6 @@ use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
@@ -29,7 +28,7 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/b/{business}/numbers", get(list).post(create))
         .route("/b/{business}/numbers/{id}", get(read).post(save))
-        .route("/b/{business}/numbers/{id}/delete", post(delete))
+        .route("/b/{business}/numbers/{id}/delete", post(delete).get(back))
 }
 
 /// The fields of a number's form, and what the page calls them.
@@ -137,7 +136,7 @@ async fn list_page(
     };
     let rows = page.rows.into_iter().map(row).collect();
     let frame = Frame::of(app, seat, Room::Numbers, "Numbers").await?.saying(query.done());
-    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(wrong.is_some());
     let page = ListPage { frame, rows, flows, form, is_first: query.is_first(), next, wrong };
     Ok((status, Page(page)).into_response())
 }
@@ -190,7 +189,7 @@ async fn edit_page(
     let flows = flows(app, &seat).await?;
     let frame = Frame::of(app, seat, Room::Numbers, number.phone_number.grouped()).await?.saying(done);
     let is_typed = typed.is_some();
-    let status = if is_typed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(is_typed);
     let (form, wrong) =
         typed.map_or_else(|| (NumberForm::of(&number), None), |(form, wrong)| (form, Some(wrong)));
     Ok((status, Page(EditPage { frame, number_id: id, flows, form, is_typed, wrong })).into_response())
@@ -224,6 +223,11 @@ async fn save(
             edit_page(&app, seat, id, None, Some((typed, wrong))).await
         }
     }
+}
+
+/// Whoever reloads the answer to a form, or signs in again in its middle, gets the page that the form stands on.
+async fn back(seat: Seat, Path((_, id)): Path<(String, String)>) -> Result<Redirect, PageError> {
+    Ok(Redirect::to(&seat.path(&format!("/numbers/{}", list::id::<NumberId>(&id)?))))
 }
 
 async fn delete(

@@ -76,7 +76,7 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
     let both = app.store.ended_deliveries(business_id, yesterday, None, QUARTER).await?;
     let of_today = app.store.ended_deliveries(business_id, today, None, QUARTER).await?;
     // Yesterday up to this time of day: a whole day beside half of one says nothing.
-    let until = now.before(today.since(yesterday)).max(yesterday);
+    let until = clock.yesterday_by_now().min(today);
     let counted = app.store.count_calls(business_id, today, now.after(HOUR), CALLS_COUNTED_MAX).await?;
     let counted_before = app.store.count_calls(business_id, yesterday, until, CALLS_COUNTED_MAX).await?;
     let (calls, calls_before) = (total(&counted), total(&counted_before));
@@ -87,7 +87,7 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
     let tile = |name, figure, yesterday| Tile { name, figure, yesterday };
     let before = |count: u64| format!("{count} yesterday by now");
     let tiles = vec![
-        tile("Calls", calls.to_string(), before(calls_before)),
+        tile("Calls", at_least(calls), format!("{} yesterday by now", at_least(calls_before))),
         tile("Delivered", done.0.to_string(), before(done_before.0)),
         tile("Failed", done.1.to_string(), before(done_before.1)),
         tile("Success", rate(done), format!("{} yesterday by now", rate(done_before))),
@@ -110,6 +110,11 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
         has_calls,
     };
     Ok(Page(page).into_response())
+}
+
+/// A count that may have come to its end.
+fn at_least(calls: u64) -> String {
+    if calls < CALLS_COUNTED_MAX { calls.to_string() } else { format!("{CALLS_COUNTED_MAX} and more") }
 }
 
 fn total(counted: &[CallCount]) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{Frame, Page, Room, Seat};
+use super::frame::{self, Frame, Page, Room, Seat};
 use super::list;
 use crate::app::api_key::ApiKeyDocument;
 use crate::app::business::{BusinessDocument, RetentionDocument};
@@ -12,7 +12,6 @@ use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
@@ -92,12 +91,16 @@ async fn settings_page(
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let business = app.store.business(business_id).await?;
-    let keys = app.store.list_api_keys(business_id, None, KEYS).await?.rows;
+    let keys = if seat.is_admin() {
+        app.store.list_api_keys(business_id, None, KEYS).await?.rows
+    } else {
+        Vec::new()
+    };
     let members = app.store.list_members(business_id).await?;
     let invitations =
         if seat.is_admin() { app.store.list_invitations(business_id).await? } else { Vec::new() };
     let frame = Frame::of(app, seat, Room::Settings, "Settings").await?.saying(done);
-    let status = if shown.wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(shown.wrong.is_some());
     let public_url = app.public_url.clone();
     let page = SettingsPage { frame, business, keys, members, invitations, shown, public_url };
     Ok((status, Page(page)).into_response())
@@ -206,8 +209,8 @@ async fn set_role(
     form: Form,
 ) -> Result<Response, PageError> {
     seat.check_admin()?;
-    let role = read_role(&form)?;
-    match app.store.set_member_role(seat.business_id(), list::id::<UserId>(&id)?, role).await {
+    let (role, by) = (read_role(&form)?, seat.person.signed_in.user.id);
+    match app.store.set_member_role(seat.business_id(), by, list::id::<UserId>(&id)?, role).await {
         Ok(()) => Ok(done(&seat, "saved")),
         Err(error) => again(&app, seat, "people", form, &PageError::of_form(error)?).await,
     }
@@ -220,8 +223,9 @@ async fn remove(
 ) -> Result<Response, PageError> {
     seat.check_admin()?;
     let id: UserId = list::id(&id)?;
-    let is_self = id == seat.person.signed_in.user.id;
-    match app.store.remove_member(seat.business_id(), id).await {
+    let by = seat.person.signed_in.user.id;
+    let is_self = id == by;
+    match app.store.remove_member(seat.business_id(), by, id).await {
         Ok(()) if is_self => Ok(Redirect::to("/").into_response()),
         Ok(()) => Ok(done(&seat, "member-removed")),
         Err(error) => again(&app, seat, "people", Form::default(), &PageError::of_form(error)?).await,

@@ -3,7 +3,7 @@
 use super::cookie;
 use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{Page, Person};
+use super::frame::{self, Page, Person};
 use super::list::Query;
 use crate::app::sign_in::{self, Attempt, Client, SignInError, Started};
 use crate::app::user::{self, NewAccount, SetUp};
@@ -49,10 +49,16 @@ struct GoOnPage {
     fields: Vec<(String, String)>,
 }
 
+/// Fields that prove something, beside passwords.
+const SECRETS: [&str; 3] = ["code", "secret", "auth_token"];
+
 /// Asks who it is, and keeps what was sent meanwhile.
 pub fn ask_again(to: &str, form: &Form) -> Response {
     // What proves who it is stays out of pages.
-    let kept = form.fields().iter().filter(|(name, _)| !name.contains("password") && name != "code");
+    let kept = form
+        .fields()
+        .iter()
+        .filter(|(name, _)| !name.contains("password") && !SECRETS.contains(&name.as_str()));
     let page = SignInPage {
         to: own_path(to),
         kept: form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish(),
@@ -64,7 +70,9 @@ pub fn ask_again(to: &str, form: &Form) -> Response {
 
 /// A path of this server: nobody is led elsewhere by a link to sign in.
 fn own_path(to: &str) -> String {
-    let is_own = to.starts_with('/') && !to.starts_with("//") && !to.contains(['\\', '\r', '\n', '\t']);
+    // Browsers write everything else encoded, and no header could hold it.
+    let is_written = to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let is_own = is_written && to.starts_with('/') && !to.starts_with("//");
     if is_own { to.to_owned() } else { "/".to_owned() }
 }
 
@@ -126,15 +134,25 @@ fn welcome(app: &App, started: &Started, next: Response) -> Response {
     ([(name, value)], next).into_response()
 }
 
-async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, PageError> {
-    if let Some(token) = cookie::session(&headers)
-        && let Some(signed_in) = sign_in::signed_in(&app, &token).await?
+async fn end(app: &App, headers: &HeaderMap) -> Result<(), StoreError> {
+    if let Some(token) = cookie::session(&app.public_url, headers)
+        && let Some(signed_in) = app.store.session(Secret::new(token)).await?
     {
         app.store.end_session(signed_in.user.id, signed_in.session.id).await?;
     }
+    Ok(())
+}
+
+async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let ended = end(&app, &headers).await;
     let cookie = cookie::drop_session(&app.public_url);
     let clear = (header::HeaderName::from_static("clear-site-data"), "\"cache\"".to_owned());
-    Ok(([cookie, clear], Redirect::to("/sign-in")).into_response())
+    // The browser forgets it also where the store could not.
+    let next = ended.map_or_else(
+        |error| PageError::from(error).into_response(),
+        |()| Redirect::to("/sign-in").into_response(),
+    );
+    ([cookie, clear], next).into_response()
 }
 
 #[derive(Template)]
@@ -154,7 +172,7 @@ async fn ask_set_up(State(app): State<Arc<App>>, Path(token): Path<String>) -> R
 
 async fn set_up_page(app: &App, form: Form, wrong: Option<String>) -> Result<Response, PageError> {
     let asks_business = app.store.list_businesses().await?.is_empty();
-    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(wrong.is_some());
     Ok((status, Page(SetUpPage { form, asks_business, wrong })).into_response())
 }
 
@@ -293,9 +311,16 @@ mod tests {
         for own in ["/", "/b/1/deliveries?status=failed&cursor=x", "/account"] {
             assert_eq!(own_path(own), own);
         }
-        for other in
-            ["", "//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\r\nSet-Cookie: x"]
-        {
+        for other in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "evil",
+            "/a\r\nSet-Cookie: x",
+            "/\u{1}",
+            "/ä",
+        ] {
             assert_eq!(own_path(other), "/", "{other}");
         }
     }

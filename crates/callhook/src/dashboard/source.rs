@@ -2,7 +2,7 @@
 
 use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{Frame, Page, Room, Seat};
+use super::frame::{self, Frame, Page, Room, Seat};
 use super::list;
 use crate::app::document::Change;
 use crate::app::health::Light;
@@ -11,15 +11,15 @@ use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use domain::Timestamp;
 use domain::id::SourceId;
 use domain::secret::MASK;
 use serde_json::json;
 use std::sync::Arc;
 use store::idempotency::Answer;
-use store::source::{Arrived, Source};
+use store::source::Source;
 
 /// Rows of a page.
 const ROWS: usize = 50;
@@ -29,14 +29,14 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/b/{business}/sources", get(list).post(create))
         .route("/b/{business}/sources/{id}", get(read).post(save))
-        .route("/b/{business}/sources/{id}/delete", post(delete))
+        .route("/b/{business}/sources/{id}/delete", post(delete).get(back))
 }
 
 #[derive(Template)]
 #[template(path = "source/list.html")]
 struct ListPage {
     frame: Frame,
-    rows: Vec<(Source, Arrived)>,
+    rows: Vec<(Option<Timestamp>, Source)>,
     public_url: String,
     typed: Form,
     is_first: bool,
@@ -58,13 +58,10 @@ async fn list_page(
     let business_id = seat.business_id();
     let page = app.store.list_sources(business_id, query.before()?, ROWS).await?;
     let next = list::cursor(page.next(|source| *source.id.as_bytes()));
-    let mut rows = Vec::with_capacity(page.rows.len());
-    for source in page.rows {
-        let arrived = app.store.arrived_from(business_id, source.id).await?;
-        rows.push((source, arrived));
-    }
+    let ids = page.rows.iter().map(|source| source.id).collect();
+    let rows = app.store.last_arrivals(business_id, ids).await?.into_iter().zip(page.rows).collect();
     let frame = Frame::of(app, seat, Room::Sources, "Sources").await?.saying(query.done());
-    let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(wrong.is_some());
     let public_url = app.public_url.clone();
     let page = ListPage { frame, rows, public_url, typed, is_first: query.is_first(), next, wrong };
     Ok((status, Page(page)).into_response())
@@ -113,7 +110,7 @@ struct EditPage {
     frame: Frame,
     source: Source,
     urls: SourceUrls,
-    arrived: Arrived,
+    arrived: Option<Timestamp>,
     typed: Option<Form>,
     mask: &'static str,
     wrong: Option<String>,
@@ -136,13 +133,13 @@ async fn edit_page(
     done: Option<&str>,
     typed: Option<(Form, String)>,
 ) -> Result<Response, PageError> {
-    // Its addresses let anybody who knows them try to report calls: for who may change them.
-    seat.check_member()?;
+    // Its addresses are secrets, as they are to the API.
+    seat.check_admin()?;
     let source = app.store.source(seat.business_id(), id).await?;
-    let arrived = app.store.arrived_from(seat.business_id(), id).await?;
+    let arrived = app.store.last_arrivals(seat.business_id(), vec![id]).await?.into_iter().next().flatten();
     let urls = SourceUrls::of(&source, &app.public_url);
     let frame = Frame::of(app, seat, Room::Sources, source.name.clone()).await?.saying(done);
-    let status = if typed.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = frame::answered(typed.is_some());
     let (typed, wrong) = typed.map_or((None, None), |(typed, wrong)| (Some(typed), Some(wrong)));
     Ok((status, Page(EditPage { frame, source, urls, arrived, typed, mask: MASK, wrong })).into_response())
 }
@@ -173,6 +170,11 @@ async fn save(
             edit_page(&app, seat, id, None, Some((form, wrong))).await
         }
     }
+}
+
+/// Whoever reloads the answer to a form, or signs in again in its middle, gets the page that the form stands on.
+async fn back(seat: Seat, Path((_, id)): Path<(String, String)>) -> Result<Redirect, PageError> {
+    Ok(Redirect::to(&seat.path(&format!("/sources/{}", list::id::<SourceId>(&id)?))))
 }
 
 async fn delete(

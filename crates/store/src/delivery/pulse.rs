@@ -67,9 +67,11 @@ const SELECT_BEATS: &str = "SELECT id, status, last_error IS NOT NULL FROM deliv
     WHERE business_id = ?1 AND call_flow_id = ?2 AND kind = 'call' ORDER BY id DESC LIMIT ?3";
 const SELECT_FAILED: &str = "SELECT call_flow_id FROM deliveries
     WHERE business_id = ?1 AND status = 'failed' AND status <> 'delivered' AND id >= ?2 ORDER BY id DESC LIMIT ?3";
-/// The oldest stand first: of those that are due, none is older for long.
-const SELECT_SCHEDULED: &str = "SELECT call_flow_id, next_attempt_at, last_error IS NOT NULL FROM deliveries
+/// From either end: old ones may wait for late retries, and hide those that are due.
+const SELECT_OLDEST: &str = "SELECT call_flow_id, next_attempt_at, last_error IS NOT NULL FROM deliveries
     WHERE business_id = ?1 AND status = 'scheduled' AND status <> 'delivered' ORDER BY id LIMIT ?2";
+const SELECT_NEWEST: &str = "SELECT call_flow_id, next_attempt_at, last_error IS NOT NULL FROM deliveries
+    WHERE business_id = ?1 AND status = 'scheduled' AND status <> 'delivered' ORDER BY id DESC LIMIT ?2";
 const SELECT_TARGET: &str =
     "SELECT f.name, d.url FROM call_flows f JOIN destinations d ON d.business_id = f.business_id AND d.call_flow_id = f.id
     WHERE f.business_id = ?1 AND f.id = ?2 AND d.enabled = 1 AND d.url IS NOT NULL";
@@ -112,7 +114,9 @@ fn trouble(
     let mut flows: BTreeSet<CallFlowId> =
         tx.sql().rows(SELECT_FAILED, &failed, |row| row.id(0))?.into_iter().collect();
     let read = |row: &dyn Row| Ok((row.id::<CallFlowId>(0)?, row.opt_time(1)?, row.bool(2)?));
-    let scheduled = tx.sql().rows(SELECT_SCHEDULED, &[business_id.into(), TROUBLE_ROWS_MAX.into()], read)?;
+    let ends = [business_id.into(), TROUBLE_ROWS_MAX.into()];
+    let mut scheduled = tx.sql().rows(SELECT_OLDEST, &ends, read)?;
+    scheduled.extend(tx.sql().rows(SELECT_NEWEST, &ends, read)?);
     flows.extend(scheduled.iter().filter(|(_, _, has_failed)| *has_failed).map(|(flow, ..)| *flow));
     let due = scheduled.iter().filter_map(|(_, due_at, _)| *due_at).filter(|due_at| *due_at <= now);
     Ok((due.min(), flows))

@@ -51,9 +51,10 @@ async fn a_session_shows_who_it_is_and_what_that_person_belongs_to_now() {
         [(h.business, Role::Member)]
     );
     assert!(!is_open(&h, "another token").await);
-    h.store.set_member_role(h.business, bob.id, Role::Viewer).await.unwrap();
+    let carol = member(&h, h.business, "carol", Role::Admin).await;
+    h.store.set_member_role(h.business, carol.id, bob.id, Role::Viewer).await.unwrap();
     assert_eq!(h.store.session(secret("token")).await.unwrap().unwrap().memberships[0].role, Role::Viewer);
-    h.store.remove_member(h.business, bob.id).await.unwrap();
+    h.store.remove_member(h.business, carol.id, bob.id).await.unwrap();
     assert_eq!(h.store.session(secret("token")).await.unwrap().unwrap().memberships, [], "at once");
 }
 

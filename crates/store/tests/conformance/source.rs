@@ -30,6 +30,12 @@ async fn state_is_kept_between_steps_and_the_end_makes_the_call_and_its_delivery
     let due_at = h.world.now().after(Duration::from_secs(10));
     let waiting = LegStep { state: "one".into(), due_at: Some(due_at), effect: LegEffect::Nothing };
     step(&h, &source, None, waiting).await;
+    let arrived = h
+        .store
+        .last_arrivals(h.business, vec![domain::id::SourceId::from_bytes([7; 16]), source.id])
+        .await
+        .unwrap();
+    assert_eq!(arrived, [None, Some(h.world.now())]);
     assert!(h.store.due_source_calls(h.world.now(), 10).await.unwrap().is_empty());
     assert_eq!(
         h.store.due_source_calls(due_at, 10).await.unwrap(),

@@ -213,8 +213,12 @@ async fn another_businesss_people_and_invitations_are_neither_seen_nor_changed()
     let open = invite(&h, h.business, "carol", Role::Viewer, None).await.unwrap();
     assert_eq!(roles(&h, zed).await, [("zoe".to_owned(), Role::Admin)]);
     assert_eq!(h.store.list_invitations(zed).await.unwrap(), []);
-    is_not_there(h.store.set_member_role(zed, bob.id, Role::Viewer).await);
-    is_not_there(h.store.remove_member(zed, bob.id).await);
+    is_not_there(h.store.set_member_role(zed, zoe.id, bob.id, Role::Viewer).await);
+    is_not_there(h.store.remove_member(zed, zoe.id, bob.id).await);
+    for other in [zoe.id, bob.id] {
+        conflicts(h.store.set_member_role(h.business, other, bob.id, Role::Admin).await);
+        conflicts(h.store.remove_member(h.business, other, bob.id).await);
+    }
     is_not_there(h.store.withdraw_invitation(zed, open.id).await);
     conflicts(invite(&h, zed, "dave", Role::Viewer, Some(ann.id)).await);
     conflicts(invite(&h, h.business, "dave", Role::Viewer, Some(zoe.id)).await);
@@ -233,13 +237,13 @@ async fn a_business_keeps_its_last_administrator() {
     let h = Harness::start().await;
     let ann = ann(&h).await;
     let bob = member(&h, h.business, "bob", Role::Member).await;
-    conflicts(h.store.set_member_role(h.business, ann.id, Role::Member).await);
-    conflicts(h.store.remove_member(h.business, ann.id).await);
-    h.store.set_member_role(h.business, ann.id, Role::Admin).await.unwrap();
-    h.store.set_member_role(h.business, bob.id, Role::Admin).await.unwrap();
+    conflicts(h.store.set_member_role(h.business, ann.id, ann.id, Role::Member).await);
+    conflicts(h.store.remove_member(h.business, ann.id, ann.id).await);
+    h.store.set_member_role(h.business, ann.id, ann.id, Role::Admin).await.unwrap();
+    h.store.set_member_role(h.business, ann.id, bob.id, Role::Admin).await.unwrap();
     let (one, other) = tokio::join!(
-        h.store.remove_member(h.business, ann.id),
-        h.store.set_member_role(h.business, bob.id, Role::Viewer),
+        h.store.remove_member(h.business, ann.id, ann.id),
+        h.store.set_member_role(h.business, bob.id, bob.id, Role::Viewer),
     );
     assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
     let admins = roles(&h, h.business).await.into_iter().filter(|(_, role)| *role == Role::Admin).count();

@@ -4,6 +4,7 @@ use super::*;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
 use crate::app::password::Passwords;
 use crate::app::sign_in_gate::SignInGate;
+use crate::app::stream_gate::StreamGate;
 use crate::app::test_gate::TestGate;
 use crate::app::user::{self, NewAccount, SetUp};
 use async_trait::async_trait;
@@ -98,6 +99,7 @@ impl House {
             address_check: Arc::new(|_| Ok(())),
             outbound: Arc::new(NoNetwork),
             tests: TestGate::default(),
+            streams: StreamGate::default(),
             sign_ins: SignInGate::default(),
             passwords: Passwords::default(),
             observer: None,
@@ -211,10 +213,18 @@ async fn a_second_factor_is_asked_for_after_the_password_and_each_code_is_taken_
     let ann = house.signed_in(&house.ann).await.unwrap();
     let offered = user::enrol_totp(&house.app, &ann.user);
     let code = |house: &House| totp::code(&offered.secret, house.world.now()).unwrap();
-    let wrong = user::confirm_totp(&house.app, ann.user.id, &offered.secret, "12345").await;
-    assert!(matches!(wrong, Err(StoreError::Invalid(refused)) if refused.field == "code"));
+    let confirm = async |password: &str, code: &str| {
+        let password = Secret::new(password);
+        user::confirm_totp(&house.app, &ann, &password, &offered.secret, code, &client(1)).await
+    };
+    let wrong = confirm(PASSWORD, "12345").await;
+    assert!(
+        matches!(wrong, Err(SignInError::Store(StoreError::Invalid(refused))) if refused.field == "code")
+    );
+    let borrowed = confirm("a wrong guess", &code(&house)).await;
+    assert!(matches!(borrowed, Err(SignInError::Wrong)), "{borrowed:?}");
     house.sign_in("ann@example.com", PASSWORD, None).await.expect("what is offered is not set");
-    user::confirm_totp(&house.app, ann.user.id, &offered.secret, &code(&house)).await.unwrap();
+    confirm(PASSWORD, &code(&house)).await.unwrap();
     let step = Duration::from_secs(30);
 
     let sign_in = async |password, code: Option<&str>| house.sign_in("ann@example.com", password, code).await;
@@ -236,6 +246,11 @@ async fn a_second_factor_is_asked_for_after_the_password_and_each_code_is_taken_
 
     let ann = house.signed_in(&house.ann).await.unwrap();
     assert!(ann.user.has_totp);
+    let another = user::enrol_totp(&house.app, &ann.user);
+    let code = totp::code(&another.secret, house.world.now()).unwrap();
+    let password = Secret::new(PASSWORD);
+    let replaced = user::confirm_totp(&house.app, &ann, &password, &another.secret, &code, &client(1)).await;
+    assert!(matches!(replaced, Err(SignInError::Store(StoreError::Conflict(_)))), "{replaced:?}");
     let refused = user::remove_totp(&house.app, &ann, &Secret::new("a wrong guess"), &client(1)).await;
     assert!(matches!(refused, Err(SignInError::Wrong)), "{refused:?}");
     user::remove_totp(&house.app, &ann, &Secret::new(PASSWORD), &client(1)).await.unwrap();
@@ -245,9 +260,11 @@ async fn a_second_factor_is_asked_for_after_the_password_and_each_code_is_taken_
 #[tokio::test]
 async fn guesses_at_the_code_are_slowed_down_as_those_at_the_password() {
     let house = House::start().await;
-    let offered = user::enrol_totp(&house.app, &house.signed_in(&house.ann).await.unwrap().user);
+    let ann = house.signed_in(&house.ann).await.unwrap();
+    let offered = user::enrol_totp(&house.app, &ann.user);
     let code = totp::code(&offered.secret, house.world.now()).unwrap();
-    user::confirm_totp(&house.app, house.ann.user_id, &offered.secret, &code).await.unwrap();
+    let password = Secret::new(PASSWORD);
+    user::confirm_totp(&house.app, &ann, &password, &offered.secret, &code, &client(1)).await.unwrap();
     for _ in 0..5 {
         // Asking for the code in between does not make the row of failures end.
         let asked = house.sign_in("ann@example.com", PASSWORD, None).await;

@@ -16,7 +16,7 @@ macro_rules! steps {
 }
 
 /// Every step in order; its place, from 1, is the version after it. Steps are added, never changed.
-const STEPS: [(&str, &str); 8] = steps![
+const STEPS: [(&str, &str); 9] = steps![
     "0001_initial",
     "0002_cheaper_checks",
     "0003_retention",
@@ -25,6 +25,7 @@ const STEPS: [(&str, &str); 8] = steps![
     "0006_remains",
     "0007_users",
     "0008_attempt_phases",
+    "0009_source_arrivals",
 ];
 
 /// The version of the tables after every step.
