@@ -103,11 +103,6 @@ impl Server {
         };
         let store = Arc::new(Store::open(&config.place(), store).await?);
         prepare_keys(&config, &store, &*world).await?;
-        let setup_link = prepare_setup(&config, &store, &*world, &public_url).await.unwrap_or_else(|error| {
-            // Calls are taken without it, also where a disk is full.
-            tracing::warn!(%error, "The link for the first user could not be made; the next start tries it again");
-            None
-        });
         let sending_paused = watch::Sender::new(is_sending_paused(&store).await?);
         let tracer = config.otlp.as_ref().map(|otlp| Tracer::start(otlp, Arc::clone(&world))).transpose()?;
         let tracer = tracer.map(Arc::new);
@@ -126,11 +121,14 @@ impl Server {
             handed_over,
         })
         .await
-        .map_err(|error| match config.place() {
-            Place::Folder(data_dir) => error.at_start(&data_dir),
-            Place::Database(_) => error,
-        })?;
+        .map_err(|error| at_start(&config, error))?;
         let dispatcher = Arc::new(dispatcher);
+        // After the dispatcher has read the store: one that is damaged is found by that, and not by a write.
+        let setup_link = prepare_setup(&config, &store, &*world, &public_url).await.unwrap_or_else(|error| {
+            // Calls are taken without it, also where a disk is full.
+            tracing::warn!(%error, "The link for the first user could not be made; the next start tries it again");
+            None
+        });
         let (stopping, shutdown) = watch::channel(false);
         let check = Arc::clone(&network);
         let app = Arc::new(App {
@@ -211,6 +209,14 @@ impl Server {
         }
         tracing::info!("callhook has stopped");
         Ok(())
+    }
+}
+
+/// What an error of the store means at a start: a damaged file is named, with the way to restore it.
+fn at_start(config: &Config, error: StoreError) -> StoreError {
+    match config.place() {
+        Place::Folder(data_dir) => error.at_start(&data_dir),
+        Place::Database(_) => error,
     }
 }
 

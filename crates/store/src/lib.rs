@@ -99,6 +99,7 @@ pub struct StoreConfig {
 }
 
 const SELECT_CANARIES: &str = "SELECT value FROM meta WHERE name LIKE 'canary%'";
+const SELECT_QUEUES: &str = "SELECT epoch FROM queues";
 const INSERT_CANARY: &str = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
 const WRITE_PROBE: &str = "INSERT INTO meta (name, value) VALUES ('probe', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
@@ -137,6 +138,8 @@ impl Store {
 
     async fn open_to_use(place: &Place, config: StoreConfig) -> StoreResult<Self> {
         let store = Self::open_any(place, config).await?;
+        // Read first: a page that is damaged is named by a read, where a write only fails.
+        store.read(look_at_pages).await.map_err(|error| place.at_start(error))?;
         store.write(check_use).await.map_err(|error| place.at_start(error))?;
         if let Engine::Postgres(engine) = &store.engine {
             engine.tell_durability();
@@ -249,6 +252,12 @@ fn shared(config: StoreConfig) -> TxShared {
 pub(crate) fn canaries_fit(sql: &mut dyn Sql, keyring: &Keyring) -> StoreResult<bool> {
     let canaries = sql.rows(SELECT_CANARIES, &[], |row| row.blob(0))?;
     Ok(canaries.iter().all(|canary| keyring.knows(canary)))
+}
+
+/// Reads what a start is about to write.
+fn look_at_pages(tx: &mut Tx<'_>) -> StoreResult<()> {
+    tx.sql().rows(SELECT_CANARIES, &[], |row| row.blob(0))?;
+    tx.sql().rows(SELECT_QUEUES, &[], |row| row.int(0)).map(drop)
 }
 
 /// Whether this is the store to work on, with its key.
