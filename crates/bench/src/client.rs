@@ -39,7 +39,7 @@ impl Connection {
         self.exchange(method, &format!("/api/v1{path}"), body).await
     }
 
-    /// Asks for a page outside the API.
+    /// Asks for a path as it stands, of the API or not.
     pub async fn get(&mut self, path: &str) -> Outcome<(StatusCode, Bytes)> {
         self.exchange(Method::GET, path, Bytes::new()).await
     }

@@ -231,15 +231,9 @@ impl From<&Attempt> for AttemptView {
 
 impl From<&DeliveryDetail> for DeliveryDetailView {
     fn from(detail: &DeliveryDetail) -> Self {
-        let delivery = &detail.delivery;
-        let (sent_at, attempt) = detail.attempts.last().map_or_else(
-            || (delivery.next_attempt_at.unwrap_or(delivery.created_at), delivery.attempt_count + 1),
-            |last| (last.started_at, last.attempt),
-        );
-        let body = detail.body.as_ref().map(|body| body.stamped(sent_at, delivery.id, attempt));
         Self {
-            delivery: delivery.into(),
-            payload: body.map_or(RawPayload(None), RawPayload::new),
+            delivery: (&detail.delivery).into(),
+            payload: detail.sent().map_or(RawPayload(None), RawPayload::new),
             attempts: detail.attempts.iter().map(Into::into).collect(),
         }
     }

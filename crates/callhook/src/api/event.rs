@@ -4,6 +4,7 @@ use super::auth::{self, Viewer};
 use super::error::{ApiError, Reading};
 use super::limits::KEEP_ALIVE;
 use crate::app::App;
+use crate::app::changes::{Changes, Heard};
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -14,10 +15,7 @@ use futures_util::{Stream, stream};
 use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
-use store::api_key::Scope;
 use store::queue::DeliveryChange;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
-use tokio::sync::watch;
 use utoipa::ToSchema;
 
 /// A change of a delivery.
@@ -58,8 +56,7 @@ pub async fn stream(
     Viewer(scope): Viewer,
     Key(key): Key,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let subscriber =
-        Subscriber { changes: app.changes.subscribe(), shutdown: app.shutdown.clone(), app, scope, key };
+    let subscriber = Subscriber { changes: Changes::of(&app, scope.business_id), app, key };
     let events = stream::unfold(subscriber, |mut subscriber| async move {
         let event = subscriber.next().await?;
         Some((Ok(event), subscriber))
@@ -69,31 +66,19 @@ pub async fn stream(
 
 struct Subscriber {
     app: Arc<App>,
-    scope: Scope,
     key: KeyText,
-    changes: Receiver<DeliveryChange>,
-    shutdown: watch::Receiver<bool>,
+    changes: Changes,
 }
 
 impl Subscriber {
     /// The next event; `None` when the program ends or the key was revoked.
     async fn next(&mut self) -> Option<Event> {
-        loop {
-            let received = tokio::select! {
-                biased;
-                // An error means that the sender is gone, so the program ends as well.
-                _ = self.shutdown.wait_for(|is_ending| *is_ending) => return None,
-                received = self.changes.recv() => received,
-            };
-            let event = match received {
-                Ok(change) if change.business_id == self.scope.business_id => delivery(&change),
-                Ok(_) => continue,
-                Err(RecvError::Lagged(_)) => Event::default().event("lagged").data("{}"),
-                Err(RecvError::Closed) => return None,
-            };
-            let is_valid = matches!(self.app.store.authenticate(&self.key).await, Ok(Some(_)));
-            return is_valid.then_some(event);
-        }
+        let event = match self.changes.next().await? {
+            Heard::Change(change) => delivery(&change),
+            Heard::Lagged => Event::default().event("lagged").data("{}"),
+        };
+        let is_valid = matches!(self.app.store.authenticate(&self.key).await, Ok(Some(_)));
+        is_valid.then_some(event)
     }
 }
 

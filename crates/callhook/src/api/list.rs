@@ -5,8 +5,6 @@ use super::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::app::{document, parameter};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Invalid;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -52,13 +50,9 @@ impl<I: From<[u8; 16]>> Position<I> {
     pub fn read(limit: Option<&str>, cursor: Option<&str>) -> Result<Self, Invalid> {
         let limit = parameter::number("limit", limit, 1, PAGE_ROWS_MAX as u64)?;
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_ROWS_DEFAULT);
-        let decode = |text: &str| {
-            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-            <[u8; 16]>::try_from(bytes).ok().map(I::from)
-        };
         let before = match cursor {
             None => None,
-            Some(text) => Some(decode(text).ok_or_else(|| {
+            Some(text) => Some(parameter::read_cursor(text).ok_or_else(|| {
                 Invalid::field("cursor", "is not a cursor: send the next_cursor of the page before")
             })?),
         };
@@ -75,7 +69,7 @@ impl ListQuery {
 
 /// The cursor of the page after this one; `None` at the end.
 pub fn next_cursor<T>(page: &Page<T>, id: impl Fn(&T) -> [u8; 16]) -> Option<String> {
-    page.next(id).map(|id| URL_SAFE_NO_PAD.encode(id))
+    page.next(id).map(parameter::cursor)
 }
 
 fn read<T: DeserializeOwned>(query: &str) -> Result<T, Invalid> {

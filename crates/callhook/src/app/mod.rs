@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod business;
 pub mod call;
 pub mod call_flow;
+pub mod changes;
 pub mod document;
 pub mod erasure;
 pub mod filter;

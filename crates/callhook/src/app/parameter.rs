@@ -1,9 +1,12 @@
 //! Parameters as texts, read one by one: numbers, ids, times, words. A refusal names the parameter.
 
 use super::document;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{Invalid, Timestamp};
 use std::str::FromStr;
 use std::time::Duration;
+use store::list::RowId;
 
 /// A whole number within bounds.
 pub fn number(field: &str, value: Option<&str>, minimum: u64, maximum: u64) -> Result<Option<u64>, Invalid> {
@@ -15,6 +18,18 @@ pub fn number(field: &str, value: Option<&str>, minimum: u64, maximum: u64) -> R
         })
     };
     value.map(read).transpose()
+}
+
+/// Behind which row a page begins: the text that [`cursor`] made; `None` where it is another.
+pub fn read_cursor<I: From<RowId>>(text: &str) -> Option<I> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    RowId::try_from(bytes).ok().map(I::from)
+}
+
+/// The row behind which a page begins, as a text.
+#[must_use]
+pub fn cursor(row: RowId) -> String {
+    URL_SAFE_NO_PAD.encode(row)
 }
 
 /// A value that reads itself: an id, a time.

@@ -1,6 +1,6 @@
 //! A person's own account: name, password, second factor, and where the person is signed in.
 
-use super::error::{PageError, sentence};
+use super::error::{self, PageError, sentence};
 use super::form::Form;
 use super::frame::{self, Page, Person};
 use super::list;
@@ -114,7 +114,7 @@ async fn set_name(State(app): State<Arc<App>>, person: Person, form: Form) -> Re
         Ok(()) => Ok(done("saved")),
         Err(error) => {
             let refused = PageError::of_form(error)?;
-            let wrong = Some(("name", sentence(&format!("the name {}", refused.reason))));
+            let wrong = Some(("name", error::spoken("the name", &refused)));
             let typed_name = Some(form.text("name").to_owned());
             account_page(&app, person, Shown { wrong, typed_name, ..Shown::default() }).await
         }
@@ -150,12 +150,12 @@ fn words(error: SignInError) -> Result<String, PageError> {
         SignInError::Wrong => "The current password is wrong.".to_owned(),
         SignInError::Store(error) => {
             let refused = PageError::of_form(error)?;
-            let subject = match refused.field.as_str() {
-                "code" => "the code ",
-                "password" => "the new password ",
+            let label = match refused.field.as_str() {
+                "code" => "the code",
+                "password" => "the new password",
                 _ => "",
             };
-            sentence(&format!("{subject}{}", refused.reason))
+            error::spoken(label, &refused)
         }
         other => sentence(&other.to_string()),
     })

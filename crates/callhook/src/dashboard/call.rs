@@ -8,7 +8,7 @@ use super::list;
 use crate::app::document::Change;
 use crate::app::filter::CallQuery;
 use crate::app::health::Light;
-use crate::app::{self, App};
+use crate::app::{self, App, parameter};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -105,12 +105,6 @@ struct ListPage {
     wrong: Option<String>,
 }
 
-impl ListPage {
-    fn is_chosen(&self, name: &str, word: &(impl ToString + ?Sized)) -> bool {
-        self.query.get(name).is_some_and(|chosen| chosen == word.to_string())
-    }
-}
-
 async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
     let (filter, wrong) = match read_filter(&seat, &query) {
         Ok(filter) => (filter, None),
@@ -118,7 +112,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     };
     let business_id = seat.business_id();
     let page = app.store.list_calls(business_id, filter, query.before()?, ROWS).await?;
-    let next = list::cursor(page.next(|call| *call.id.as_bytes()));
+    let next = page.next(|call| *call.id.as_bytes()).map(parameter::cursor);
     let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
     let frame = Frame::of(&app, seat, Room::Calls, "Calls").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());

@@ -2,15 +2,17 @@
 
 mod form;
 
+use super::delivery::host;
 use super::error::{PageError, sentence};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list;
+use super::overview::rate;
 use crate::app::call_flow::{AiDocument, CallFlowDocument, PostCallWebhookDocument};
 use crate::app::document::Change;
 use crate::app::health::Light;
 use crate::app::test_webhook::{self, TestDocument, TestResult};
-use crate::app::{self, App};
+use crate::app::{self, App, parameter};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -70,7 +72,7 @@ impl FlowRow {
     /// The host alone: the rest of the address may be a secret, and is long.
     fn target(&self) -> String {
         let settings = &self.flow.post_call_webhook.settings;
-        settings.target().map_or_else(|| "nowhere".to_owned(), host)
+        settings.target().map_or_else(|| "nowhere".to_owned(), |url| host(url.as_str()))
     }
 
     const fn when(&self) -> &'static str {
@@ -85,10 +87,6 @@ impl FlowRow {
     fn spark(&self) -> String {
         spark(&self.pulse)
     }
-}
-
-fn host(url: &DestinationUrl) -> String {
-    url.as_url().host_str().unwrap_or_default().to_owned()
 }
 
 /// The last deliveries as bars, oldest left; in words for who does not see them.
@@ -130,7 +128,7 @@ async fn list_page(
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let page = app.store.list_call_flows(business_id, query.before()?, ROWS).await?;
-    let next = list::cursor(page.next(|flow| *flow.id.as_bytes()));
+    let next = page.next(|flow| *flow.id.as_bytes()).map(parameter::cursor);
     let pulses = app.store.pulses(business_id, page.rows.iter().map(|flow| flow.id).collect()).await?;
     let rows = page.rows.into_iter().zip(pulses).map(|(flow, pulse)| FlowRow { flow, pulse }).collect();
     let frame = Frame::of(app, seat, Room::CallFlows, "Call Flows").await?.saying(query.done());
@@ -256,10 +254,10 @@ async fn lately(app: &App, business_id: BusinessId, id: CallFlowId) -> Result<St
     let found = app.store.ended_deliveries(business_id, since, Some(id), 1_440).await?;
     let count = |status: &str| found.ended.get(status).copied().unwrap_or_default();
     let (delivered, failed) = (count("delivered"), count("failed"));
-    let Some(per_mille) = (delivered * 1_000).checked_div(delivered + failed) else {
+    if delivered + failed == 0 {
         return Ok("nothing ended within 24 hours".to_owned());
-    };
-    let rate = format!("{}.{} % delivered within 24 hours", per_mille / 10, per_mille % 10);
+    }
+    let rate = format!("{} delivered within 24 hours", rate((delivered, failed)));
     let median = found.latency.percentile_ms(50).map(|median| format!(" · median {median} ms"));
     Ok(rate + &median.unwrap_or_default())
 }
@@ -321,11 +319,14 @@ fn what_happens_now(flow: &CallFlow) -> String {
     match (settings.target(), settings.firing_mode) {
         (None, _) => format!("Saved. Calls of {name} are recorded and sent nowhere."),
         (Some(url), FiringMode::Immediate) => {
-            format!("Saved. From the next call on, {name} posts to {} as soon as the call ends.", host(url))
+            format!(
+                "Saved. From the next call on, {name} posts to {} as soon as the call ends.",
+                host(url.as_str())
+            )
         }
         (Some(url), FiringMode::WaitForAi) => format!(
             "Saved. From the next call on, {name} posts to {} when AI is done, at the latest 5 minutes after the call.",
-            host(url)
+            host(url.as_str())
         ),
     }
 }

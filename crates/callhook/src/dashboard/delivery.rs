@@ -6,7 +6,7 @@ use super::frame::{self, Frame, Page, Room, Seat};
 use super::{call_flow, events, list};
 use crate::app::filter::DeliveryQuery;
 use crate::app::health::Light;
-use crate::app::{App, redelivery};
+use crate::app::{App, parameter, redelivery};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -100,12 +100,6 @@ struct ListPage {
     under_way: Vec<Option<Timestamp>>,
 }
 
-impl ListPage {
-    fn is_chosen(&self, name: &str, word: &(impl ToString + ?Sized)) -> bool {
-        self.query.get(name).is_some_and(|chosen| chosen == word.to_string())
-    }
-}
-
 async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
     let (filter, wrong) = match read_filter(&seat, &query) {
         Ok(filter) => (filter, None),
@@ -113,7 +107,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     };
     let business_id = seat.business_id();
     let page = app.store.list_deliveries(business_id, filter, query.before()?, ROWS).await?;
-    let next = list::cursor(page.next(|delivery| *delivery.id.as_bytes()));
+    let next = page.next(|delivery| *delivery.id.as_bytes()).map(parameter::cursor);
     let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
     let names = names(&app, business_id, &flows, &page.rows).await?;
     let under_way = app.store.redeliveries_under_way(business_id).await?;
@@ -142,11 +136,8 @@ async fn names(
         if names.contains_key(&delivery.call_flow_id) {
             continue;
         }
-        let name = match app.store.call_flow(business_id, delivery.call_flow_id).await {
-            Ok(flow) => flow.name,
-            Err(StoreError::NotFound(_)) => "deleted flow".to_owned(),
-            Err(error) => return Err(error.into()),
-        };
+        let flow = optional(app.store.call_flow(business_id, delivery.call_flow_id).await)?;
+        let name = flow.map_or_else(|| "deleted flow".to_owned(), |flow| flow.name);
         names.insert(delivery.call_flow_id, name);
     }
     Ok(names)
@@ -296,17 +287,14 @@ async fn read(
     query: list::Query,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
-    let DeliveryDetail { delivery, body, attempts } = app.store.delivery(business_id, list::id(&id)?).await?;
+    let detail = app.store.delivery(business_id, list::id(&id)?).await?;
+    let body = detail.sent();
+    let DeliveryDetail { delivery, attempts, .. } = detail;
     let flow = optional(app.store.call_flow(business_id, delivery.call_flow_id).await)?;
     let call = match delivery.call_id {
         Some(call_id) => optional(app.store.call(business_id, call_id).await)?,
         None => None,
     };
-    let (sent_at, attempt) = attempts.last().map_or_else(
-        || (delivery.next_attempt_at.unwrap_or(delivery.created_at), delivery.attempt_count + 1),
-        |last| (last.started_at, last.attempt),
-    );
-    let body = body.map(|body| body.stamped(sent_at, delivery.id, attempt));
     let curl =
         body.as_ref().map(|body| curl(&delivery, flow.as_ref().map(|flow| &flow.post_call_webhook), body));
     let others_failed = others_failed(&app, &delivery).await?;

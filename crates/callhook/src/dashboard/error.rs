@@ -120,6 +120,11 @@ fn of_store(error: StoreError) -> Said {
     }
 }
 
+/// A refusal beside its form: what the page calls the field, and what is wrong with it.
+pub fn spoken(label: &str, refused: &Invalid) -> String {
+    sentence(format!("{label} {}", refused.reason).trim())
+}
+
 /// With a capital at the beginning and a full stop at the end.
 pub fn sentence(words: &str) -> String {
     let mut characters = words.chars();

@@ -4,6 +4,7 @@ use super::error::PageError;
 use super::frame::Seat;
 use crate::api::limits::KEEP_ALIVE;
 use crate::app::App;
+use crate::app::changes::{Changes, Heard};
 use crate::app::stream_gate::Place;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -15,10 +16,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
-use store::queue::DeliveryChange;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::watch;
 
 /// Between two hints: a page that changes more often is not read.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -33,8 +30,7 @@ pub async fn stream(
     let place = app.streams.enter(seat.person.signed_in.user.id).ok_or(full)?;
     let reader = Reader {
         _place: place,
-        changes: app.changes.subscribe(),
-        shutdown: app.shutdown.clone(),
+        changes: Changes::of(&app, seat.business_id()),
         business_id: seat.business_id(),
         token: super::cookie::session(&app.public_url, &headers).unwrap_or_default(),
         app,
@@ -51,36 +47,22 @@ struct Reader {
     app: Arc<App>,
     business_id: BusinessId,
     token: String,
-    changes: Receiver<DeliveryChange>,
-    shutdown: watch::Receiver<bool>,
+    changes: Changes,
 }
 
 impl Reader {
     /// The next event; `None` when the program or the session ends, or the person is not in the business any more.
     async fn next(&mut self) -> Option<Event> {
-        loop {
-            let received = tokio::select! {
-                biased;
-                // An error means that the sender is gone, so the program ends as well.
-                _ = self.shutdown.wait_for(|is_ending| *is_ending) => return None,
-                received = self.changes.recv() => received,
-            };
-            let event = match received {
-                Ok(change) if change.business_id == self.business_id => {
-                    Event::default().event("delivery").data(change.delivery_id.to_string())
-                }
-                Ok(_) => continue,
-                Err(RecvError::Lagged(_)) => Event::default().event("lagged").data("{}"),
-                Err(RecvError::Closed) => return None,
-            };
-            // One hint is as good as many, and who is signed in is asked once for all of them.
-            tokio::time::sleep(PAUSE).await;
-            while !matches!(self.changes.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
-            // Not as a use of the session: a page that is left open must not keep it alive.
-            let signed_in = self.app.store.session(Secret::new(&self.token)).await.ok().flatten()?;
-            let is_in =
-                signed_in.memberships.iter().any(|membership| membership.business_id == self.business_id);
-            return is_in.then_some(event);
-        }
+        let event = match self.changes.next().await? {
+            Heard::Change(change) => Event::default().event("delivery").data(change.delivery_id.to_string()),
+            Heard::Lagged => Event::default().event("lagged").data("{}"),
+        };
+        // One hint is as good as many, and who is signed in is asked once for all of them.
+        tokio::time::sleep(PAUSE).await;
+        self.changes.skip();
+        // Not as a use of the session: a page that is left open must not keep it alive.
+        let signed_in = self.app.store.session(Secret::new(&self.token)).await.ok().flatten()?;
+        let is_in = signed_in.memberships.iter().any(|membership| membership.business_id == self.business_id);
+        is_in.then_some(event)
     }
 }

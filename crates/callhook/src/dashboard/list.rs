@@ -2,10 +2,9 @@
 
 use super::error::PageError;
 use super::moment::Clock;
+use crate::app::parameter;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Invalid;
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -34,6 +33,12 @@ impl Query {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim())
+    }
+
+    /// Whether the parameter has this word.
+    #[must_use]
+    pub fn is(&self, name: &str, word: &(impl ToString + ?Sized)) -> bool {
+        self.get(name).is_some_and(|chosen| chosen == word.to_string())
     }
 
     /// The same, for a field that shows it again.
@@ -76,9 +81,8 @@ impl Query {
     /// Behind which row the page begins.
     pub fn before<I: From<[u8; 16]>>(&self) -> Result<Option<I>, Invalid> {
         let Some(text) = self.get("cursor") else { return Ok(None) };
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
         let wrong = || Invalid::field("cursor", "names no page: begin at the list's first one");
-        bytes.map(|bytes| Some(I::from(bytes))).ok_or_else(wrong)
+        parameter::read_cursor(text).map(Some).ok_or_else(wrong)
     }
 
     /// The address's parameters without those that name a page or say what was done, for a link to another page.
@@ -92,11 +96,6 @@ impl Query {
     pub fn kept(&self) -> impl Iterator<Item = &(String, String)> {
         self.0.iter().filter(|(name, _)| !["cursor", "done"].contains(&name.as_str()))
     }
-}
-
-/// The cursor of the page that begins behind this row.
-pub fn cursor(row: Option<[u8; 16]>) -> Option<String> {
-    row.map(|id| URL_SAFE_NO_PAD.encode(id))
 }
 
 /// The id in a path. What is no id names nothing.

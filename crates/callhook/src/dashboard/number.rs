@@ -1,13 +1,13 @@
 //! Tracking numbers: what people call, which flow each runs, and where its calls come from.
 
-use super::error::{PageError, sentence};
+use super::error::{self, PageError};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list;
 use crate::app::document::Change;
 use crate::app::health::Light;
 use crate::app::number::NumberDocument;
-use crate::app::{self, App};
+use crate::app::{self, App, parameter};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -99,7 +99,7 @@ impl NumberForm {
 fn spoken(refused: &Invalid) -> String {
     let label = FIELDS.into_iter().find(|(name, _)| *name == refused.field).map(|(_, label)| label);
     let label = label.or((refused.field == "call_flow_id").then_some("Call flow")).unwrap_or_default();
-    sentence(format!("{label} {}", refused.reason).trim())
+    error::spoken(label, refused)
 }
 
 #[derive(Template)]
@@ -127,7 +127,7 @@ async fn list_page(
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let page = app.store.list_numbers(business_id, query.before()?, ROWS).await?;
-    let next = list::cursor(page.next(|number| *number.id.as_bytes()));
+    let next = page.next(|number| *number.id.as_bytes()).map(parameter::cursor);
     let flows = flows(app, &seat).await?;
     let name = |id: CallFlowId| flows.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
     let row = |number: TrackingNumber| {

@@ -130,7 +130,8 @@ fn ended(found: &DeliveryStatistics, since: Timestamp, until: Timestamp) -> (u64
     })
 }
 
-fn rate((delivered, failed): (u64, u64)) -> String {
+/// Delivered of all that were delivered or failed.
+pub fn rate((delivered, failed): (u64, u64)) -> String {
     let per_mille = (delivered * 1_000).checked_div(delivered + failed);
     per_mille.map_or_else(|| "–".to_owned(), |per_mille| format!("{}.{} %", per_mille / 10, per_mille % 10))
 }

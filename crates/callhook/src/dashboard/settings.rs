@@ -1,6 +1,6 @@
 //! Settings: who may do what, which keys open the API, and how long what is known is kept.
 
-use super::error::{PageError, sentence};
+use super::error::{self, PageError};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list;
@@ -120,7 +120,7 @@ async fn again(
         "email" => "the e-mail address",
         _ => "",
     };
-    let words = sentence(format!("{label} {}", refused.reason).trim());
+    let words = error::spoken(label, refused);
     settings_page(app, seat, None, Shown { typed, wrong: Some((part, words)), ..Shown::default() }).await
 }
 

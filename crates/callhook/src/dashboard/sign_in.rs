@@ -1,13 +1,13 @@
 //! The door: signing in and out, the first user's set-up, invitations, another password.
 
 use super::cookie;
-use super::error::{PageError, sentence};
+use super::error::{self, PageError, sentence};
 use super::form::Form;
 use super::frame::{self, Page, Person};
 use super::list::Query;
+use crate::app::App;
 use crate::app::sign_in::{self, Attempt, Client, SignInError, Started};
 use crate::app::user::{self, NewAccount, SetUp};
-use crate::app::{App, user as people};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -188,11 +188,11 @@ async fn set_up(
         password: form.secret("password"),
         business: form.given("business"),
     };
-    match people::set_up(&app, &token, document, &client).await {
+    match user::set_up(&app, &token, document, &client).await {
         Ok(started) => Ok(welcome(&app, &started, Redirect::to("/").into_response())),
         Err(error) => {
             let refused = PageError::of_form(error)?;
-            set_up_page(&app, form, Some(sentence(&spoken(&refused)))).await
+            set_up_page(&app, form, Some(spoken(&refused))).await
         }
     }
 }
@@ -206,7 +206,7 @@ fn spoken(refused: &domain::Invalid) -> String {
         "business" => "the business's name",
         _ => "",
     };
-    format!("{field} {}", refused.reason).trim_start().to_owned()
+    error::spoken(field, refused)
 }
 
 #[derive(Template)]
@@ -263,7 +263,7 @@ async fn accept(
     match user::accept_as_new(&app, &token, account, &client).await {
         Ok(started) => Ok(welcome(&app, &started, Redirect::to(&to).into_response())),
         Err(error) => {
-            let wrong = sentence(&spoken(&PageError::of_form(error)?));
+            let wrong = spoken(&PageError::of_form(error)?);
             let page = invitation_page(invitation, &token, person.as_ref(), form, Some(wrong));
             Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response())
         }
@@ -296,7 +296,7 @@ async fn reset(
     match user::reset_password(&app, &token, &form.secret("password")).await {
         Ok(_) => Ok(Redirect::to("/sign-in?done=password-set").into_response()),
         Err(error) => {
-            let wrong = Some(sentence(&spoken(&PageError::of_form(error)?)));
+            let wrong = Some(spoken(&PageError::of_form(error)?));
             Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(ResetPage { email, wrong })).into_response())
         }
     }

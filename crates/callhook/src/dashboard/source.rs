@@ -1,13 +1,13 @@
 //! Sources: the phone systems that report calls, with the addresses to enter there, and whether something arrived.
 
-use super::error::{PageError, sentence};
+use super::error::{self, PageError};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list;
 use crate::app::document::Change;
 use crate::app::health::Light;
 use crate::app::source::{SourceDocument, SourceUrls};
-use crate::app::{self, App};
+use crate::app::{self, App, parameter};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -16,7 +16,6 @@ use axum::routing::{get, post};
 use domain::Timestamp;
 use domain::id::SourceId;
 use domain::secret::MASK;
-use serde_json::json;
 use std::sync::Arc;
 use store::idempotency::Answer;
 use store::source::Source;
@@ -57,7 +56,7 @@ async fn list_page(
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let page = app.store.list_sources(business_id, query.before()?, ROWS).await?;
-    let next = list::cursor(page.next(|source| *source.id.as_bytes()));
+    let next = page.next(|source| *source.id.as_bytes()).map(parameter::cursor);
     let ids = page.rows.iter().map(|source| source.id).collect();
     let rows = app.store.last_arrivals(business_id, ids).await?.into_iter().zip(page.rows).collect();
     let frame = Frame::of(app, seat, Room::Sources, "Sources").await?.saying(query.done());
@@ -101,7 +100,7 @@ fn spoken(refused: &domain::Invalid) -> String {
         "auth_token" => "the auth token",
         _ => "",
     };
-    sentence(format!("{label} {}", refused.reason).trim())
+    error::spoken(label, refused)
 }
 
 #[derive(Template)]
@@ -161,8 +160,8 @@ async fn save(
 ) -> Result<Response, PageError> {
     seat.check_admin()?;
     let id: SourceId = list::id(&id)?;
-    let SourceDocument { kind, name, auth_token, dial } = document(&form);
-    let change = json!({ "kind": kind, "name": name, "auth_token": auth_token, "dial": dial });
+    // Cannot fail: plain data with string keys.
+    let change = serde_json::to_value(document(&form)).unwrap_or_default();
     match app::source::update(&app, seat.business_id(), id, Change::Replace(change)).await {
         Ok(_) => Ok(Redirect::to(&seat.path(&format!("/sources/{id}?done=saved"))).into_response()),
         Err(error) => {

@@ -63,6 +63,19 @@ pub struct DeliveryDetail {
     pub attempts: Vec<Attempt>,
 }
 
+impl DeliveryDetail {
+    /// Exactly what the last attempt carried, or the first one will; `None` where it is not frozen yet, or past its retention.
+    #[must_use]
+    pub fn sent(&self) -> Option<Vec<u8>> {
+        let delivery = &self.delivery;
+        let (sent_at, attempt) = self.attempts.last().map_or_else(
+            || (delivery.next_attempt_at.unwrap_or(delivery.created_at), delivery.attempt_count + 1),
+            |last| (last.started_at, last.attempt),
+        );
+        self.body.as_ref().map(|body| body.stamped(sent_at, delivery.id, attempt))
+    }
+}
+
 /// Whatever its version: a retry that is planned in the same moment is not wanted either.
 const CANCEL: &str =
     "UPDATE deliveries SET status = 'cancelled', version = version + 1, next_attempt_at = NULL, reason = ?3

@@ -1,0 +1,54 @@
+//! Changes of a business's deliveries, as they are committed: hints for whoever shows them. Who needs all reads the list.
+
+use super::App;
+use domain::id::BusinessId;
+use store::queue::DeliveryChange;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::watch;
+
+/// Hears the changes of one business from now on.
+pub struct Changes {
+    business_id: BusinessId,
+    receiver: Receiver<DeliveryChange>,
+    shutdown: watch::Receiver<bool>,
+}
+
+/// What was heard.
+pub enum Heard {
+    /// A delivery has changed.
+    Change(DeliveryChange),
+    /// Some changes were dropped for a slow reader.
+    Lagged,
+}
+
+impl Changes {
+    /// Begins to listen.
+    #[must_use]
+    pub fn of(app: &App, business_id: BusinessId) -> Self {
+        Self { business_id, receiver: app.changes.subscribe(), shutdown: app.shutdown.clone() }
+    }
+
+    /// The next one; `None` when the program ends.
+    pub async fn next(&mut self) -> Option<Heard> {
+        loop {
+            let received = tokio::select! {
+                biased;
+                // An error means that the sender is gone, so the program ends as well.
+                _ = self.shutdown.wait_for(|is_ending| *is_ending) => return None,
+                received = self.receiver.recv() => received,
+            };
+            match received {
+                Ok(change) if change.business_id == self.business_id => return Some(Heard::Change(change)),
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => return Some(Heard::Lagged),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// Forgets what has come meanwhile.
+    pub fn skip(&mut self) {
+        while !matches!(self.receiver.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+    }
+}
