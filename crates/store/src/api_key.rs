@@ -148,7 +148,8 @@ impl ScopeCache {
 
 /// Refuses where the key was revoked after its request was let in.
 pub(crate) fn check_active(tx: &mut Tx<'_>, business_id: BusinessId, key_id: ApiKeyId) -> StoreResult<()> {
-    if tx.sql().exists(IS_ACTIVE, &[business_id.into(), key_id.into()])? {
+    let params = [business_id.into(), key_id.into()];
+    if tx.sql().row_of_configuration(IS_ACTIVE, &params, |_| Ok(()))?.is_some() {
         Ok(())
     } else {
         Err(StoreError::KeyRevoked)

@@ -154,7 +154,7 @@ pub(crate) fn find(
     id: CallFlowId,
 ) -> StoreResult<Option<OpenFlow>> {
     let sql = select("f.business_id = ?1 AND f.id = ?2");
-    let row = tx.sql().row(&sql, &[business_id.into(), id.into()], read)?;
+    let row = tx.sql().row_of_configuration(&sql, &[business_id.into(), id.into()], read)?;
     row.map(|row| open(tx, row)).transpose()
 }
 

@@ -117,7 +117,7 @@ pub(crate) fn by_phone_number(
     number: &PhoneNumber,
 ) -> StoreResult<Option<TrackingNumber>> {
     let sql = format!("SELECT {COLUMNS} FROM numbers WHERE business_id = ?1 AND phone_number = ?2");
-    tx.sql().row(&sql, &[business_id.into(), number.as_str().into()], read)
+    tx.sql().row_of_configuration(&sql, &[business_id.into(), number.as_str().into()], read)
 }
 
 fn find(tx: &mut Tx<'_>, business_id: BusinessId, id: NumberId) -> StoreResult<TrackingNumber> {

@@ -49,6 +49,17 @@ pub trait Sql {
         self.each_row(sql, params, &mut |row| each(row).map(ControlFlow::Continue))
     }
 
+    /// The same for rows of keys, call flows, numbers and destinations: an engine may answer what it read in an earlier transaction, as long
+    /// as nobody has changed any of them since.
+    fn every_row_of_configuration(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        self.every_row(sql, params, each)
+    }
+
     /// Runs a query for each of several rows of parameters, and hands each row of its answers to `each` with the place of the parameters
     /// that it answers, in their order.
     fn rows_of_each(
@@ -144,6 +155,23 @@ impl dyn Sql + '_ {
         read: impl FnMut(&dyn Row) -> StoreResult<T>,
     ) -> StoreResult<Option<T>> {
         Ok(self.rows(sql, params, read)?.into_iter().next())
+    }
+
+    /// The first row of configuration, see [`Sql::every_row_of_configuration`].
+    pub fn row_of_configuration<T>(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        mut read: impl FnMut(&dyn Row) -> StoreResult<T>,
+    ) -> StoreResult<Option<T>> {
+        let mut first = None;
+        self.every_row_of_configuration(sql, params, &mut |row| {
+            if first.is_none() {
+                first = Some(read(row)?);
+            }
+            Ok(())
+        })?;
+        Ok(first)
     }
 
     /// Whether the statement answers any row.

@@ -48,3 +48,36 @@ async fn a_change_that_was_not_committed_is_not_remembered() {
     let url = job.unwrap().destination.settings.url.clone().unwrap();
     assert_eq!(url.as_str(), "https://saved.example.com/");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_behind_a_process_is_what_its_next_report_goes_by() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    for name in ["First", "Second"] {
+        h.planned(&flow).await;
+        alter(&h, [&format!("UPDATE call_flows SET name = '{name}'"); 2]);
+        let (recorded, _, _) = h.planned(&flow).await;
+        assert_eq!(recorded.call.call_flow_name.as_deref(), Some(name));
+    }
+    h.store.delete_call_flow(h.business, flow.id).await.unwrap();
+    let refused = h.report(h.call(flow.id)).await.unwrap_err();
+    assert!(matches!(refused, store::StoreError::Invalid(_)), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_changed_is_not_asked_for_again() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let sent = || h.store.figures().statements.total();
+    let mut of_report = Vec::new();
+    for _ in 0..3 {
+        let before = sent();
+        h.planned(&flow).await;
+        of_report.push(sent() - before);
+    }
+    let [first, second, third] = of_report[..] else { panic!("{of_report:?}") };
+    assert_eq!(second, third);
+    if crate::IS_POSTGRES {
+        assert!(second < first, "{of_report:?}");
+    }
+}

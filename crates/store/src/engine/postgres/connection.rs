@@ -3,8 +3,10 @@
 //! It is used by one thread at a time, which also does its input and output: a statement wakes no other thread.
 
 use super::address::Address;
+use super::configuration::Configuration;
 use super::failure::{Broken, Refused, not_connected, translate_error};
 use super::many::Ids;
+use super::session::Session;
 use super::statement::{PostgresRow, check, translate};
 use crate::engine::{Row, Sql, State, Value};
 use crate::error::{StoreError, StoreResult};
@@ -20,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, Socket, Statement};
@@ -59,10 +61,11 @@ pub struct PostgresConnection {
     runtime: Option<Runtime>,
     client: Client,
     tls: MakeRustlsConnect,
-    settings: String,
+    session: Session,
+    /// Whether the connection was made with what the session asks for; else each transaction sets it.
+    is_set_up: bool,
     guard: Option<String>,
     statements: HashMap<String, Prepared>,
-    statement_timeout: Duration,
     sent: u64,
     changes: u64,
     state: State,
@@ -70,21 +73,24 @@ pub struct PostgresConnection {
     /// What the last error was about, if it was about the transaction and not about the database.
     refused: Option<Refused>,
     pub(super) ids: HashMap<String, Ids>,
+    pub(super) configuration: Configuration,
     warned: Arc<AtomicBool>,
 }
 
 impl PostgresConnection {
-    /// Connects. Tables are those of `schema`; a statement takes no longer than `statement_timeout`.
-    pub fn open(address: &Address, schema: &str, statement_timeout: Duration) -> StoreResult<Self> {
+    /// Connects.
+    pub fn open(address: &Address, session: Session) -> StoreResult<Self> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| StoreError::Unavailable(format!("cannot connect the database: {error}")))?;
         let warned = Arc::new(AtomicBool::new(false));
         let connecting = async {
-            match connect(&address.config, address, &warned).await {
+            match connect(&address.config, address, &session, &warned).await {
                 Err(error) => match &address.or_else {
-                    Some(other) if error.as_db_error().is_some() => connect(other, address, &warned).await,
+                    Some(other) if error.as_db_error().is_some() => {
+                        connect(other, address, &session, &warned).await
+                    }
                     _ => Err(error),
                 },
                 connected => connected,
@@ -98,30 +104,22 @@ impl PostgresConnection {
                 address.shown
             ))
         });
-        let client = connected?.map_err(|error| not_connected(address, &error))?;
-        let settings = [
-            setting("search_path", schema),
-            setting("statement_timeout", &statement_timeout.as_millis().to_string()),
-            setting("lock_timeout", &LOCK_TIMEOUT.as_millis().to_string()),
-            setting("idle_in_transaction_session_timeout", &IDLE_TIMEOUT.as_millis().to_string()),
-            DURABLE.to_owned(),
-            // Whoever looks for a few rows waits longer for a plan's translation into machine code than for the rows.
-            setting("jit", "off"),
-        ];
+        let (client, is_set_up) = connected?.map_err(|error| not_connected(address, &error))?;
         Ok(Self {
             runtime: Some(runtime),
             client,
             tls: address.tls.clone(),
-            settings: settings.join(", "),
+            session,
+            is_set_up,
             guard: None,
             statements: HashMap::new(),
-            statement_timeout,
             sent: 0,
             changes: 0,
             state: State::Gone,
             is_ended: false,
             refused: None,
             ids: HashMap::new(),
+            configuration: Configuration::default(),
             warned,
         })
     }
@@ -141,37 +139,34 @@ impl PostgresConnection {
         self.guard = Some(rows);
     }
 
-    /// From now on rows are found by an index and in its order, whatever the server has counted: what it plans for a table that is still
-    /// small is kept, while the table grows by thousands of rows in a second; and how many rows of a lane are pending it guesses badly.
-    pub fn go_by_index(&mut self) {
-        for way in
-            ["enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"]
-        {
-            self.settings.push_str(", ");
-            self.settings.push_str(&setting(way, "off"));
-        }
-    }
-
     /// Begins a transaction; `false` where the guard does not let it go on.
     pub fn begin(&mut self, kind: Kind) -> StoreResult<bool> {
         let (begin, guard) = match kind {
             Kind::Write => ("BEGIN", self.guard.as_deref()),
             Kind::Snapshot => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", None),
         };
+        let settings = if self.is_set_up { self.session.is_set() } else { self.session.set() };
         // Prepared, since it is asked for each group: parsing it would cost the server more than running it.
-        let settings = format!("SELECT {} {}", self.settings, guard.unwrap_or_default());
-        let settings = self.prepare(&settings).inspect_err(|_| self.is_ended = true)?;
+        let look = format!("SELECT {settings} {}", guard.unwrap_or_default());
+        let look = self.prepare(&look).inspect_err(|_| self.is_ended = true)?;
         self.refused = None;
         self.sent += 2;
-        let Self { runtime, client, statement_timeout, .. } = self;
+        let Self { runtime, client, session, .. } = self;
         // Sent together, so that the way there and back is gone once.
-        let both = join(client.batch_execute(begin), client.query(&settings, &[]));
+        let both = join(client.batch_execute(begin), client.query(&look, &[]));
         let both = both.map(|(begun, rows)| begun.and(rows));
-        let answers = wait(runtime.as_ref(), *statement_timeout, both);
+        let answers = wait(runtime.as_ref(), session.statement_timeout, both);
         // A part of it may have been done: what follows on this connection could end up in what it began.
         let answers = self.note(answers).inspect_err(|_| self.is_ended = true)?;
         self.state = State::Open;
-        Ok(!answers.is_empty())
+        let Some(answer) = answers.first() else { return Ok(false) };
+        if self.is_set_up && !answer.try_get(0).unwrap_or(false) {
+            self.is_set_up = false;
+            let set = format!("SELECT {}", self.session.set());
+            self.query(&set, &[]).inspect_err(|_| self.is_ended = true)?;
+        }
+        self.configuration.begin(answer.try_get("configuration").ok());
+        Ok(true)
     }
 
     /// Does `work` in a transaction of its own. One that writes is committed, unless the work fails.
@@ -229,8 +224,8 @@ impl PostgresConnection {
     /// Runs statements that take no parameters, in one message.
     pub fn run(&mut self, sql: &str) -> StoreResult<()> {
         self.sent += 1;
-        let Self { runtime, client, statement_timeout, .. } = self;
-        let ran = wait(runtime.as_ref(), *statement_timeout, client.batch_execute(sql));
+        let Self { runtime, client, session, .. } = self;
+        let ran = wait(runtime.as_ref(), session.statement_timeout, client.batch_execute(sql));
         self.note(ran)
     }
 
@@ -245,8 +240,8 @@ impl PostgresConnection {
             }
             renew_after = known.renew_after.saturating_mul(2);
         }
-        let Self { runtime, client, statement_timeout, .. } = self;
-        let prepared = wait(runtime.as_ref(), *statement_timeout, client.prepare(&translate(sql)));
+        let Self { runtime, client, session, .. } = self;
+        let prepared = wait(runtime.as_ref(), session.statement_timeout, client.prepare(&translate(sql)));
         let statement = self.note(prepared)?;
         if self.statements.len() >= STATEMENTS_MAX {
             self.statements.clear();
@@ -270,17 +265,17 @@ impl PostgresConnection {
         let statement = self.prepare(sql)?;
         let params: Vec<_> = params.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         self.sent += 1;
-        let Self { runtime, client, statement_timeout, .. } = self;
-        let rows = wait(runtime.as_ref(), *statement_timeout, client.query(&statement, &params));
+        let Self { runtime, client, session, .. } = self;
+        let rows = wait(runtime.as_ref(), session.statement_timeout, client.query(&statement, &params));
         self.note(rows)
     }
 
     /// Sends statements one after the other and waits for all of them together.
     pub(super) fn run_all<P: ToSql + Sync>(&mut self, all: &[(Statement, Vec<P>)]) -> StoreResult<()> {
         self.sent += all.len() as u64;
-        let Self { runtime, client, statement_timeout, .. } = self;
+        let Self { runtime, client, session, .. } = self;
         let answers = all.iter().map(|(statement, params)| client.execute_raw(statement, params));
-        let answers = wait(runtime.as_ref(), *statement_timeout, join_all(answers).map(Ok));
+        let answers = wait(runtime.as_ref(), session.statement_timeout, join_all(answers).map(Ok));
         // The first that failed says why; the others failed for it.
         let answers = self.note(answers)?;
         answers.into_iter().try_for_each(|answer| self.note(answer.map_err(Broken::Failed)).map(drop))
@@ -338,8 +333,8 @@ impl Sql for PostgresConnection {
         let statement = self.prepare(sql)?;
         check(&statement, params)?;
         self.sent += 1;
-        let Self { runtime, client, statement_timeout, .. } = self;
-        let ran = wait(runtime.as_ref(), *statement_timeout, client.execute_raw(&statement, params));
+        let Self { runtime, client, session, .. } = self;
+        let ran = wait(runtime.as_ref(), session.statement_timeout, client.execute_raw(&statement, params));
         let changed = self.note(ran)?;
         self.changes += changed;
         Ok(changed)
@@ -426,28 +421,23 @@ impl Sql for PostgresConnection {
     }
 }
 
-/// How long a statement waits for a lock.
-pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the server keeps a transaction, and its locks, of which it hears nothing more: its client may be gone without a word.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// What is acknowledged is on disk, also where the server is set up to be content with less.
-const DURABLE: &str =
-    "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)";
-
-/// A setting of the transaction, as a value of a `SELECT`: all of them are one statement.
-fn setting(name: &str, value: &str) -> String {
-    format!("set_config('{name}', '{value}', true)")
-}
-
+/// Connects, and says whether the session was asked for: a pooler may let nobody ask.
 async fn connect(
     config: &Config,
     address: &Address,
+    session: &Session,
     warned: &Arc<AtomicBool>,
-) -> Result<Client, tokio_postgres::Error> {
-    let (client, connection) = config.connect(address.tls.clone()).await?;
+) -> Result<(Client, bool), tokio_postgres::Error> {
+    let options = [config.get_options().unwrap_or_default(), &session.options()].join(" ");
+    let (connected, is_set_up) = match config.clone().options(options).connect(address.tls.clone()).await {
+        Err(error) if error.code() == Some(&SqlState::PROTOCOL_VIOLATION) => {
+            (config.connect(address.tls.clone()).await?, false)
+        }
+        connected => (connected?, true),
+    };
+    let (client, connection) = connected;
     drive::<MakeRustlsConnect>(connection, Arc::clone(warned));
-    Ok(client)
+    Ok((client, is_set_up))
 }
 
 /// Does the connection's input and output, and keeps in mind what the server warns of.

@@ -4,6 +4,7 @@ use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
 use super::durability::Durability;
 use super::migrations::{VERSION, version};
+use super::session::Session;
 use super::{Database, Server, check_server, connect, quoted, tables};
 use crate::backup::{self, Endpoint, Holdings};
 use crate::engine::Sql;
@@ -68,7 +69,8 @@ fn looked_at<T>(
     look: impl FnOnce(&mut PostgresConnection) -> StoreResult<T>,
 ) -> StoreResult<(Address, Server, T)> {
     let address = Address::parse(&database.url)?;
-    let mut connection = PostgresConnection::open(&address, &quoted(&database.schema)?, WRITE_TIMEOUT)?;
+    let mut connection =
+        PostgresConnection::open(&address, Session::new(&quoted(&database.schema)?, WRITE_TIMEOUT))?;
     let server = check_server(&mut connection, &address)?;
     let seen = connection.within(Kind::Snapshot, look)?;
     Ok((address, server, seen))

@@ -6,6 +6,7 @@
 
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
+use super::session::Session;
 use crate::engine::{Sql, Value};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{HOLDER_BEAT, HOLDER_GONE_AFTER};
@@ -137,10 +138,13 @@ impl Holder {
         Ok(Self { token, schema: of, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where there is a row as long as the schema is this process's.
+    /// What a group asks as it begins: there is a row as long as the schema is this process's, with the version of the configuration.
     pub fn guard(&self) -> String {
         let (schema, token) = (&self.schema, u128::from_be_bytes(self.token));
-        format!("FROM {schema}.holder WHERE token = decode('{token:032x}', 'hex') FOR KEY SHARE")
+        format!(
+            ", version AS configuration FROM {schema}.configuration, {schema}.holder
+            WHERE token = decode('{token:032x}', 'hex') FOR KEY SHARE OF holder"
+        )
     }
 }
 
@@ -202,7 +206,7 @@ fn tell(
 ) -> StoreResult<bool> {
     let open = match connection.take().filter(|connection| !connection.is_closed()) {
         Some(open) => open,
-        None => PostgresConnection::open(address, schema, BEAT_TIMEOUT)?,
+        None => PostgresConnection::open(address, Session::new(schema, BEAT_TIMEOUT))?,
     };
     write(connection.insert(open), sql, &[token.into()])
 }

@@ -3,7 +3,8 @@
 //! Steps have the numbers and names of the embedded engine's. Two processes that start at once take turns by an advisory lock, which a
 //! transaction holds, so that a pooler in between may give each its own connection.
 
-use super::connection::{Kind, LOCK_TIMEOUT, PostgresConnection};
+use super::connection::{Kind, PostgresConnection};
+use super::session::LOCK_TIMEOUT;
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
 use crate::limits;
@@ -16,7 +17,7 @@ macro_rules! steps {
 }
 
 /// Every step in order; its place, from 1, is the version after it. Steps are added, never changed.
-const STEPS: [(&str, &str); 9] = steps![
+const STEPS: [(&str, &str); 10] = steps![
     "0001_initial",
     "0002_cheaper_checks",
     "0003_retention",
@@ -26,6 +27,7 @@ const STEPS: [(&str, &str); 9] = steps![
     "0007_users",
     "0008_attempt_phases",
     "0009_source_arrivals",
+    "0010_configuration",
 ];
 
 /// The version of the tables after every step.

@@ -1,9 +1,10 @@
 //! The engine for those who outgrow one file: PostgreSQL, from version 14 on.
 //!
-//! One connection writes, in groups; a few read. All of them name the schema and their limits in each transaction, never in the session,
-//! so that a pooler may stand in between that gives out connections by transaction.
+//! Two connections write, in groups; a few read. None of them counts on what an earlier transaction has left in its session, so that a
+//! pooler may stand in between that gives out connections by transaction.
 
 mod address;
+mod configuration;
 mod connection;
 pub mod durability;
 pub mod examination;
@@ -13,6 +14,7 @@ mod many;
 mod migrations;
 mod readers;
 mod rounds;
+mod session;
 mod sets;
 mod statement;
 mod tables;
@@ -30,6 +32,7 @@ use durability::{Durability, Remark};
 use failpoint::{Point, reach};
 use holder::Holder;
 use readers::Readers;
+use session::Session;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -157,7 +160,7 @@ impl PostgresEngine {
 fn connect(address: &Address, schema: &str) -> StoreResult<PostgresConnection> {
     let deadline = Instant::now() + START_PATIENCE;
     loop {
-        match PostgresConnection::open(address, schema, TABLES_TIMEOUT) {
+        match PostgresConnection::open(address, Session::new(schema, TABLES_TIMEOUT)) {
             Err(StoreError::Unavailable(reason)) if Instant::now() < deadline => {
                 tracing::debug!(reason, "The database is waited for");
                 std::thread::sleep(START_PAUSE);

@@ -3,6 +3,7 @@
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
 use super::rounds;
+use super::session::Session;
 use crate::engine::group::caught;
 use crate::engine::{Sql as _, State};
 use crate::error::{StoreError, StoreResult};
@@ -35,7 +36,7 @@ impl Readers {
         Self { idle, free, shared, address, schema, timeout, by_index: false }
     }
 
-    /// See [`PostgresConnection::go_by_index`].
+    /// See [`Session::by_index`].
     #[must_use]
     pub fn by_index(self) -> Self {
         Self { by_index: true, ..self }
@@ -85,10 +86,9 @@ impl Readers {
                 // That one has ended while it was idle shows when it is used.
                 let known = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(mut known) = known else {
-                    let mut connection = PostgresConnection::open(&address, &schema, timeout)?;
-                    if by_index {
-                        connection.go_by_index();
-                    }
+                    let session = Session::new(&schema, timeout);
+                    let session = if by_index { session.by_index() } else { session };
+                    let mut connection = PostgresConnection::open(&address, session)?;
                     connection.begin(Kind::Snapshot)?;
                     break connection;
                 };

@@ -16,7 +16,7 @@ use crate::tx::{Savepoints, Told, Tx, TxShared};
 use failpoint::{Point, reach};
 use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Bytes that are gathered before they are written: one statement's memory at the server is a few times that.
 const GATHERED_BYTES_MAX: usize = 8 * 1_024 * 1_024;
@@ -139,7 +139,7 @@ impl Strand {
 
 #[derive(Clone)]
 enum Answer {
-    Rows(Rc<Vec<tokio_postgres::Row>>, Range<usize>),
+    Rows(Arc<Vec<tokio_postgres::Row>>, Range<usize>),
     Changed(u64),
     Inserted(i64),
     Gathered,
@@ -165,19 +165,28 @@ struct Round {
 
 type Claim = (&'static str, Vec<Value<'static>>);
 
+/// What a statement is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Change,
+    Rows,
+    /// Rows whose answer may be kept, see [`super::configuration`].
+    Configuration,
+}
+
 /// What is asked in the same words.
 struct Questions {
     sql: String,
-    is_change: bool,
+    of: Of,
     rows: Vec<(Vec<Value<'static>>, Asker)>,
 }
 
 impl Round {
-    fn question(&mut self, sql: &str, is_change: bool, params: &[Value<'_>], asker: Asker) {
-        let row = (owned(params), asker);
+    fn question(&mut self, sql: &str, of: Of, params: Vec<Value<'static>>, asker: Asker) {
+        let row = (params, asker);
         match self.questions.iter_mut().find(|questions| questions.sql == sql) {
             Some(questions) => questions.rows.push(row),
-            None => self.questions.push(Questions { sql: sql.to_owned(), is_change, rows: vec![row] }),
+            None => self.questions.push(Questions { sql: sql.to_owned(), of, rows: vec![row] }),
         }
     }
 
@@ -222,10 +231,10 @@ impl Round {
                 strand.answers.push(answer);
             }
         };
-        for Questions { sql, is_change, mut rows } in self.questions.drain(..) {
+        for Questions { sql, of, mut rows } in self.questions.drain(..) {
             // In the order of the keys, in which any two who change the same rows lock them.
             rows.sort();
-            if is_change {
+            if of == Of::Change {
                 let params: Vec<_> = rows.iter().map(|(params, _)| &params[..]).collect();
                 for (changed, (_, asker)) in connection.change_many(&sql, &params)?.into_iter().zip(&rows) {
                     answer(*asker, Answer::Changed(changed));
@@ -235,10 +244,13 @@ impl Round {
             let mut params: Vec<_> = rows.iter().map(|(params, _)| &params[..]).collect();
             params.dedup();
             let (found, ranges) = connection.query_many(&sql, &params)?;
-            let found = Rc::new(found);
-            for same in rows.chunk_by(|one, other| one.0 == other.0).zip(ranges) {
-                for (_, asker) in same.0 {
-                    answer(*asker, Answer::Rows(Rc::clone(&found), same.1.clone()));
+            let found = Arc::new(found);
+            for (same, range) in rows.chunk_by(|one, other| one.0 == other.0).zip(ranges) {
+                if let (Of::Configuration, Some((params, _))) = (of, same.first()) {
+                    connection.configuration.keep(&sql, params, (Arc::clone(&found), range.clone()));
+                }
+                for (_, asker) in same {
+                    answer(*asker, Answer::Rows(Arc::clone(&found), range.clone()));
                 }
             }
         }
@@ -296,16 +308,41 @@ impl Door<'_> {
         StoreError::Unavailable("the answer is still to come".to_owned())
     }
 
-    fn ask(&mut self, sql: &str, is_change: bool, params: &[Value<'_>]) -> StoreError {
+    fn ask(&mut self, sql: &str, of: Of, params: &[Value<'_>]) -> StoreError {
         if let Err(error) = self.fits(sql, params) {
             return error;
         }
         let asker = self.asker();
-        self.round.question(sql, is_change, params, asker);
+        self.round.question(sql, of, owned(params), asker);
         let has_written =
             self.strands.get(self.strand).is_some_and(|strand| strand.wrote_in > self.round.writings);
         self.round.writes_first |= has_written;
         self.waits()
+    }
+
+    fn rows(
+        &mut self,
+        sql: &str,
+        of: Of,
+        params: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        let known = self.known().or_else(|| {
+            let kept = (of == Of::Configuration)
+                .then(|| self.connection.configuration.recall(sql, &owned(params)))
+                .flatten();
+            kept.map(|(rows, range)| {
+                self.keep(Answer::Rows(Arc::clone(&rows), range.clone()));
+                Answer::Rows(rows, range)
+            })
+        });
+        match known {
+            Some(Answer::Rows(rows, range)) => {
+                rows.get(range).unwrap_or_default().iter().try_for_each(|row| each(&PostgresRow(row)))
+            }
+            Some(_) => Err(self.unfit()),
+            None => Err(self.ask(sql, of, params)),
+        }
     }
 
     fn fits(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
@@ -345,7 +382,7 @@ impl Sql for Door<'_> {
                 Ok(changed)
             }
             Some(_) => Err(self.unfit()),
-            None => Err(self.ask(sql, true, params)),
+            None => Err(self.ask(sql, Of::Change, params)),
         }
     }
 
@@ -395,13 +432,16 @@ impl Sql for Door<'_> {
         params: &[Value<'_>],
         each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
     ) -> StoreResult<()> {
-        match self.known() {
-            Some(Answer::Rows(rows, range)) => {
-                rows.get(range).unwrap_or_default().iter().try_for_each(|row| each(&PostgresRow(row)))
-            }
-            Some(_) => Err(self.unfit()),
-            None => Err(self.ask(sql, false, params)),
-        }
+        self.rows(sql, Of::Rows, params, each)
+    }
+
+    fn every_row_of_configuration(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> StoreResult<()>,
+    ) -> StoreResult<()> {
+        self.rows(sql, Of::Configuration, params, each)
     }
 
     fn changes(&self) -> u64 {

@@ -7,7 +7,7 @@ use crate::transfer::table::TABLES;
 use std::collections::HashMap;
 
 /// What the engine keeps for itself.
-const OWN: [&str; 2] = ["holder", "migrations"];
+const OWN: [&str; 3] = ["configuration", "holder", "migrations"];
 const SELECT_OWNED: &str = "SELECT relname::TEXT, pg_has_role(relowner, 'USAGE') FROM pg_class
     WHERE relnamespace = current_schema()::REGNAMESPACE AND relkind = 'r'";
 const SELECT_USER: &str = "SELECT current_user::TEXT";

@@ -6,6 +6,7 @@
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
 use super::rounds;
+use super::session::Session;
 use crate::engine::group::{self, Group, NotCommitted, Operation, Waiting, Way, Writer};
 use crate::engine::{Sql as _, State};
 use crate::error::{StoreError, StoreResult};
@@ -55,10 +56,9 @@ impl Line {
         };
         if !is_begun {
             self.connection = None;
-            let connection = PostgresConnection::open(&self.address, &self.schema, WRITE_TIMEOUT)?;
-            let connection = self.connection.insert(connection);
+            let session = Session::new(&self.schema, WRITE_TIMEOUT).by_index();
+            let connection = self.connection.insert(PostgresConnection::open(&self.address, session)?);
             connection.guard(self.guard.clone());
-            connection.go_by_index();
             begin(connection)?;
         }
         self.connection.as_mut().ok_or_else(group::ended)
@@ -161,6 +161,9 @@ fn run_whole(
         for operations in
             group.chunk_by_mut(|one, other| (one.way(), other.way()) == (Way::Gathered, Way::Gathered))
         {
+            if operations.iter().any(|operation| operation.way() != Way::Gathered) {
+                connection.configuration.may_change();
+            }
             let is_straight = operations.iter().all(|operation| operation.way() == Way::Straight);
             let news = if is_straight {
                 group::together(connection, operations, shared)?

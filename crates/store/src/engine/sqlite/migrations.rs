@@ -6,7 +6,7 @@ use crate::error::{StoreError, StoreResult};
 use failpoint::{Point, reach};
 
 /// Every step in order; its place, from 1, is the `user_version` after it. Steps are added, never changed.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     include_str!("../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../migrations/sqlite/0002_cheaper_checks.sql"),
     include_str!("../../../migrations/sqlite/0003_retention.sql"),
@@ -16,6 +16,7 @@ const STEPS: [&str; 9] = [
     include_str!("../../../migrations/sqlite/0007_users.sql"),
     include_str!("../../../migrations/sqlite/0008_attempt_phases.sql"),
     include_str!("../../../migrations/sqlite/0009_source_arrivals.sql"),
+    include_str!("../../../migrations/sqlite/0010_configuration.sql"),
 ];
 
 /// The version of the tables after every step.

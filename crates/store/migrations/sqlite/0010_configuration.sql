@@ -1,0 +1,1 @@
+-- The file is one process's, which knows what it changes: nothing has to be counted as a server counts it.
