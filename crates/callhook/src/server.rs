@@ -112,7 +112,7 @@ impl Server {
             None => store.clone(),
         };
         let dispatcher = Dispatcher::start(Parts {
-            config: schedule::Config::default(),
+            config: schedule::Config { outcome_wait: store.outcome_wait(), ..schedule::Config::default() },
             store: queue_store,
             attempts: network.clone(),
             clock,

@@ -48,6 +48,7 @@ use queue::CommitListener;
 use seal::Keyring;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tx::{Rules, Tx, TxShared};
 
 /// The store.
@@ -217,6 +218,12 @@ impl Store {
     #[must_use]
     pub fn figures(&self) -> &Figures {
         &self.figures
+    }
+
+    /// How long an outcome should wait for others that are recorded together with it.
+    #[must_use]
+    pub fn outcome_wait(&self) -> Duration {
+        self.engine.outcome_wait()
     }
 
     /// How large its parts are now.

@@ -1,6 +1,7 @@
 //! The schedule's bounds, as the operator or a test sets them.
 
 use crate::limits;
+use std::time::Duration;
 
 /// The bounds within which a schedule works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// Outcomes that wait to be recorded.
     pub outcomes_max: usize,
+    /// How long an outcome waits for others that are recorded together with it, where that is cheaper.
+    pub outcome_wait: Duration,
     /// Attempts that begin each second in all lanes that are only probed, after a burst of as many as have slots.
     pub probes_per_second: u32,
     /// Lanes on one page of a sweep.
@@ -38,6 +41,7 @@ impl Default for Config {
             lanes_max: limits::LANES_MAX,
             body_bytes_max: limits::BODY_BYTES_MAX,
             outcomes_max: limits::OUTCOMES_MAX,
+            outcome_wait: Duration::ZERO,
             probes_per_second: limits::PROBES_PER_SECOND,
             sweep_page_rows: limits::SWEEP_PAGE_ROWS,
             without: None,

@@ -214,8 +214,10 @@ impl Schedule {
         }
         let timer = self.timers.first().map(|(at, _)| *at);
         let probes = self.turns.wakes_probed_at(&self.config);
+        // While writes fail, it is known when they are tried again.
+        let outcomes = if self.writes.is_failing() { None } else { self.outcomes.gathered_at() };
         let sweep = self.may_sweep().then(|| self.sweep.at().max(self.reads.opens_at()));
-        [timer, probes, sweep, writes].into_iter().flatten().min()
+        [timer, probes, sweep, outcomes, writes].into_iter().flatten().min()
     }
 
     /// Whether no attempt is in flight and every outcome is durable.

@@ -16,6 +16,8 @@ use store::queue::{Outcome, OutcomeApplied, Pending};
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     waiting: VecDeque<(Ticket, Outcome)>,
+    /// Until when those that wait, wait for more.
+    gathers_until: Duration,
     batch: Option<OutcomeBatch>,
 }
 
@@ -40,8 +42,21 @@ impl Outcomes {
         self.batch.as_ref().is_some_and(|batch| batch.under_way.is_some())
     }
 
-    fn gather(&mut self) {
-        if self.batch.is_none() && !self.waiting.is_empty() {
+    fn push(&mut self, ticket: Ticket, outcome: Outcome, gathers_until: Duration) {
+        if self.waiting.is_empty() {
+            self.gathers_until = gathers_until;
+        }
+        self.waiting.push_back((ticket, outcome));
+    }
+
+    /// When those that wait have waited for more, if that is what they wait for.
+    pub fn gathered_at(&self) -> Option<Duration> {
+        (self.batch.is_none() && !self.waiting.is_empty()).then_some(self.gathers_until)
+    }
+
+    fn gather(&mut self, now: Duration) {
+        let is_full = self.waiting.len() >= limits::BATCH_ROWS_MAX;
+        if self.gathered_at().is_some_and(|at| is_full || at <= now) {
             let count = self.waiting.len().min(limits::BATCH_ROWS_MAX);
             let (tickets, outcomes) = self.waiting.drain(..count).unzip();
             self.batch = Some(OutcomeBatch { outcomes: Arc::new(outcomes), tickets, under_way: None });
@@ -52,8 +67,9 @@ impl Outcomes {
 impl Schedule {
     pub(super) fn attempt_ended(&mut self, ticket: Ticket, outcome: Outcome) {
         self.attempts -= 1;
+        let gathers_until = self.now.elapsed + self.config.outcome_wait;
         let Some(index) = self.rows.find(ticket) else {
-            self.outcomes.waiting.push_back((ticket, outcome));
+            self.outcomes.push(ticket, outcome, gathers_until);
             return;
         };
         let row = self.rows.get_mut(index);
@@ -65,7 +81,7 @@ impl Schedule {
         self.note_health(lane, outcome.verdict == Verdict::Delivered);
         self.release_slot(index);
         let ticket = self.rows.ticket(index, State::Recording);
-        self.outcomes.waiting.push_back((ticket, outcome));
+        self.outcomes.push(ticket, outcome, gathers_until);
     }
 
     /// Nobody knows how the attempt ended: it is made again with the same number.
@@ -100,7 +116,8 @@ impl Schedule {
     }
 
     pub(super) fn ask_to_record(&mut self, commands: &mut Vec<Command>) {
-        self.outcomes.gather();
+        // Who stops waits for nobody.
+        self.outcomes.gather(if self.stopping { Duration::MAX } else { self.now.elapsed });
         if self.outcomes.is_under_way() || !self.writes.is_open(self.now.elapsed) {
             return;
         }

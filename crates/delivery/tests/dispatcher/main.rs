@@ -126,6 +126,30 @@ async fn outcomes_are_gathered_while_a_commit_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn outcomes_wait_for_others_where_that_is_cheaper_and_for_nobody_at_the_end() {
+    let mut setup = Setup::new();
+    setup.outcome_wait = 10 * MS;
+    let dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(setup.report(0, None));
+        setup.settle(MS).await;
+    }
+    setup.settle(3 * MS).await;
+    assert_eq!(setup.receiver.starts().len(), 5);
+    assert!(setup.store.recorded().is_empty());
+    setup.settle(10 * MS).await;
+    assert_eq!(setup.store.recorded(), [5]);
+    ids.push(setup.report(0, None));
+    setup.settle(2 * MS).await;
+    let stopping = tokio::time::Instant::now();
+    assert_eq!(dispatcher.stop(SECOND).await, Stopped::Clean);
+    assert!(stopping.elapsed() < 5 * MS, "{:?}", stopping.elapsed());
+    assert!(ids.into_iter().all(|id| setup.status(id) == (Status::Delivered, 1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn sending_pauses_while_the_store_is_away_and_nothing_is_sent_twice() {
     let setup = Setup::new();
     let dispatcher = setup.start().await;

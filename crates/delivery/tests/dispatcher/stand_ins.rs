@@ -251,6 +251,7 @@ pub struct Setup {
     pub receiver: Arc<Receiver>,
     pub changes: broadcast::Receiver<DeliveryChange>,
     pub sending_paused: watch::Sender<bool>,
+    pub outcome_wait: Duration,
     handed_over: Mutex<Option<HandedOver>>,
 }
 
@@ -292,12 +293,13 @@ impl Setup {
         let (store, receiver) = (Arc::new(store), Arc::new(receiver));
         let (sending_paused, _) = watch::channel(false);
         let handed_over = Mutex::new(Some(handed_over));
-        Self { clock, listener, store, receiver, changes, sending_paused, handed_over }
+        let outcome_wait = Duration::ZERO;
+        Self { clock, listener, store, receiver, changes, sending_paused, outcome_wait, handed_over }
     }
 
     pub async fn start(&self) -> Dispatcher {
         let parts = Parts {
-            config: Config::default(),
+            config: Config { outcome_wait: self.outcome_wait, ..Config::default() },
             store: Arc::clone(&self.store) as Arc<dyn QueueStore>,
             attempts: Arc::clone(&self.receiver) as Arc<dyn Attempts>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

@@ -13,8 +13,10 @@ pub use drawn::Drawn;
 pub use value::{Row, Value};
 
 use crate::error::StoreResult;
+use crate::limits;
 use crate::tx::Tx;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 /// An open transaction, or a snapshot for reading.
 pub trait Sql {
@@ -243,6 +245,14 @@ impl Engine {
     /// Whether it keeps a file of its own, with pages that are its own to look after.
     pub const fn is_a_file(&self) -> bool {
         matches!(self, Self::Sqlite(_))
+    }
+
+    /// See [`crate::Store::outcome_wait`].
+    pub const fn outcome_wait(&self) -> Duration {
+        match self {
+            Self::Sqlite(_) => Duration::ZERO,
+            Self::Postgres(_) => limits::OUTCOME_WAIT,
+        }
     }
 
     /// How large its parts are now.
