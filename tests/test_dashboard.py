@@ -262,6 +262,23 @@ def test_what_failed_is_found_and_sent_again(browser, server, admin, filled, end
     browser.wait_for("It is sent again")
 
 
+def test_an_attempt_keeps_the_names_of_its_own_headers(server, admin, endpoint):
+    headers = lambda page: re.search(r"<h2>Sent</h2>.*", page, re.DOTALL)[0]
+    flow = server.flow(f"{endpoint.base}/broken", headers={"X-Old": "hush-hush"})
+    call = server.report(flow)
+    ended = lambda count: wait_until(lambda: server.deliveries(call_id=call["id"], status="failed") and server.deliveries(call_id=call["id"])[0]["attempt_count"] == count, 20)
+    ended(3)
+    [delivery] = server.deliveries(call_id=call["id"])
+    server.data("PATCH", f"/call-flows/{flow['id']}", {"post_call_webhook": {"headers": {"X-Old": None, "X-New": "hush-hush"}}})
+    page = admin.get(f"{admin.home}/deliveries/{delivery['id']}").text
+    assert "X-Old: ••••" in headers(page) and "X-New" not in page and "hush-hush" not in page
+    admin.post(f"{admin.home}/deliveries/{delivery['id']}/redeliver")
+    ended(6)
+    page = admin.get(f"{admin.home}/deliveries/{delivery['id']}").text
+    assert "X-New: ••••" in headers(page) and "X-Old" not in headers(page), "the last attempt's"
+    assert page.count('custom headers: <span class="mono">X-Old</span>') == 3
+
+
 def test_a_wait_is_a_running_clock_of_the_readers_zone(server, admin, filled, receiver):
     with Callhook("--retry-delays=1h") as slow, Browser(slow.base, zone="America/New_York") as browser:
         visitor = first(slow)

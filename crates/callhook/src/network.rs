@@ -85,7 +85,7 @@ impl Attempts for Network {
             (false, retry_after) => AttemptResult::Failure { retry_after },
         };
         let phases = exchange.phases;
-        let attempt = record(exchange, job.attempt, sent_at);
+        let attempt = record(exchange, &outgoing);
         if let Some(tracer) = &self.tracer {
             tracer.attempted(&job.pending, &attempt, &phases);
         }
@@ -112,7 +112,7 @@ impl Outbound for Network {
         };
         let (exchange, ended_at) = self.exchange(&outgoing).await;
         log(test.delivery_id, 1, &exchange);
-        TestSent { attempt: record(exchange, 1, sent_at), ended_at }
+        TestSent { attempt: record(exchange, &outgoing), ended_at }
     }
 
     async fn fetch_recording(
@@ -154,10 +154,10 @@ fn stream(body: FetchBody) -> futures_util::stream::BoxStream<'static, io::Resul
     frames.boxed()
 }
 
-fn record(exchange: Exchange, attempt: u32, started_at: Timestamp) -> Attempt {
+fn record(exchange: Exchange, outgoing: &Outgoing<'_>) -> Attempt {
     Attempt {
-        attempt,
-        started_at,
+        attempt: outgoing.attempt,
+        started_at: outgoing.sent_at,
         duration_ms: exchange.duration_ms,
         status_code: exchange.status_code,
         error: exchange.failure.as_ref().map(Failure::code),
@@ -167,6 +167,7 @@ fn record(exchange: Exchange, attempt: u32, started_at: Timestamp) -> Attempt {
         response_headers: exchange.response_headers,
         response_excerpt: exchange.response_excerpt,
         repeated: false,
+        header_names: outgoing.destination.settings.headers.names(),
         phases: Some(phases(exchange.phases)),
     }
 }
@@ -212,6 +213,7 @@ fn unsent(attempt: u32, started_at: Timestamp) -> Attempt {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated: false,
+        header_names: Vec::new(),
         phases: None,
     }
 }

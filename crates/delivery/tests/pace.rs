@@ -82,6 +82,7 @@ fn outcome(start: &delivery::schedule::Start, now: Now) -> Outcome {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated: false,
+        header_names: Vec::new(),
         phases: None,
     };
     let pending = start.job.pending;

@@ -200,6 +200,12 @@ impl HeaderList {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
+    /// The names alone, which are no secret.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

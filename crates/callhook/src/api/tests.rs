@@ -134,6 +134,7 @@ impl Outbound for FakeNetwork {
             response_headers: vec![("server".to_owned(), "test".to_owned())],
             response_excerpt: Some("ok".to_owned()),
             repeated: false,
+            header_names: Vec::new(),
             phases: Some(Phases {
                 dns_ms: 2,
                 connect_ms: 31,

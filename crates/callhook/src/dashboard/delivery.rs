@@ -15,7 +15,6 @@ use axum::routing::{get, post};
 use domain::call::Call;
 use domain::call_flow::CallFlow;
 use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Phases};
-use domain::destination::Destination;
 use domain::event::Event;
 use domain::id::{BusinessId, CallFlowId, DeliveryId};
 use domain::secret::MASK;
@@ -215,6 +214,8 @@ struct ReadPage {
     attempts: Vec<Attempt>,
     flow: Option<CallFlow>,
     call: Option<Call>,
+    /// Of the flow's own headers; their values are nobody's to see.
+    header_names: Vec<String>,
     body: Option<String>,
     curl: Option<String>,
     others_failed: Option<String>,
@@ -229,10 +230,9 @@ impl ReadPage {
         self.delivery.kind == DeliveryKind::Test
     }
 
-    /// The names of the flow's own headers; their values are nobody's to see.
-    fn header_names(&self) -> Vec<String> {
-        let headers = self.flow.as_ref().map(|flow| &flow.post_call_webhook.settings.headers);
-        headers.map(|headers| headers.iter().map(|(name, _)| name.to_owned()).collect()).unwrap_or_default()
+    /// Whether an attempt went with other headers of the flow's own than the last one, which stands below.
+    fn has_other_headers(&self, attempt: &Attempt) -> bool {
+        attempt.header_names != self.header_names
     }
 
     /// The last failure in words.
@@ -295,13 +295,23 @@ async fn read(
         Some(call_id) => optional(app.store.call(business_id, call_id).await)?,
         None => None,
     };
-    let curl =
-        body.as_ref().map(|body| curl(&delivery, flow.as_ref().map(|flow| &flow.post_call_webhook), body));
+    let header_names = header_names(&delivery, &attempts, flow.as_ref());
+    let curl = body.as_ref().map(|body| curl(&delivery, &header_names, body));
     let others_failed = others_failed(&app, &delivery).await?;
     let title = format!("{} → {}", delivery.event.as_str(), host(&delivery.url));
     let frame = Frame::of(&app, seat, Room::Deliveries, title).await?.saying(query.done());
     let body = body.map(|body| call_flow::pretty(&body));
-    Ok(Page(ReadPage { frame, delivery, attempts, flow, call, body, curl, others_failed }).into_response())
+    let page = ReadPage { frame, delivery, attempts, flow, call, header_names, body, curl, others_failed };
+    Ok(Page(page).into_response())
+}
+
+/// Of the last attempt's headers, whatever the flow has by now; of those that the first one will have.
+fn header_names(delivery: &Delivery, attempts: &[Attempt], flow: Option<&CallFlow>) -> Vec<String> {
+    match (attempts.last(), flow) {
+        (Some(last), _) => last.header_names.clone(),
+        (None, Some(flow)) if delivery.status.is_pending() => flow.post_call_webhook.settings.headers.names(),
+        (None, _) => Vec::new(),
+    }
 }
 
 /// What may be gone.
@@ -330,13 +340,13 @@ async fn others_failed(app: &App, delivery: &Delivery) -> Result<Option<String>,
 }
 
 /// The request as a command that a person runs. Headers whose values are secret, and the signature, are for them to fill in.
-fn curl(delivery: &Delivery, destination: Option<&Destination>, body: &[u8]) -> String {
+fn curl(delivery: &Delivery, header_names: &[String], body: &[u8]) -> String {
     let mut command = format!("curl -X POST {}", quoted(&delivery.url));
     for header in ["Content-Type: application/json".to_owned(), format!("webhook-id: {}", delivery.id)] {
         // Writing to a String cannot fail.
         let _ = write!(command, " \\\n  -H {}", quoted(&header));
     }
-    for (name, _) in destination.into_iter().flat_map(|destination| destination.settings.headers.iter()) {
+    for name in header_names {
         let _ = write!(command, " \\\n  -H {}", quoted(&format!("{name}: {MASK}")));
     }
     let _ = write!(command, " \\\n  --data-binary {}", quoted(&String::from_utf8_lossy(body)));

@@ -29,8 +29,8 @@ const APPLY_LATE_SUCCESS: &str =
     WHERE business_id = ?1 AND id = ?2 AND status = 'cancelled'";
 const INSERT_ATTEMPT: &str =
     "INSERT INTO attempts (business_id, delivery_id, attempt, started_at, duration_ms, status_code, error,
-        error_detail, url, remote_address, response_headers, response_excerpt, repeated, phases)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+        error_detail, url, remote_address, response_headers, response_excerpt, repeated, phases, header_names)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
     ON CONFLICT (business_id, delivery_id, attempt, started_at) DO NOTHING";
 const HAS_ATTEMPT: &str =
     "SELECT 1 FROM attempts WHERE business_id = ?1 AND delivery_id = ?2 AND attempt = ?3 AND started_at = ?4";
@@ -174,6 +174,7 @@ pub(super) fn insert_attempt(tx: &mut Tx<'_>, pending: &Pending, attempt: &Attem
             attempt.response_excerpt.as_ref().into(),
             attempt.repeated.into(),
             attempt.phases.as_ref().map(to_json).into(),
+            Some(&attempt.header_names).filter(|names| !names.is_empty()).map(to_json).into(),
         ],
     )
 }

@@ -124,7 +124,7 @@ pub(crate) fn find_pending(
 /// The columns that [`read_attempt`] takes.
 pub(crate) const ATTEMPT_COLUMNS: &str =
     "attempt, started_at, duration_ms, status_code, error, error_detail, url, remote_address,
-    response_headers, response_excerpt, repeated, phases";
+    response_headers, response_excerpt, repeated, phases, header_names";
 
 /// Reads an attempt.
 pub(crate) fn read_attempt(row: &dyn Row) -> StoreResult<Attempt> {
@@ -141,5 +141,8 @@ pub(crate) fn read_attempt(row: &dyn Row) -> StoreResult<Attempt> {
         response_excerpt: row.opt_text(9)?,
         repeated: row.bool(10)?,
         phases: row.opt_text(11)?.map(|json| destination::from_json(&json)).transpose()?,
+        header_names: row
+            .opt_text(12)?
+            .map_or_else(|| Ok(Vec::new()), |json| destination::from_json(&json))?,
     })
 }

@@ -47,6 +47,24 @@ async fn a_failure_plans_the_next_attempt_and_the_last_one_fails() {
 }
 
 #[tokio::test]
+async fn the_names_of_headers_are_kept_with_the_attempt_that_had_them() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (_, pending, _) = h.planned(&flow).await;
+    let with = h.outcome(pending, 1, Verdict::RetryAt(h.world.now()));
+    let applied = h.store.record_outcomes(Arc::new(vec![with])).await.unwrap();
+    let OutcomeApplied::Next(next) = applied[0] else { panic!("{applied:?}") };
+    let mut without = h.outcome(next, 2, Verdict::Delivered);
+    without.attempt.header_names.clear();
+    h.store.record_outcomes(Arc::new(vec![without])).await.unwrap();
+    let attempts = h.store.delivery(h.business, pending.id).await.unwrap().attempts;
+    assert_eq!(
+        (&attempts[0].header_names[..], attempts[1].header_names.len()),
+        (&["X-Token".to_owned()][..], 0)
+    );
+}
+
+#[tokio::test]
 async fn an_outcome_that_is_given_again_changes_nothing() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;

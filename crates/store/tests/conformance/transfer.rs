@@ -2,6 +2,7 @@
 
 use crate::harness::{Harness, Heard, Place, SECRET, config, open, open_with};
 use crate::server::server;
+use domain::retry::Verdict;
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -115,6 +116,20 @@ async fn a_step_takes_no_more_long_rows_than_fit_and_what_went_there_comes_back(
     assert_eq!(carry(&h, &to, &back).await, there);
     let leases = open(&back, &h.world, &h.heard, SECRET).await.unwrap().adopt_queues().await.unwrap();
     assert!(leases.iter().all(|lease| lease.epoch > h.leases[0].epoch), "what was held before is known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_moves_with_all_that_is_kept_of_it() {
+    let h = Harness::start_in(folder()).await;
+    let flow = h.flow(|_| {}).await;
+    let (_, pending, _) = h.planned(&flow).await;
+    let outcome = h.outcome(pending, 1, Verdict::Failed);
+    h.store.record_outcomes(Arc::new(vec![outcome.clone()])).await.unwrap();
+    let (h, from) = closed(h).await;
+    let to = Place::new();
+    carry(&h, &from, &to).await;
+    let moved = open(&to, &h.world, &h.heard, SECRET).await.unwrap();
+    assert_eq!(moved.delivery(h.business, pending.id).await.unwrap().attempts, [outcome.attempt]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
