@@ -262,6 +262,29 @@ def test_what_failed_is_found_and_sent_again(browser, server, admin, filled, end
     browser.wait_for("It is sent again")
 
 
+def test_all_that_the_api_corrects_of_a_call_is_corrected_on_its_page(browser, server, admin, filled):
+    call = server.report(filled["good"], attribution={"source": "google", "gclid": "before"}, cost_cents=15)
+    browser.open(f"{admin.home}/calls/{call['id']}")
+    browser.press("Change landing page, UTM, click ids")
+    browser.fill(cost="much", utm_term="roof repair", landing_page_url="https://example.com/lp")
+    browser.press("Save")
+    browser.wait_for("Cost is an amount")
+    assert browser.find("[name=cost]").get_attribute("aria-describedby") == browser.find(".wrong").get_attribute("id")
+    assert browser.find("[name=utm_term]").get_attribute("value") == "roof repair", "what was typed stays"
+    # Meanwhile somebody else changes what this page has not touched.
+    server.data("PATCH", f"/calls/{call['id']}", {"attribution": {"fbclid": "meanwhile"}})
+    browser.fill(cost="1,5", value="20", gclid="", referrer_url="x" * 2049)
+    browser.press("Save")
+    browser.wait_for("Referrer is too long")
+    browser.fill(referrer_url="https://example.com/from")
+    browser.press("Save")
+    browser.wait_for("The call is changed")
+    now = server.data("GET", f"/calls/{call['id']}")["call"]
+    assert (now["value_cents"], now["cost_cents"]) == (2000, 150)
+    known = {"source": "google", "landing_page_url": "https://example.com/lp", "referrer_url": "https://example.com/from", "utm_term": "roof repair", "fbclid": "meanwhile"}
+    assert {name: value for name, value in now["attribution"].items() if value} == known
+
+
 def test_an_attempt_keeps_the_names_of_its_own_headers(server, admin, endpoint):
     headers = lambda page: re.search(r"<h2>Sent</h2>.*", page, re.DOTALL)[0]
     flow = server.flow(f"{endpoint.base}/broken", headers={"X-Old": "hush-hush"})

@@ -1,5 +1,7 @@
 //! Calls: the list with all filters and a search, one with all that is known and all that was sent, corrections, erasure.
 
+mod form;
+
 use super::delivery::optional;
 use super::error::{PageError, sentence};
 use super::form::Form;
@@ -16,12 +18,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
 use domain::analysis::AiCategory;
-use domain::attribution::Attribution;
 use domain::call::{Call, CallStatus, Direction};
 use domain::delivery::Delivery;
 use domain::id::{CallFlowId, CallId};
 use domain::payload::recording_url;
-use serde_json::{Value, json};
+use form::CallForm;
 use std::sync::Arc;
 use store::call::CallFilter;
 use store::delivery::DeliveryFilter;
@@ -66,30 +67,6 @@ pub fn length(seconds: &u32) -> String {
         (0, _) => format!("{minutes}:{rest:02}"),
         _ => format!("{hours}:{minutes:02}:{rest:02}"),
     }
-}
-
-/// Cents as an amount: `50.00`.
-fn amount(cents: Option<i64>) -> String {
-    let Some(cents) = cents else { return String::new() };
-    let sign = if cents < 0 { "-" } else { "" };
-    format!("{sign}{}.{:02}", cents.unsigned_abs() / 100, cents.unsigned_abs() % 100)
-}
-
-/// The cents of an amount: `50`, `50.5`, `-0,75`.
-fn cents(text: &str) -> Result<Option<i64>, Invalid> {
-    let text = text.trim().replace(',', ".");
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let wrong = || Invalid::value("is an amount with at most two decimals, such as 50.00");
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text.as_str()), |digits| (-1, digits));
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || part.len() > 2 || !is_number(whole) || !is_number(part) {
-        return Err(wrong());
-    }
-    let cents = format!("{whole}{part:0<2}").parse::<i64>().map_err(|_| wrong())?;
-    Ok(Some(sign * cents))
 }
 
 #[derive(Template)]
@@ -165,43 +142,7 @@ struct ReadPage {
     deliveries: Vec<Delivery>,
     recording: Option<String>,
     flow_is_there: bool,
-    typed: Option<Typed>,
-    wrong: Option<String>,
-}
-
-struct Typed {
-    value: String,
-    source: String,
-}
-
-impl ReadPage {
-    fn stored_value(&self) -> String {
-        amount(self.call.value_cents)
-    }
-
-    fn stored_source(&self) -> &str {
-        self.call.attribution.source.as_deref().unwrap_or_default()
-    }
-
-    fn value(&self) -> String {
-        self.typed.as_ref().map_or_else(|| self.stored_value(), |typed| typed.value.clone())
-    }
-
-    fn cost(&self) -> String {
-        amount(self.call.cost_cents)
-    }
-
-    fn source(&self) -> &str {
-        self.typed.as_ref().map_or(self.stored_source(), |typed| &typed.source)
-    }
-
-    /// What is known of where the call came from, but its source.
-    fn journey(&self) -> Vec<(&'static str, &str)> {
-        let values = self.call.attribution.values();
-        let known =
-            Attribution::FIELDS.iter().zip(values).filter_map(|(field, value)| Some((*field, value?)));
-        known.filter(|(field, _)| *field != "source").collect()
-    }
+    form: CallForm,
 }
 
 async fn read(
@@ -210,7 +151,7 @@ async fn read(
     Path((_, id)): Path<(String, String)>,
     query: list::Query,
 ) -> Result<Response, PageError> {
-    read_page(&app, seat, list::id(&id)?, query.done(), None, None).await
+    read_page(&app, seat, list::id(&id)?, query.done(), None).await
 }
 
 async fn read_page(
@@ -218,8 +159,7 @@ async fn read_page(
     seat: Seat,
     id: CallId,
     done: Option<&str>,
-    typed: Option<Typed>,
-    wrong: Option<String>,
+    typed: Option<CallForm>,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let call = app.store.call(business_id, id).await?;
@@ -234,8 +174,9 @@ async fn read_page(
     let recording = recording.map(|token| recording_url("", token));
     let title = format!("Call from {}", call.caller_number.grouped());
     let frame = Frame::of(app, seat, Room::Calls, title).await?.saying(done);
-    let status = frame::answered(wrong.is_some());
-    let page = ReadPage { frame, deliveries, recording, flow_is_there: flow.is_some(), call, typed, wrong };
+    let form = typed.unwrap_or_else(|| CallForm::of(&call));
+    let status = frame::answered(form.is_refused());
+    let page = ReadPage { frame, deliveries, recording, flow_is_there: flow.is_some(), call, form };
     Ok((status, Page(page)).into_response())
 }
 
@@ -247,32 +188,18 @@ async fn correct(
 ) -> Result<Response, PageError> {
     seat.check_member()?;
     let id: CallId = list::id(&id)?;
-    let typed = Typed { value: form.text("value").to_owned(), source: form.text("source").to_owned() };
-    let source = form.given("source").map_or(Value::Null, Value::String);
-    let refused = match cents(&typed.value) {
-        Ok(value) => {
-            // What the page did not change may have been changed elsewhere meanwhile.
-            let mut patch = json!({});
-            if form.text("value") != form.text("value_before") {
-                patch["value_cents"] = json!(value);
-            }
-            if form.text("source") != form.text("source_before") {
-                patch["attribution"] = json!({ "source": source });
-            }
-            match app::call::correct(&app, seat.business_id(), id, Change::Patch(patch)).await {
-                Ok(_) => {
-                    return Ok(
-                        Redirect::to(&seat.path(&format!("/calls/{id}?done=corrected"))).into_response()
-                    );
-                }
-                Err(error) => PageError::of_form(error)?,
-            }
-        }
-        Err(refused) => refused,
+    let typed = CallForm::read(&form);
+    let corrected = match typed.change() {
+        Ok(patch) => app::call::correct(&app, seat.business_id(), id, Change::Patch(patch)).await.map(drop),
+        Err(refused) => Err(refused.into()),
     };
-    let field = if refused.field.ends_with("source") { "traffic source" } else { "value" };
-    let wrong = sentence(&format!("the {field} {}", refused.reason));
-    read_page(&app, seat, id, None, Some(typed), Some(wrong)).await
+    match corrected {
+        Ok(()) => Ok(Redirect::to(&seat.path(&format!("/calls/{id}?done=corrected"))).into_response()),
+        Err(error) => {
+            let refused = PageError::of_form(error)?;
+            read_page(&app, seat, id, None, Some(typed.refused(&refused))).await
+        }
+    }
 }
 
 /// Whoever reloads the answer to a form, or signs in again in its middle, gets the page that the form stands on.
@@ -313,18 +240,5 @@ mod tests {
     #[test]
     fn lengths_are_told_as_people_say_them() {
         assert_eq!([0, 5, 145, 3_745].map(|seconds| length(&seconds)), ["–", "0:05", "2:25", "1:02:25"]);
-    }
-
-    #[test]
-    fn amounts_go_to_cents_and_back() {
-        let check = |text, expected| assert_eq!(cents(text).ok(), expected, "{text}");
-        check("50", Some(Some(5_000)));
-        check("50.5", Some(Some(5_050)));
-        check(" -0,75 ", Some(Some(-75)));
-        check("", Some(None));
-        for wrong in ["x", "1.234", "1.2.3", ".5", "1e3", "--1", "9999999999999999999"] {
-            check(wrong, None);
-        }
-        assert_eq!([Some(5_000), Some(-75), None].map(amount), ["50.00", "-0.75", ""]);
     }
 }
