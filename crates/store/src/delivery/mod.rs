@@ -5,7 +5,7 @@ pub(crate) mod erase;
 mod outcome;
 pub(crate) mod pending;
 pub(crate) mod plan;
-mod pulse;
+pub(crate) mod pulse;
 mod redeliver;
 pub(crate) mod row;
 mod test_run;

@@ -1,4 +1,4 @@
-//! How a call flow's deliveries have gone lately, and which flows fail now: read from the newest rows, never from all.
+//! How a call flow's deliveries have gone lately, and which flows fail now: read from the newest rows of each, never from all.
 
 use crate::Store;
 use crate::engine::Row;
@@ -7,16 +7,13 @@ use crate::tx::Tx;
 use domain::Timestamp;
 use domain::delivery::DeliveryStatus;
 use domain::id::{BusinessId, CallFlowId, DeliveryId};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Deliveries of a flow that are looked at.
 pub const BEATS_MAX: usize = 20;
-/// How far back a failed delivery makes its flow one that is looked at.
+/// How far back a failed delivery makes its flow one that fails now.
 const TROUBLE_SPAN: Duration = Duration::from_hours(24);
-/// Failed or waiting deliveries that are looked at for the flows that they belong to.
-const TROUBLE_ROWS_MAX: u32 = 200;
-/// Flows that are looked at more closely.
+/// Failing flows that are told of.
 const FLOWS_MAX: usize = 50;
 
 /// How one delivery went.
@@ -65,13 +62,17 @@ pub struct WorkState {
 
 const SELECT_BEATS: &str = "SELECT id, status, last_error IS NOT NULL FROM deliveries
     WHERE business_id = ?1 AND call_flow_id = ?2 AND kind = 'call' ORDER BY id DESC LIMIT ?3";
-const SELECT_FAILED: &str = "SELECT call_flow_id FROM deliveries
-    WHERE business_id = ?1 AND status = 'failed' AND status <> 'delivered' AND id >= ?2 ORDER BY id DESC LIMIT ?3";
-/// From either end: old ones may wait for late retries, and hide those that are due.
-const SELECT_OLDEST: &str = "SELECT call_flow_id, next_attempt_at, last_error IS NOT NULL FROM deliveries
-    WHERE business_id = ?1 AND status = 'scheduled' AND status <> 'delivered' ORDER BY id LIMIT ?2";
-const SELECT_NEWEST: &str = "SELECT call_flow_id, next_attempt_at, last_error IS NOT NULL FROM deliveries
-    WHERE business_id = ?1 AND status = 'scheduled' AND status <> 'delivered' ORDER BY id DESC LIMIT ?2";
+/// Of each destination: when the first in its lane is due, and whether the last delivery that was tried failed. Both go by an index, and
+/// visit no more than a pulse has beats: a million rows that wait for late retries cost as much as one, and hide nothing.
+const SELECT_STANDING: &str = "SELECT d.call_flow_id,
+        (SELECT q.next_attempt_at FROM deliveries q WHERE q.destination_id = d.id AND q.next_attempt_at IS NOT NULL
+            ORDER BY q.next_attempt_at LIMIT 1),
+        (SELECT CASE WHEN b.status = 'delivered' OR (b.status = 'failed' AND b.id < ?3) THEN 0 ELSE 1 END
+            FROM (SELECT id, status, last_error FROM deliveries
+                WHERE business_id = d.business_id AND call_flow_id = d.call_flow_id AND kind = 'call' ORDER BY id DESC LIMIT ?2) AS b
+            WHERE b.status = 'delivered' OR b.status = 'failed' OR (b.status = 'scheduled' AND b.last_error IS NOT NULL)
+            ORDER BY b.id DESC LIMIT 1)
+    FROM destinations d WHERE d.business_id = ?1";
 const SELECT_TARGET: &str =
     "SELECT f.name, d.url FROM call_flows f JOIN destinations d ON d.business_id = f.business_id AND d.call_flow_id = f.id
     WHERE f.business_id = ?1 AND f.id = ?2 AND d.enabled = 1 AND d.url IS NOT NULL";
@@ -84,42 +85,30 @@ impl Store {
 
     /// How the business's work stands.
     pub async fn work_state(&self, business_id: BusinessId) -> StoreResult<WorkState> {
-        self.read(move |tx| {
-            let (oldest_due_at, flows) = trouble(tx, business_id)?;
-            let mut failing = Vec::new();
-            for flow in flows.into_iter().take(FLOWS_MAX) {
-                let pulse = pulse(tx, business_id, flow)?;
-                if pulse.failing_since.is_none() {
-                    continue;
-                }
-                let read = |row: &dyn Row| Ok((row.text(0)?, row.text(1)?));
-                let target = tx.sql().row(SELECT_TARGET, &[business_id.into(), flow.into()], read)?;
-                failing.extend(target.map(|(name, url)| Failing { pulse, name, url }));
-            }
-            failing.sort_by(|one, other| one.name.cmp(&other.name));
-            Ok(WorkState { oldest_due_at, failing })
-        })
-        .await
+        self.read(move |tx| work_state(tx, business_id)).await
     }
 }
 
-/// When the oldest one was due, and the flows that may fail.
-fn trouble(
-    tx: &mut Tx<'_>,
-    business_id: BusinessId,
-) -> StoreResult<(Option<Timestamp>, BTreeSet<CallFlowId>)> {
+pub(crate) fn work_state(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<WorkState> {
     let now = tx.now();
     let since = DeliveryId::floor(now.before(TROUBLE_SPAN));
-    let failed = [business_id.into(), since.into(), TROUBLE_ROWS_MAX.into()];
-    let mut flows: BTreeSet<CallFlowId> =
-        tx.sql().rows(SELECT_FAILED, &failed, |row| row.id(0))?.into_iter().collect();
-    let read = |row: &dyn Row| Ok((row.id::<CallFlowId>(0)?, row.opt_time(1)?, row.bool(2)?));
-    let ends = [business_id.into(), TROUBLE_ROWS_MAX.into()];
-    let mut scheduled = tx.sql().rows(SELECT_OLDEST, &ends, read)?;
-    scheduled.extend(tx.sql().rows(SELECT_NEWEST, &ends, read)?);
-    flows.extend(scheduled.iter().filter(|(_, _, has_failed)| *has_failed).map(|(flow, ..)| *flow));
-    let due = scheduled.iter().filter_map(|(_, due_at, _)| *due_at).filter(|due_at| *due_at <= now);
-    Ok((due.min(), flows))
+    let params = [business_id.into(), (BEATS_MAX as u64).into(), since.into()];
+    let read = |row: &dyn Row| Ok((row.id::<CallFlowId>(0)?, row.opt_time(1)?, row.opt_int(2)? == Some(1)));
+    let standing = tx.sql().rows(SELECT_STANDING, &params, read)?;
+    let due = standing.iter().filter_map(|(_, first_at, _)| *first_at).filter(|first_at| *first_at <= now);
+    let oldest_due_at = due.min();
+    let mut failing = Vec::new();
+    for (flow, ..) in standing.into_iter().filter(|(.., has_failed)| *has_failed) {
+        if failing.len() == FLOWS_MAX {
+            break;
+        }
+        let read = |row: &dyn Row| Ok((row.text(0)?, row.text(1)?));
+        if let Some((name, url)) = tx.sql().row(SELECT_TARGET, &[business_id.into(), flow.into()], read)? {
+            failing.push(Failing { pulse: pulse(tx, business_id, flow)?, name, url });
+        }
+    }
+    failing.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(WorkState { oldest_due_at, failing })
 }
 
 fn pulse(tx: &mut Tx<'_>, business_id: BusinessId, call_flow_id: CallFlowId) -> StoreResult<Pulse> {

@@ -140,6 +140,9 @@ async fn among_many_rows_each_filter_goes_by_its_index() {
         });
         check(&plans.await, index);
     }
+    let standing = plans(h.store.work_state(h.business)).await;
+    check(&standing, "deliveries_by_call_flow");
+    check(&standing, "deliveries_pending_by_lane");
     let lane = DestinationId::from_bytes(4_u128.to_be_bytes());
     let pending = "deliveries_pending_by_lane";
     check(&plans(h.store.load_lane(lane, 500)).await, pending);

@@ -5,6 +5,7 @@ use domain::attribution::Attribution;
 use domain::call::{CallStatus, EndedCall};
 use domain::call_flow::CallFlow;
 use domain::retry::Verdict;
+use futures_util::future::try_join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use store::call_flow::CallFlowSettings;
@@ -75,6 +76,36 @@ async fn the_oldest_that_is_due_is_found_and_what_waits_for_its_time_is_not_late
     let outcome = h.outcome(pending, 1, Verdict::RetryAt(retry_at));
     h.store.record_outcomes(Arc::new(vec![outcome])).await.unwrap();
     assert_eq!(state(&h).await.oldest_due_at, None);
+}
+
+/// Reports so many calls at once and ends their first attempts so.
+async fn beats(h: &Harness, flow: &CallFlow, count: usize, verdict: Verdict) {
+    h.world.advance(Duration::from_secs(1));
+    try_join_all((0..count).map(|_| h.report(h.call(flow.id)))).await.unwrap();
+    let outcome = |(pending, _)| h.outcome(pending, 1, verdict);
+    h.store.record_outcomes(Arc::new(h.take_planned().into_iter().map(outcome).collect())).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_wait_for_late_retries_hide_neither_what_is_due_nor_what_fails() {
+    const MANY: usize = 210;
+    let h = Harness::start().await;
+    let (quiet, busy) = (h.flow(|settings| settings.name = "Quiet".into()).await, h.flow(|_| {}).await);
+    let late = Verdict::RetryAt(h.world.now_before(Duration::ZERO).after(Duration::from_hours(1)));
+    beats(&h, &quiet, 1, Verdict::Failed).await;
+    beats(&h, &busy, MANY, late).await;
+    beat(&h, &busy, None).await;
+    let due_at = h.world.now_before(Duration::ZERO);
+    beats(&h, &busy, MANY, late).await;
+    beats(&h, &busy, MANY, Verdict::Failed).await;
+    let found = state(&h).await;
+    assert_eq!(found.oldest_due_at, Some(due_at));
+    let names: Vec<_> = found.failing.iter().map(|failing| failing.name.as_str()).collect();
+    assert_eq!(names, [busy.name.as_str(), "Quiet"]);
+    // What failed a day ago and was not tried since fails no more.
+    h.world.advance(Duration::from_hours(25));
+    beat(&h, &busy, Some(Verdict::Delivered)).await;
+    assert_eq!(state(&h).await.failing, []);
 }
 
 #[tokio::test]
