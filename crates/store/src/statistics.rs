@@ -83,15 +83,16 @@ pub(crate) fn count_ended(
 }
 
 impl Store {
-    /// The same without those that are pending, which have to be counted.
+    /// The same without those that are pending, which have to be counted; up to a time, where one is given.
     pub async fn ended_deliveries(
         &self,
         business_id: BusinessId,
         since: Timestamp,
+        until: Option<Timestamp>,
         call_flow_id: Option<CallFlowId>,
         bucket_minutes: u32,
     ) -> StoreResult<DeliveryStatistics> {
-        self.read(move |tx| ended(tx, business_id, since, call_flow_id, bucket_minutes)).await
+        self.read(move |tx| ended(tx, business_id, since, until, call_flow_id, bucket_minutes)).await
     }
 
     /// Statistics since a time, its series in buckets of `bucket_minutes`.
@@ -103,7 +104,7 @@ impl Store {
         bucket_minutes: u32,
     ) -> StoreResult<DeliveryStatistics> {
         self.read(move |tx| {
-            let mut statistics = ended(tx, business_id, since, call_flow_id, bucket_minutes)?;
+            let mut statistics = ended(tx, business_id, since, None, call_flow_id, bucket_minutes)?;
             for status in [DeliveryStatus::Scheduled, DeliveryStatus::WaitingForAi] {
                 let mut conditions = Conditions::default();
                 conditions
@@ -124,6 +125,7 @@ fn ended(
     tx: &mut Tx<'_>,
     business_id: BusinessId,
     since: Timestamp,
+    until: Option<Timestamp>,
     call_flow_id: Option<CallFlowId>,
     bucket_minutes: u32,
 ) -> StoreResult<DeliveryStatistics> {
@@ -132,6 +134,7 @@ fn ended(
     conditions
         .add("business_id = ?", business_id)
         .add("minute >= ?", since.as_millis() / MINUTE_MS)
+        .add_some("minute < ?", until.map(|until| until.as_millis() / MINUTE_MS))
         .add_some("call_flow_id = ?", call_flow_id);
     let sql =
         format!("SELECT minute, status, latency_bucket, count FROM delivery_statistics {}", conditions.sql());

@@ -251,7 +251,7 @@ async fn edit_page(
 /// How the last 24 hours went.
 async fn lately(app: &App, business_id: BusinessId, id: CallFlowId) -> Result<String, PageError> {
     let since = app.now().before(Duration::from_hours(24));
-    let found = app.store.ended_deliveries(business_id, since, Some(id), 1_440).await?;
+    let found = app.store.ended_deliveries(business_id, since, None, Some(id), 1_440).await?;
     let count = |status: &str| found.ended.get(status).copied().unwrap_or_default();
     let (delivered, failed) = (count("delivered"), count("failed"));
     if delivered + failed == 0 {

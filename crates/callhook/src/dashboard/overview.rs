@@ -73,14 +73,15 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
     let business_id = seat.business_id();
     let clock = seat.person.clock.clone();
     let (today, yesterday, now) = (clock.day_began(0), clock.day_began(1), clock.now());
-    let both = app.store.ended_deliveries(business_id, yesterday, None, QUARTER).await?;
-    let of_today = app.store.ended_deliveries(business_id, today, None, QUARTER).await?;
+    let of_yesterday = app.store.ended_deliveries(business_id, yesterday, Some(today), None, QUARTER).await?;
+    let of_today = app.store.ended_deliveries(business_id, today, None, None, QUARTER).await?;
     // Yesterday up to this time of day: a whole day beside half of one says nothing.
     let until = clock.yesterday_by_now().min(today);
     let counted = app.store.count_calls(business_id, today, now.after(HOUR), CALLS_COUNTED_MAX).await?;
     let counted_before = app.store.count_calls(business_id, yesterday, until, CALLS_COUNTED_MAX).await?;
     let (calls, calls_before) = (total(&counted), total(&counted_before));
-    let (done, done_before) = (ended(&both, today, now.after(HOUR)), ended(&both, yesterday, until));
+    let (done, done_before) =
+        (ended(&of_today, today, now.after(HOUR)), ended(&of_yesterday, yesterday, until));
     let median =
         of_today.latency.percentile_ms(50).map_or_else(|| "–".to_owned(), |median| format!("{median} ms"));
     let p95 = of_today.latency.percentile_ms(95).map(|p95| format!("95 of 100 within {p95} ms"));
@@ -93,7 +94,7 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
         tile("Success", rate(done), format!("{} yesterday by now", rate(done_before))),
         tile("Endpoints answer in", median, p95.unwrap_or_else(|| "nothing delivered yet".to_owned())),
     ];
-    let columns = hours(&both, today, now, |at| clock.hour(at));
+    let columns = hours(&of_today, today, now, |at| clock.hour(at));
     let has_flows = !app.store.list_call_flows(business_id, None, 1).await?.rows.is_empty();
     let has_calls = calls > 0
         || !app.store.list_calls(business_id, CallFilter::default(), None, 1).await?.rows.is_empty();

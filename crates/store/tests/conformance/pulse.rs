@@ -1,6 +1,7 @@
 //! How the work stands: what pages show of a business before anything else, read from its newest rows.
 
 use crate::harness::Harness;
+use domain::Timestamp;
 use domain::attribution::Attribution;
 use domain::call::{CallStatus, EndedCall};
 use domain::call_flow::CallFlow;
@@ -156,6 +157,21 @@ async fn calls_are_counted_by_source_and_status_within_their_span() {
         [("bing".to_owned(), "completed", 1), google("busy", 1)],
         "the latest"
     );
-    let statistics = h.store.ended_deliveries(h.business, since, None, 15).await.unwrap();
+    let statistics = h.store.ended_deliveries(h.business, since, None, None, 15).await.unwrap();
     assert!(statistics.pending.is_empty() && statistics.ended.is_empty());
+}
+
+#[tokio::test]
+async fn what_ended_is_counted_once_where_two_spans_meet() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let since = h.world.now_before(Duration::ZERO);
+    beat(&h, &flow, Some(Verdict::Delivered)).await;
+    h.world.advance(Duration::from_mins(2));
+    let minute = h.world.now_before(Duration::ZERO).as_millis() / 60_000;
+    let until = Timestamp::from_millis(minute * 60_000);
+    beat(&h, &flow, Some(Verdict::Failed)).await;
+    let before = h.store.ended_deliveries(h.business, since, Some(until), None, 15).await.unwrap();
+    let after = h.store.ended_deliveries(h.business, until, None, None, 15).await.unwrap();
+    assert_eq!((before.ended, after.ended), ([("delivered", 1)].into(), [("failed", 1)].into()));
 }
