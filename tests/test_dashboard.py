@@ -262,6 +262,36 @@ def test_what_failed_is_found_and_sent_again(browser, server, admin, filled, end
     browser.wait_for("It is sent again")
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_whoever_reloads_an_answer_sends_nothing_again(scripts, server, admin, filled):
+    with Browser(server.base, scripts=scripts) as browser:
+        browser.become(admin)
+        flow = f"{admin.home}/call-flows/{filled['good']['id']}"
+        tests = lambda: len(server.deliveries(test="true", call_flow_id=filled["good"]["id"]))
+        before = tests()
+        browser.open(flow)
+        browser.press("Send test webhook")
+        browser.wait_for("200 in")
+        assert browser.path.startswith(f"{flow}?test=") and tests() == before + 1
+        browser.driver.refresh()
+        browser.wait_for("200 in")
+        assert tests() == before + 1
+        if scripts:
+            # What is typed is in no address; the result is.
+            browser.fill(source="typed")
+            browser.press("Send test webhook")
+            wait_until(lambda: tests() == before + 2, what="the second test")
+            browser.wait_for("200 in")
+            assert browser.find("[name=source]").get_attribute("value") == "typed"
+            browser.driver.refresh()
+            browser.wait_for("200 in")
+            assert browser.find("[name=source]").get_attribute("value") != "typed" and tests() == before + 2
+    other = server.deliveries(test="false")[0]["id"]
+    for no_test in (other, "nonsense", "018f3c1e-0000-7000-8000-000000000000"):
+        page = admin.get(f"{flow}?test={no_test}")
+        assert page.status_code == 200 and "Exactly what was sent" not in page.text
+
+
 def test_all_that_the_api_corrects_of_a_call_is_corrected_on_its_page(browser, server, admin, filled):
     call = server.report(filled["good"], attribution={"source": "google", "gclid": "before"}, cost_cents=15)
     browser.open(f"{admin.home}/calls/{call['id']}")

@@ -159,6 +159,9 @@ document.addEventListener("change", (event) => {
 });
 
 document.addEventListener("keydown", onKey);
+// The answer to a form takes the place of an address: who reloads it or comes back is not asked to send the form again. Not where the
+// answer keeps what was typed over the sign-in.
+if (!document.querySelector("[data-kept]")) history.replaceState(null, "", document.querySelector("[data-address]")?.dataset.address ?? location.href);
 dress(document);
 tick();
 setInterval(tick, 1000);

@@ -2,7 +2,7 @@
 
 mod form;
 
-use super::delivery::host;
+use super::delivery::{host, optional};
 use super::error::{PageError, sentence};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
@@ -21,8 +21,9 @@ use axum::routing::{get, post};
 use domain::Invalid;
 use domain::call::Call;
 use domain::call_flow::CallFlow;
+use domain::delivery::DeliveryKind;
 use domain::destination::{DestinationUrl, FiringMode};
-use domain::id::{BusinessId, CallFlowId};
+use domain::id::{BusinessId, CallFlowId, DeliveryId};
 use domain::receiver::Receiver;
 use form::FlowForm;
 use std::sync::Arc;
@@ -298,6 +299,11 @@ fn flow_path(seat: &Seat, id: CallFlowId) -> String {
     seat.path(&format!("/call-flows/{id}"))
 }
 
+/// Where a test's result stands beside the settings.
+fn test_path(seat: &Seat, id: CallFlowId, test: DeliveryId) -> String {
+    format!("{}?test={test}#test", flow_path(seat, id))
+}
+
 async fn read(
     State(app): State<Arc<App>>,
     seat: Seat,
@@ -305,11 +311,28 @@ async fn read(
     query: list::Query,
 ) -> Result<Response, PageError> {
     let id = list::id(&id)?;
+    let shown =
+        Shown { test: recorded_test(&app, seat.business_id(), id, &query).await?, ..Shown::default() };
     let said = match query.done() {
         Some("saved") => Some(what_happens_now(&app.store.call_flow(seat.business_id(), id).await?)),
         done => done.and_then(super::said).map(str::to_owned),
     };
-    edit_page(&app, seat, id, said, Shown::default()).await
+    edit_page(&app, seat, id, said, shown).await
+}
+
+/// The test that the address names, from its record; nothing where that is gone.
+async fn recorded_test(
+    app: &App,
+    business_id: BusinessId,
+    id: CallFlowId,
+    query: &list::Query,
+) -> Result<Option<TestResult>, PageError> {
+    let Some(Ok(delivery_id)) = query.get("test").map(str::parse) else { return Ok(None) };
+    let Some(detail) = optional(app.store.delivery(business_id, delivery_id).await)? else { return Ok(None) };
+    let is_test = detail.delivery.kind == DeliveryKind::Test && detail.delivery.call_flow_id == id;
+    let payload = detail.sent().filter(|_| is_test);
+    let record = payload.zip(detail.attempts.into_iter().last());
+    Ok(record.map(|(payload, attempt)| TestResult { delivery_id, attempt, payload }))
 }
 
 /// What a flow does from the next call on.
@@ -380,8 +403,13 @@ async fn test(
         Ok(webhook) => webhook,
         Err(refused) => return again(&app, seat, id, typed, refused).await,
     };
+    let stored = app.store.call_flow(seat.business_id(), id).await?;
     let document = TestDocument { post_call_webhook: Some(webhook) };
     match test_webhook::run(&app, seat.business_id(), None, id, document).await {
+        // The result has an address, which takes what is saved and not what is only typed: that holds secrets.
+        Ok(Answer::New(result)) if typed == FlowForm::of(&stored) => {
+            Ok(Redirect::to(&test_path(&seat, id, result.delivery_id)).into_response())
+        }
         Ok(Answer::New(result)) => {
             let shown = Shown { typed: Some(typed), test: Some(result), ..Shown::default() };
             edit_page(&app, seat, id, None, shown).await

@@ -10,6 +10,7 @@ use domain::secret::MASK;
 use std::collections::BTreeMap;
 
 /// What the editor shows.
+#[derive(PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a box to tick")]
 pub struct FlowForm {
     pub name: String,
