@@ -6,13 +6,13 @@ use super::delivery::{host, optional};
 use super::error::{PageError, sentence};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
-use super::list;
+use super::list::{self, Pager};
 use super::overview::rate;
 use crate::app::call_flow::{AiDocument, CallFlowDocument, PostCallWebhookDocument};
 use crate::app::document::Change;
 use crate::app::health::Light;
 use crate::app::test_webhook::{self, TestDocument, TestResult};
-use crate::app::{self, App, parameter};
+use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -109,8 +109,7 @@ fn spark(pulse: &Pulse) -> String {
 struct ListPage {
     frame: Frame,
     rows: Vec<FlowRow>,
-    is_first: bool,
-    next: Option<String>,
+    pager: Pager,
     beats_max: usize,
     typed: String,
     wrong: Option<String>,
@@ -129,13 +128,13 @@ async fn list_page(
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let page = app.store.list_call_flows(business_id, query.before()?, ROWS).await?;
-    let next = page.next(|flow| *flow.id.as_bytes()).map(parameter::cursor);
+    let pager = query.pager(&seat.path("/call-flows"), page.next(|flow| *flow.id.as_bytes()));
     let pulses = app.store.pulses(business_id, page.rows.iter().map(|flow| flow.id).collect()).await?;
     let rows = page.rows.into_iter().zip(pulses).map(|(flow, pulse)| FlowRow { flow, pulse }).collect();
     let frame = Frame::of(app, seat, Room::CallFlows, "Call Flows").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());
     let wrong = wrong.map(|refused| sentence(&format!("the name {}", refused.reason)));
-    let page = ListPage { frame, rows, is_first: query.is_first(), next, beats_max: BEATS_MAX, typed, wrong };
+    let page = ListPage { frame, rows, pager, beats_max: BEATS_MAX, typed, wrong };
     Ok((status, Page(page)).into_response())
 }
 

@@ -8,10 +8,22 @@ use axum::http::request::Parts;
 use domain::Invalid;
 use std::convert::Infallible;
 use std::str::FromStr;
+use store::list::RowId;
 
 /// The parameters of an address. What a form leaves empty counts as not given.
 #[derive(Clone, Debug, Default)]
 pub struct Query(Vec<(String, String)>);
+
+/// The ways from a page of a list to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pager {
+    /// Whether the page is the first.
+    pub is_first: bool,
+    /// The address of the first page, from another one.
+    pub newest: Option<String>,
+    /// The address of the page that follows.
+    pub older: Option<String>,
+}
 
 impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Infallible;
@@ -85,6 +97,19 @@ impl Query {
         parameter::read_cursor(text).map(Some).ok_or_else(wrong)
     }
 
+    /// The ways from this page to others of the list, which stands at `path`.
+    #[must_use]
+    pub fn pager(&self, path: &str, next: Option<RowId>) -> Pager {
+        let (is_first, filters) = (self.is_first(), self.filters());
+        let to = |cursor: Option<String>| {
+            let parameters = [Some(filters.clone()).filter(|filters| !filters.is_empty()), cursor];
+            let parameters: Vec<_> = parameters.into_iter().flatten().collect();
+            if parameters.is_empty() { path.to_owned() } else { format!("{path}?{}", parameters.join("&")) }
+        };
+        let older = next.map(|row| to(Some(format!("cursor={}", parameter::cursor(row)))));
+        Pager { is_first, newest: (!is_first).then(|| to(None)), older }
+    }
+
     /// The address's parameters without those that name a page or say what was done, for a link to another page.
     #[must_use]
     pub fn filters(&self) -> String {
@@ -115,5 +140,16 @@ mod tests {
         assert_eq!(query.before::<[u8; 16]>().unwrap(), Some([0; 16]));
         assert!(!query.is_first() && query.is_narrowed(&["status"]) && !query.is_narrowed(&["error"]));
         assert_eq!(Query::read("cursor=x").before::<[u8; 16]>().unwrap_err().field, "cursor");
+    }
+
+    #[test]
+    fn a_pager_leads_back_to_the_first_page_and_on_with_the_filters() {
+        let pager = |query, next| Query::read(query).pager("/calls", next);
+        let older = |query| pager(query, Some([0; 16])).older.unwrap_or_default();
+        assert_eq!(pager("", None), Pager { is_first: true, newest: None, older: None });
+        assert_eq!(older("done=erased"), "/calls?cursor=AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(older("search=a%26b"), "/calls?search=a%26b&cursor=AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(pager("search=x&cursor=y", None).newest.as_deref(), Some("/calls?search=x"));
+        assert_eq!(pager("cursor=y", None).newest.as_deref(), Some("/calls"));
     }
 }

@@ -3,11 +3,11 @@
 use super::error::{self, PageError};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
-use super::list;
+use super::list::{self, Pager};
 use crate::app::document::Change;
 use crate::app::health::Light;
 use crate::app::number::NumberDocument;
-use crate::app::{self, App, parameter};
+use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -109,8 +109,7 @@ struct ListPage {
     rows: Vec<(TrackingNumber, Option<String>)>,
     flows: Vec<(CallFlowId, String)>,
     form: NumberForm,
-    is_first: bool,
-    next: Option<String>,
+    pager: Pager,
     wrong: Option<String>,
 }
 
@@ -127,7 +126,7 @@ async fn list_page(
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let page = app.store.list_numbers(business_id, query.before()?, ROWS).await?;
-    let next = page.next(|number| *number.id.as_bytes()).map(parameter::cursor);
+    let pager = query.pager(&seat.path("/numbers"), page.next(|number| *number.id.as_bytes()));
     let flows = flows(app, &seat).await?;
     let name = |id: CallFlowId| flows.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
     let row = |number: TrackingNumber| {
@@ -137,7 +136,7 @@ async fn list_page(
     let rows = page.rows.into_iter().map(row).collect();
     let frame = Frame::of(app, seat, Room::Numbers, "Numbers").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());
-    let page = ListPage { frame, rows, flows, form, is_first: query.is_first(), next, wrong };
+    let page = ListPage { frame, rows, flows, form, pager, wrong };
     Ok((status, Page(page)).into_response())
 }
 

@@ -3,11 +3,11 @@
 use super::error::{self, PageError};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
-use super::list;
+use super::list::{self, Pager};
 use crate::app::document::Change;
 use crate::app::health::Light;
 use crate::app::source::{SourceDocument, SourceUrls};
-use crate::app::{self, App, parameter};
+use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -38,8 +38,7 @@ struct ListPage {
     rows: Vec<(Option<Timestamp>, Source)>,
     public_url: String,
     typed: Form,
-    is_first: bool,
-    next: Option<String>,
+    pager: Pager,
     wrong: Option<String>,
 }
 
@@ -56,13 +55,13 @@ async fn list_page(
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let page = app.store.list_sources(business_id, query.before()?, ROWS).await?;
-    let next = page.next(|source| *source.id.as_bytes()).map(parameter::cursor);
+    let pager = query.pager(&seat.path("/sources"), page.next(|source| *source.id.as_bytes()));
     let ids = page.rows.iter().map(|source| source.id).collect();
     let rows = app.store.last_arrivals(business_id, ids).await?.into_iter().zip(page.rows).collect();
     let frame = Frame::of(app, seat, Room::Sources, "Sources").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());
     let public_url = app.public_url.clone();
-    let page = ListPage { frame, rows, public_url, typed, is_first: query.is_first(), next, wrong };
+    let page = ListPage { frame, rows, public_url, typed, pager, wrong };
     Ok((status, Page(page)).into_response())
 }
 
