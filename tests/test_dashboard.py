@@ -262,6 +262,26 @@ def test_what_failed_is_found_and_sent_again(browser, server, admin, filled, end
     browser.wait_for("It is sent again")
 
 
+def test_what_an_address_filters_by_stands_in_the_form_and_is_called_as_there(admin, filled):
+    def shown(path: str) -> tuple[str, dict[str, str]]:
+        answer = admin.get(f"{admin.home}{path}", cookies={"zone": "America%2FNew_York"})
+        times = re.findall(r'<input type="datetime-local" name="(\w+)" value="([^"]+)">', answer.text)
+        return answer.text, dict(times)
+
+    _, times = shown("/deliveries?since=2026-03-30T14:30:00Z&until=2026-03-30")
+    assert times == {"since": "2026-03-30T10:30", "until": "2026-03-30T20:00"}
+    _, times = shown("/calls?start_date=2026-03-30T14:30:05%2B02:00&end_date=2026-03-30T10:30&updated_since=2026-01-01T00:00:00Z")
+    assert times == {"start_date": "2026-03-30T08:30:05", "end_date": "2026-03-30T10:30", "updated_since": "2025-12-31T19:00"}
+    for path, words in {
+        "/deliveries?since=soon": "From is not a time", "/deliveries?status=done": "State must be", "/calls?min_ai_score=101": "AI score at least must be",
+        "/calls?updated_since=soon": "Changed since is not a time", "/calls/export?end_date=soon": "Until is not a time",
+        "/deliveries/redeliver?call_id=x": "Call is ",
+    }.items():
+        assert words in shown(path)[0], path
+    page, _ = shown(f"/deliveries/redeliver?status=failed&call_flow_id={filled['good']['id']}&since=2026-03-30T14:30:00Z")
+    assert all(f'<span class="tag">{words}</span>' in page for words in ("State: failed", "Call flow: Google Ads", "From: 2026-03-30 10:30"))
+
+
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
 def test_whoever_reloads_an_answer_sends_nothing_again(scripts, server, admin, filled):
     with Browser(server.base, scripts=scripts) as browser:
@@ -290,6 +310,24 @@ def test_whoever_reloads_an_answer_sends_nothing_again(scripts, server, admin, f
     for no_test in (other, "nonsense", "018f3c1e-0000-7000-8000-000000000000"):
         page = admin.get(f"{flow}?test={no_test}")
         assert page.status_code == 200 and "Exactly what was sent" not in page.text
+
+
+@pytest.mark.parametrize("page", ["calls", "deliveries"])
+def test_on_a_phone_the_filters_are_folded_and_say_what_is_chosen(page, server, admin, filled):
+    for width, scripts in ((390, False), (390, True), (1280, False)):
+        with Browser(server.base, width=width, scripts=scripts) as browser:
+            browser.become(admin)
+            browser.open(f"{admin.home}/{page}")
+            # The driver takes whatever lies in a closed fold for hidden; the browser knows better.
+            is_seen = browser.driver.execute_script("return document.querySelector('select[name=status]').checkVisibility()")
+            assert is_seen == (width > 600)
+            browser.driver.execute_script("document.querySelector('.narrow').open = true") if is_seen else browser.press("Filters")
+            browser.fill(call_flow_id="Google Ads")
+            browser.press("Filter")
+            browser.wait_until(lambda: "call_flow_id=" in browser.path, "the filtered list")
+            summary = browser.find(".narrow > summary")
+            assert summary.is_displayed() == (width < 600)
+            assert "Call flow: Google Ads" in summary.get_attribute("textContent")
 
 
 def test_all_that_the_api_corrects_of_a_call_is_corrected_on_its_page(browser, server, admin, filled):

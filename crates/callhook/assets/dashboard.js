@@ -109,7 +109,11 @@ function onKey(event) {
   if (event.key === "j") choose(at + 1);
   else if (event.key === "k") choose(at < 0 ? 0 : at - 1);
   else if (event.key === "Enter" && at >= 0 && event.target === document.body) rows[at].querySelector("a")?.click();
-  else if (event.key === "/") document.querySelector("[data-search]")?.focus();
+  else if (event.key === "/") {
+    const search = document.querySelector("[data-search]");
+    search?.closest("details")?.setAttribute("open", "");
+    search?.focus();
+  }
   else if (event.key === "r") document.querySelector("[data-again]")?.focus();
   else return;
   event.preventDefault();

@@ -6,11 +6,11 @@ use super::delivery::optional;
 use super::error::{PageError, sentence};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
-use super::list;
+use super::list::{self, Pager};
 use crate::app::document::Change;
 use crate::app::filter::CallQuery;
 use crate::app::health::Light;
-use crate::app::{self, App, parameter};
+use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -35,18 +35,25 @@ const FLOWS: usize = 100;
 /// Deliveries that are shown of a call.
 const DELIVERIES: usize = 100;
 /// What narrows the list.
-const FILTERS: [&str; 7] =
-    ["start_date", "end_date", "status", "source", "call_flow_id", "number_id", "search"];
+pub const FILTERS: [list::Filter; 7] = [
+    ("search", "Search"),
+    ("call_flow_id", "Call flow"),
+    ("status", "Status"),
+    ("source", "Traffic source"),
+    ("start_date", "From"),
+    ("end_date", "Until"),
+    ("number_id", "Number"),
+];
 /// What narrows it more rarely, and is folded away.
-const MORE_FILTERS: [&str; 8] = [
-    "updated_since",
-    "direction",
-    "min_duration",
-    "max_duration",
-    "min_ai_score",
-    "max_ai_score",
-    "ai_category",
-    "qualified",
+pub const MORE_FILTERS: [list::Filter; 8] = [
+    ("direction", "Direction"),
+    ("min_duration", "At least, seconds"),
+    ("max_duration", "At most, seconds"),
+    ("min_ai_score", "AI score at least"),
+    ("max_ai_score", "AI score at most"),
+    ("ai_category", "AI category"),
+    ("qualified", "Qualified"),
+    ("updated_since", "Changed since"),
 ];
 
 /// The pages.
@@ -76,9 +83,10 @@ struct ListPage {
     rows: Vec<Call>,
     flows: Vec<(CallFlowId, String)>,
     query: list::Query,
-    is_narrowed: bool,
+    /// What narrows it, in words.
+    chosen: Vec<(&'static str, String)>,
     has_more_filters: bool,
-    next: Option<String>,
+    pager: Pager,
     wrong: Option<String>,
 }
 
@@ -89,18 +97,19 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     };
     let business_id = seat.business_id();
     let page = app.store.list_calls(business_id, filter, query.before()?, ROWS).await?;
-    let next = page.next(|call| *call.id.as_bytes()).map(parameter::cursor);
+    let pager = query.pager(&seat.path("/calls"), page.next(|call| *call.id.as_bytes()));
     let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
+    let flows: Vec<_> = flows.into_iter().map(|flow| (flow.id, flow.name)).collect();
     let frame = Frame::of(&app, seat, Room::Calls, "Calls").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());
     let page = ListPage {
+        chosen: chosen(&frame.seat, &query, &flows),
         frame,
         rows: page.rows,
-        flows: flows.into_iter().map(|flow| (flow.id, flow.name)).collect(),
-        is_narrowed: query.is_narrowed(&FILTERS) || query.is_narrowed(&MORE_FILTERS),
+        flows,
         has_more_filters: query.is_narrowed(&MORE_FILTERS),
         query,
-        next,
+        pager,
         wrong,
     };
     Ok((status, Page(page)).into_response())
@@ -127,6 +136,18 @@ fn read_filter(seat: &Seat, query: &list::Query) -> Result<CallFilter, Invalid> 
         ..CallQuery::default()
     }
     .filter()
+    .map_err(|refused| list::labelled(&[&FILTERS[..], &MORE_FILTERS].concat(), refused))
+}
+
+/// What narrows the list, in words.
+fn chosen(seat: &Seat, query: &list::Query, flows: &[(CallFlowId, String)]) -> Vec<(&'static str, String)> {
+    let clock = &seat.person.clock;
+    query.chosen(&[&FILTERS[..], &MORE_FILTERS].concat(), |name, text| match name {
+        "call_flow_id" => flows.iter().find(|(id, _)| id.to_string() == text).map(|(_, name)| name.clone()),
+        "start_date" | "updated_since" => Some(query.begin(name, clock).replace('T', " ")),
+        "end_date" => Some(query.end(name, clock).replace('T', " ")),
+        _ => None,
+    })
 }
 
 async fn export(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {

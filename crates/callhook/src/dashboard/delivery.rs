@@ -3,10 +3,11 @@
 use super::error::{PageError, sentence};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
-use super::{call_flow, events, list};
+use super::list::{self, Pager};
+use super::{call_flow, events};
 use crate::app::filter::DeliveryQuery;
 use crate::app::health::Light;
-use crate::app::{App, parameter, redelivery};
+use crate::app::{App, redelivery};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -30,7 +31,16 @@ const ROWS: usize = 50;
 /// Flows to choose from; another one is reached from its own page.
 const FLOWS: usize = 100;
 /// What narrows the list.
-const FILTERS: [&str; 8] = ["call_flow_id", "call_id", "status", "event", "test", "since", "until", "error"];
+pub const FILTERS: [list::Filter; 8] = [
+    ("call_flow_id", "Call flow"),
+    ("call_id", "Call"),
+    ("status", "State"),
+    ("event", "Event"),
+    ("error", "Failure"),
+    ("since", "From"),
+    ("until", "Until"),
+    ("test", "Tests"),
+];
 
 /// The pages.
 pub fn router() -> Router<Arc<App>> {
@@ -93,8 +103,9 @@ struct ListPage {
     rows: Vec<DeliveryRow>,
     flows: Vec<(CallFlowId, String)>,
     query: list::Query,
-    is_narrowed: bool,
-    next: Option<String>,
+    /// What narrows it, in words.
+    chosen: Vec<(&'static str, String)>,
+    pager: Pager,
     wrong: Option<String>,
     under_way: Vec<Option<Timestamp>>,
 }
@@ -106,7 +117,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     };
     let business_id = seat.business_id();
     let page = app.store.list_deliveries(business_id, filter, query.before()?, ROWS).await?;
-    let next = page.next(|delivery| *delivery.id.as_bytes()).map(parameter::cursor);
+    let pager = query.pager(&seat.path("/deliveries"), page.next(|delivery| *delivery.id.as_bytes()));
     let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
     let names = names(&app, business_id, &flows, &page.rows).await?;
     let under_way = app.store.redeliveries_under_way(business_id).await?;
@@ -116,10 +127,10 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     };
     let rows = page.rows.into_iter().map(row).collect();
     let frame = Frame::of(&app, seat, Room::Deliveries, "Deliveries").await?.saying(query.done());
-    let is_narrowed = query.is_narrowed(&FILTERS);
+    let chosen = chosen(&frame.seat, &query, &names);
     let flows = flows.into_iter().map(|flow| (flow.id, flow.name)).collect();
     let status = frame::answered(wrong.is_some());
-    Ok((status, Page(ListPage { frame, rows, flows, query, is_narrowed, next, wrong, under_way }))
+    Ok((status, Page(ListPage { frame, rows, flows, query, chosen, pager, wrong, under_way }))
         .into_response())
 }
 
@@ -156,6 +167,24 @@ fn read_filter(seat: &Seat, query: &list::Query) -> Result<DeliveryFilter, Inval
         ..DeliveryQuery::default()
     }
     .filter()
+    .map_err(|refused| list::labelled(&FILTERS, refused))
+}
+
+/// What narrows the list, in words.
+fn chosen(
+    seat: &Seat,
+    query: &list::Query,
+    flows: &HashMap<CallFlowId, String>,
+) -> Vec<(&'static str, String)> {
+    let clock = &seat.person.clock;
+    query.chosen(&FILTERS, |name, text| match name {
+        "call_flow_id" => flows.get(&text.parse().ok()?).cloned(),
+        "status" => DeliveryStatus::from_word(text).map(|status| badge(&status).1.to_owned()),
+        "since" => Some(query.begin(name, clock).replace('T', " ")),
+        "until" => Some(query.end(name, clock).replace('T', " ")),
+        "test" => Some(if text == "true" { "only tests" } else { "no tests" }.to_owned()),
+        _ => None,
+    })
 }
 
 #[derive(Template)]
@@ -163,6 +192,7 @@ fn read_filter(seat: &Seat, query: &list::Query) -> Result<DeliveryFilter, Inval
 struct EstimatePage {
     frame: Frame,
     query: list::Query,
+    chosen: Vec<(&'static str, String)>,
     counted: Redelivered,
 }
 
@@ -175,8 +205,13 @@ async fn estimate(
     seat.check_member()?;
     let filter = redelivery::narrowed(read_filter(&seat, &query)?)?;
     let counted = app.store.count_redeliverable(seat.business_id(), filter).await?;
+    let flow = match query.get("call_flow_id").and_then(|id| id.parse().ok()) {
+        Some(id) => optional(app.store.call_flow(seat.business_id(), id).await)?,
+        None => None,
+    };
+    let chosen = chosen(&seat, &query, &flow.into_iter().map(|flow| (flow.id, flow.name)).collect());
     let frame = Frame::of(&app, seat, Room::Deliveries, "Redeliver").await?;
-    Ok(Page(EstimatePage { frame, query, counted }).into_response())
+    Ok(Page(EstimatePage { frame, query, chosen, counted }).into_response())
 }
 
 /// Sends again what was chosen, or all that match.

@@ -210,6 +210,11 @@ impl Frame {
         Room::ALL
     }
 
+    /// The person's clock.
+    pub const fn clock(&self) -> &Clock {
+        &self.seat.person.clock
+    }
+
     /// A time as the person's clock shows it.
     pub fn moment(&self, at: &Timestamp) -> String {
         self.seat.person.clock.moment(*at)

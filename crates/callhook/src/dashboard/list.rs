@@ -5,10 +5,22 @@ use super::moment::Clock;
 use crate::app::parameter;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use domain::Invalid;
+use domain::{Invalid, Timestamp};
 use std::convert::Infallible;
 use std::str::FromStr;
 use store::list::RowId;
+
+/// What narrows a list: a parameter, and what the page calls it.
+pub type Filter = (&'static str, &'static str);
+
+/// A refused filter under the name that its page has for it.
+#[must_use]
+pub fn labelled(filters: &[Filter], refused: Invalid) -> Invalid {
+    match filters.iter().find(|(name, _)| *name == refused.field) {
+        Some((_, label)) => Invalid::value(format!("{label} {}", refused.reason)),
+        None => refused,
+    }
+}
 
 /// The parameters of an address. What a form leaves empty counts as not given.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +84,28 @@ impl Query {
         Some(clock.read_field(text).map_or_else(|| text.to_owned(), |at| at.to_string()))
     }
 
+    /// The same as a form's field shows it, whichever way the address has it; what is no time stays as it was given.
+    #[must_use]
+    pub fn begin(&self, name: &str, clock: &Clock) -> String {
+        self.field(name, clock, |text| parameter::parsed(name, Some(text)))
+    }
+
+    /// The end of a span, likewise.
+    #[must_use]
+    pub fn end(&self, name: &str, clock: &Clock) -> String {
+        self.field(name, clock, |text| parameter::end_time(name, Some(text)))
+    }
+
+    fn field(
+        &self,
+        name: &str,
+        clock: &Clock,
+        read: impl Fn(&str) -> Result<Option<Timestamp>, Invalid>,
+    ) -> String {
+        let given = self.time(name, clock).unwrap_or_default();
+        read(&given).ok().flatten().map_or(given, |at| clock.write_field(at))
+    }
+
     /// What was just done.
     #[must_use]
     pub fn done(&self) -> Option<&str> {
@@ -86,8 +120,21 @@ impl Query {
 
     /// Whether the list is narrowed by one of these.
     #[must_use]
-    pub fn is_narrowed(&self, by: &[&str]) -> bool {
-        by.iter().any(|name| self.get(name).is_some())
+    pub fn is_narrowed(&self, by: &[Filter]) -> bool {
+        by.iter().any(|(name, _)| self.get(name).is_some())
+    }
+
+    /// What narrows the list, as its page says it; `words` says what is no text that was typed.
+    #[must_use]
+    pub fn chosen(
+        &self,
+        filters: &[Filter],
+        words: impl Fn(&str, &str) -> Option<String>,
+    ) -> Vec<(&'static str, String)> {
+        let chosen = filters.iter().filter_map(|(name, label)| Some((*name, *label, self.get(name)?)));
+        chosen
+            .map(|(name, label, text)| (label, words(name, text).unwrap_or_else(|| text.to_owned())))
+            .collect()
     }
 
     /// Behind which row the page begins.
@@ -116,11 +163,6 @@ impl Query {
         let kept = self.0.iter().filter(|(name, _)| !["cursor", "done"].contains(&name.as_str()));
         form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
     }
-
-    /// The parameters that narrow the list, for a form that keeps them.
-    pub fn kept(&self) -> impl Iterator<Item = &(String, String)> {
-        self.0.iter().filter(|(name, _)| !["cursor", "done"].contains(&name.as_str()))
-    }
 }
 
 /// The id in a path. What is no id names nothing.
@@ -131,6 +173,8 @@ pub fn id<T: FromStr>(text: &str) -> Result<T, PageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
+    use axum::http::header::COOKIE;
 
     #[test]
     fn filters_are_kept_and_pages_are_not() {
@@ -138,7 +182,15 @@ mod tests {
             Query::read("status=failed&cursor=AAAAAAAAAAAAAAAAAAAAAA&error=&done=redelivered&search=a%20b");
         assert_eq!(query.filters(), "status=failed&search=a+b");
         assert_eq!(query.before::<[u8; 16]>().unwrap(), Some([0; 16]));
-        assert!(!query.is_first() && query.is_narrowed(&["status"]) && !query.is_narrowed(&["error"]));
+        assert!(
+            !query.is_first()
+                && query.is_narrowed(&[("status", "State")])
+                && !query.is_narrowed(&[("error", "Failure")])
+        );
+        assert_eq!(
+            query.chosen(&[("error", "Failure"), ("search", "Search")], |_, _| None),
+            [("Search", "a b".into())]
+        );
         assert_eq!(Query::read("cursor=x").before::<[u8; 16]>().unwrap_err().field, "cursor");
     }
 
@@ -151,5 +203,49 @@ mod tests {
         assert_eq!(older("search=a%26b"), "/calls?search=a%26b&cursor=AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(pager("search=x&cursor=y", None).newest.as_deref(), Some("/calls?search=x"));
         assert_eq!(pager("cursor=y", None).newest.as_deref(), Some("/calls"));
+    }
+
+    #[test]
+    fn a_time_of_an_address_stands_in_its_field_by_the_persons_clock() {
+        let headers = [(COOKIE, HeaderValue::from_static("zone=Europe%2FBerlin"))];
+        let clock = Clock::of(&headers.into_iter().collect(), Timestamp::default());
+        let check = |text: &str, begin: &str, end: &str| {
+            let query = Query::read(&format!("at={text}"));
+            assert_eq!(
+                (query.begin("at", &clock), query.end("at", &clock)),
+                (begin.into(), end.into()),
+                "{text}"
+            );
+        };
+        check("2026-03-30T14:30:00Z", "2026-03-30T16:30", "2026-03-30T16:30");
+        check("2026-03-30T14:30:05%2B02:00", "2026-03-30T14:30:05", "2026-03-30T14:30:05");
+        check("2026-03-30T14:30", "2026-03-30T14:30", "2026-03-30T14:30");
+        check("2026-03-30", "2026-03-30T02:00", "2026-03-31T02:00");
+        check("soon", "soon", "soon");
+        check("", "", "");
+    }
+
+    #[test]
+    fn each_filter_is_called_as_its_field_is() {
+        use crate::dashboard::{call, delivery};
+        #[track_caller]
+        fn check(page: &str, filters: &[Filter]) {
+            // What another page leads to has no field.
+            for (name, label) in filters.iter().filter(|(name, _)| !["call_id", "number_id"].contains(name)) {
+                let field =
+                    page.split("<label").find(|field| field.contains(&format!("<span>{label}</span>")));
+                assert!(field.is_some_and(|field| field.contains(&format!("name=\"{name}\""))), "{name}");
+            }
+        }
+        check(include_str!("../../templates/delivery/list.html"), &delivery::FILTERS);
+        check(include_str!("../../templates/call/list.html"), &call::FILTERS);
+        check(include_str!("../../templates/call/list.html"), &call::MORE_FILTERS);
+    }
+
+    #[test]
+    fn a_refused_filter_has_the_pages_name() {
+        let labelled =
+            |field| labelled(&[("since", "From")], Invalid::field(field, "is not a time")).to_string();
+        assert_eq!([labelled("since"), labelled("limit")], ["From is not a time", "limit: is not a time"]);
     }
 }

@@ -83,6 +83,13 @@ impl Clock {
         Some(Timestamp::from_millis(at.timestamp().as_millisecond()))
     }
 
+    /// A time as a field of a form shows it; with seconds where there are some.
+    pub fn write_field(&self, at: Timestamp) -> String {
+        let local = self.zoned(at);
+        let pattern = if local.second() == 0 { "%Y-%m-%dT%H:%M" } else { "%Y-%m-%dT%H:%M:%S" };
+        strtime::format(pattern, &local).unwrap_or_default()
+    }
+
     fn element(&self, at: Timestamp, form: &str, pattern: &str) -> String {
         let words = strtime::format(pattern, &self.zoned(at)).unwrap_or_default();
         format!("<time datetime=\"{}\" data-form=\"{form}\" title=\"{}\">{words}</time>", iso(at), utc(at))
@@ -149,6 +156,8 @@ mod tests {
         let clock = clock("zone=America%2FNew_York");
         let at = "2026-03-30T14:30:00Z".parse().unwrap();
         assert_eq!(clock.read_field("2026-03-30T10:30"), Some(at));
+        assert_eq!(clock.write_field(at), "2026-03-30T10:30");
+        assert_eq!(clock.write_field("2026-03-30T14:30:05Z".parse().unwrap()), "2026-03-30T10:30:05");
         for other in ["tomorrow", "2026-03-30", "2026-03-30T14:30:00Z", "2026-03-30T14:30:00+02:00"] {
             assert_eq!(clock.read_field(other), None, "{other}");
         }
