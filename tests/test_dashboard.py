@@ -180,6 +180,8 @@ def test_every_page_is_for_everybody(server, admin, filled, look):
             assert browser.barriers() == [], name
             browser.driver.execute_script("document.querySelectorAll('details').forEach((part) => { part.open = false; })")
             assert not browser.is_wider_than_its_window(), f"{name} does not fit"
+            for room in browser.all(".side [aria-current]"):
+                assert 0 <= room.rect["x"] <= width - room.rect["width"], f"{name}: where one is lies outside of the bar"
             complaints = [one for one in browser.complaints() if name != "not-found"]
             assert not complaints, f"{name}: {complaints}"
 

@@ -167,6 +167,8 @@ document.addEventListener("keydown", onKey);
 // answer keeps what was typed over the sign-in.
 if (!document.querySelector("[data-kept]")) history.replaceState(null, "", document.querySelector("[data-address]")?.dataset.address ?? location.href);
 dress(document);
+// On a phone the bar of pages is wider than the screen.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 tick();
 setInterval(tick, 1000);
 follow();
