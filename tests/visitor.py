@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 
 import requests
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
@@ -148,8 +148,8 @@ class Browser:
 
     def wait_until(self, condition, what: str):
         def holds():
-            # Between two pages there is neither.
-            with suppress(StaleElementReferenceException):
+            # Between two pages there is neither, and the driver has several words for that.
+            with suppress(WebDriverException):
                 return condition()
 
         wait_until(holds, 15, what)
