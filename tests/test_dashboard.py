@@ -412,7 +412,7 @@ def test_what_was_typed_outlives_the_session(server, admin, filled):
         assert server.data("GET", f"/call-flows/{filled['good']['id']}")["call_flow"]["source"] == "typed for long"
 
 
-def test_a_second_factor_is_asked_for_and_taken_once(server, admin):
+def test_a_second_factor_is_asked_for_and_taken_once_and_a_recovery_code_stands_in_for_it(server, admin):
     visitor = invited(admin, "careful@example.com", "viewer")
     with Browser(server.base) as browser:
         browser.become(visitor)
@@ -430,8 +430,12 @@ def test_a_second_factor_is_asked_for_and_taken_once(server, admin):
         browser.fill(code=shown)
         browser.press("Set it up")
         browser.wait_for("From now on, signing in also asks for a code")
+        recovery_codes = browser.text("#recovery-codes").split("\n")
+        assert len(set(recovery_codes)) == 10 and "10 recovery codes are left" in browser.text()
+        assert not browser.barriers()
         browser.open("/account")
         browser.press("Sign out")
+        browser.wait_for("Password forgotten?")
         browser.fill(email="careful@example.com", password=PASSWORD)
         browser.press("Sign in")
         browser.wait_for("Code of your authenticator app")
@@ -441,3 +445,19 @@ def test_a_second_factor_is_asked_for_and_taken_once(server, admin):
         browser.fill(password=PASSWORD, code=code(secret, time.time() + 30))
         browser.press("Sign in")
         wait_until(lambda: "/b/" in browser.path, what="the overview")
+        browser.open("/account")
+        assert "10 recovery codes are left" in browser.text() and not browser.all("#recovery-codes"), "shown once"
+        browser.press("Sign out")
+        for said in ("/b/", "not one of yours, or was used already"):
+            browser.wait_for("Password forgotten?")
+            browser.fill(email="careful@example.com", password=PASSWORD)
+            browser.press("Sign in")
+            browser.wait_for("Code of your authenticator app")
+            browser.press("The app is not at hand")
+            browser.fill(password=PASSWORD, recovery_code=recovery_codes[0])
+            browser.press("Sign in")
+            browser.wait_until(lambda said=said: said in browser.path or said in browser.text(), said)
+            if said == "/b/":
+                browser.open("/account")
+                browser.wait_for("9 recovery codes are left")
+                browser.press("Sign out")

@@ -24,6 +24,7 @@ pub mod number;
 pub mod payload;
 pub mod phone_number;
 pub mod receiver;
+pub mod recovery_code;
 pub mod retry;
 pub mod sample;
 pub mod secret;

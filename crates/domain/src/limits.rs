@@ -53,6 +53,8 @@ pub const PASSWORD_CHARS_MAX: usize = 200;
 pub const USER_AGENT_CHARS_MAX: usize = 200;
 /// Open sessions of a user: some browsers on some machines. Beyond it the one that was seen longest ago ends.
 pub const SESSIONS_MAX: usize = 20;
+/// Recovery codes that are made at once: enough for years of lost and forgotten phones, and few enough to be written down.
+pub const RECOVERY_CODES: usize = 10;
 /// People of a business: a list of them is read as a whole.
 pub const MEMBERS_MAX: usize = 500;
 /// Open invitations of a business.

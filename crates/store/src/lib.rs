@@ -24,6 +24,7 @@ pub mod member;
 pub mod number;
 pub mod pause;
 pub mod queue;
+pub mod recovery_code;
 pub mod retention;
 pub mod seal;
 pub mod session;

@@ -7,6 +7,7 @@ use crate::engine::{Row, Sql};
 use crate::error::{StoreError, StoreResult};
 use crate::limits::ROWS_CHANGED_MAX;
 use crate::tx::Tx;
+use crate::user::SecondProof;
 use crate::{member, seal, user};
 use domain::Timestamp;
 use domain::id::{SessionId, UserId};
@@ -21,8 +22,8 @@ pub struct NewSession {
     pub user_id: UserId,
     /// The hash that the password was compared with, or that was just set.
     pub password_hash: Secret,
-    /// The step of the second factor's code, where one was asked for.
-    pub totp_step: Option<u64>,
+    /// What was given for the second factor, where it was asked for.
+    pub second_proof: Option<SecondProof>,
     /// What the browser will show at each request.
     pub token: Secret,
     /// See [`Session`].
@@ -141,8 +142,8 @@ fn start(tx: &mut Tx<'_>, new: &NewSession) -> StoreResult<Session> {
     if password_hash != new.password_hash.reveal() {
         return Err(changed_meanwhile());
     }
-    match new.totp_step {
-        Some(step) if has_totp => user::use_totp_step(tx, new.user_id, step)?,
+    match &new.second_proof {
+        Some(proof) if has_totp => user::use_proof(tx, new.user_id, proof)?,
         None if has_totp => return Err(changed_meanwhile()),
         _ => {}
     }

@@ -4,7 +4,7 @@ use crate::Store;
 use crate::error::{StoreError, StoreResult};
 use crate::tx::Tx;
 use crate::user::{self, NewUser};
-use crate::{business, member, seal, session};
+use crate::{business, member, recovery_code, seal, session};
 use domain::Invalid;
 use domain::api_key::Role;
 use domain::id::UserId;
@@ -125,6 +125,9 @@ impl Store {
                 SecondFactor::Removed => RESET_ALL,
             };
             tx.sql().execute(reset, &[user_id.into(), password_hash.reveal().into()])?;
+            if second_factor == SecondFactor::Removed {
+                recovery_code::replace(tx, user_id, &[])?;
+            }
             remove_of(tx, user_id)?;
             session::end_all_but(tx, user_id, None)?;
             user::find(tx, user_id)

@@ -4,8 +4,9 @@ use crate::Store;
 use crate::engine::{Row, Value};
 use crate::error::{StoreError, StoreResult};
 use crate::tx::Tx;
-use crate::{member, session, sign_in_link};
+use crate::{member, recovery_code, session, sign_in_link};
 use domain::id::{SessionId, UserId};
+use domain::recovery_code::RecoveryCode;
 use domain::secret::Secret;
 use domain::user::{EmailAddress, Membership, User};
 use std::collections::HashMap;
@@ -50,6 +51,17 @@ pub struct Totp {
     pub secret: Secret,
     /// The step of the code that showed it works.
     pub used_step: u64,
+    /// What stands in for its codes where the app is not at hand.
+    pub recovery_codes: Vec<RecoveryCode>,
+}
+
+/// What somebody who signs in gives for the second factor.
+#[derive(Clone, Debug)]
+pub enum SecondProof {
+    /// A code of the authenticator app, by its step.
+    Step(u64),
+    /// A code that stands in for it.
+    RecoveryCode(RecoveryCode),
 }
 
 /// What [`read`] reads, of `users u`.
@@ -129,12 +141,14 @@ impl Store {
         .await
     }
 
-    /// Sets or removes the second factor.
+    /// Sets or removes the second factor, with the recovery codes.
     pub async fn set_totp(&self, id: UserId, totp: Option<Totp>) -> StoreResult<()> {
         self.write(move |tx| {
             let sealed = totp.as_ref().map(|totp| tx.seal(totp.secret.reveal()));
             let used_step = totp.as_ref().map(|totp| totp.used_step);
-            changed(tx.sql().execute(SET_TOTP, &[id.into(), sealed.into(), used_step.into()])?)
+            changed(tx.sql().execute(SET_TOTP, &[id.into(), sealed.into(), used_step.into()])?)?;
+            let codes = totp.as_ref().map_or(&[][..], |totp| &totp.recovery_codes);
+            recovery_code::replace(tx, id, codes)
         })
         .await
     }
@@ -179,8 +193,15 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewUser) -> StoreResult<User> {
     Ok(user)
 }
 
-/// Takes a step of the second factor, which can be taken once.
-pub(crate) fn use_totp_step(tx: &mut Tx<'_>, id: UserId, step: u64) -> StoreResult<()> {
+/// Takes what was given for the second factor, which can be taken once.
+pub(crate) fn use_proof(tx: &mut Tx<'_>, id: UserId, proof: &SecondProof) -> StoreResult<()> {
+    match proof {
+        SecondProof::Step(step) => use_totp_step(tx, id, *step),
+        SecondProof::RecoveryCode(code) => recovery_code::take(tx, id, code),
+    }
+}
+
+fn use_totp_step(tx: &mut Tx<'_>, id: UserId, step: u64) -> StoreResult<()> {
     if tx.sql().execute(USE_TOTP_STEP, &[id.into(), step.into()])? == 0 {
         return Err(StoreError::Conflict(
             "this code was used already: wait for the next one of the app".to_owned(),

@@ -3,12 +3,13 @@
 use super::{App, given, totp};
 use domain::Timestamp;
 use domain::id::UserId;
+use domain::recovery_code::RecoveryCode;
 use domain::secret::Secret;
 use domain::user::{self, EmailAddress, Session};
 use std::net::IpAddr;
 use std::time::Duration;
 use store::session::{NewSession, SignedIn};
-use store::user::Credentials;
+use store::user::{Credentials, SecondProof};
 use store::{StoreError, StoreResult};
 
 /// Who asks, as far as a request shows it.
@@ -27,7 +28,7 @@ pub struct Attempt {
     pub email: String,
     /// The password.
     pub password: Secret,
-    /// The code of the authenticator app, once it was asked for.
+    /// The code of the authenticator app, or a recovery code, once it was asked for.
     pub code: Option<String>,
 }
 
@@ -70,7 +71,7 @@ pub async fn sign_in(app: &App, attempt: Attempt, client: &Client) -> Result<Sta
         Ok(found) => verify(app, found, &attempt.password, attempt.code).await,
         Err(error) => Err(error.into()),
     };
-    let (credentials, totp_step) = match verified {
+    let (credentials, second_proof) = match verified {
         Err(SignInError::Wrong) => return Err(SignInError::Wrong),
         Err(other) => {
             tried.take_back();
@@ -78,7 +79,7 @@ pub async fn sign_in(app: &App, attempt: Attempt, client: &Client) -> Result<Sta
         }
         Ok(verified) => verified,
     };
-    match begin(app, credentials.user.id, credentials.password_hash, totp_step, client).await {
+    match begin(app, credentials.user.id, credentials.password_hash, second_proof, client).await {
         Ok(started) => {
             tried.succeeded();
             Ok(started)
@@ -135,14 +136,14 @@ pub(super) async fn begin(
     app: &App,
     user_id: UserId,
     password_hash: Secret,
-    totp_step: Option<u64>,
+    second_proof: Option<SecondProof>,
     client: &Client,
 ) -> StoreResult<Started> {
     let token = Secret::new(app.random_text());
     let session = NewSession {
         user_id,
         password_hash,
-        totp_step,
+        second_proof,
         token: token.clone(),
         address: client.address.to_canonical().to_string(),
         user_agent: user::user_agent(&client.user_agent),
@@ -169,33 +170,35 @@ async fn find(app: &App, email: Option<EmailAddress>) -> StoreResult<Option<Cred
     }
 }
 
-/// Answers whose password it is, and the step of the code where one is asked for.
+/// Answers whose password it is, and what was given for the second factor where it is asked for.
 async fn verify(
     app: &App,
     found: Option<Credentials>,
     password: &Secret,
     code: Option<String>,
-) -> Result<(Credentials, Option<u64>), SignInError> {
+) -> Result<(Credentials, Option<SecondProof>), SignInError> {
     let is_right = is_right(app, found.as_ref(), password).await?;
     let credentials = found.filter(|_| is_right).ok_or(SignInError::Wrong)?;
-    let step = second_step(credentials.totp.as_ref(), code, app.now())?;
-    Ok((credentials, step))
+    let proof = second_proof(credentials.totp.as_ref(), code, app.now())?;
+    Ok((credentials, proof))
 }
 
 async fn is_right(app: &App, found: Option<&Credentials>, password: &Secret) -> StoreResult<bool> {
     app.passwords.is(password, found.map(|found| &found.password_hash)).await
 }
 
-fn second_step(
+fn second_proof(
     totp: Option<&Secret>,
     code: Option<String>,
     now: Timestamp,
-) -> Result<Option<u64>, SignInError> {
-    match (totp, given(code)) {
-        (None, _) => Ok(None),
-        (Some(_), None) => Err(SignInError::NeedsCode),
-        (Some(secret), Some(code)) => totp::step(secret, &code, now).map(Some).ok_or(SignInError::Wrong),
-    }
+) -> Result<Option<SecondProof>, SignInError> {
+    let Some(secret) = totp else { return Ok(None) };
+    let code = given(code).ok_or(SignInError::NeedsCode)?;
+    // Whether a recovery code is one is known where it is taken.
+    let proof = RecoveryCode::read(&code)
+        .map(SecondProof::RecoveryCode)
+        .or_else(|| totp::step(secret, &code, now).map(SecondProof::Step));
+    proof.map(Some).ok_or(SignInError::Wrong)
 }
 
 /// Whole seconds, so that who waits for them does not come too early.

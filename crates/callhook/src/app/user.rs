@@ -5,8 +5,9 @@ use super::totp::{self, Enrolment};
 use super::{App, given, random_text};
 use domain::api_key::Role;
 use domain::id::{BusinessId, UserId};
-use domain::limits::NAME_CHARS_MAX;
+use domain::limits::{NAME_CHARS_MAX, RECOVERY_CODES};
 use domain::phone_number::Country;
+use domain::recovery_code::RecoveryCode;
 use domain::secret::Secret;
 use domain::user::{self, EmailAddress, Invitation, Password, User};
 use domain::{Invalid, World, text};
@@ -193,6 +194,8 @@ pub fn offered_totp(user: &User, secret: Secret) -> Enrolment {
 
 /// Sets the second factor that was offered, once a code shows that the person's app has it. One that is set already is removed first: who
 /// finds a browser that is signed in must neither replace it nor lock its owner out.
+///
+/// Answers the recovery codes that stand in for it; they are shown this once.
 pub async fn confirm_totp(
     app: &App,
     signed_in: &SignedIn,
@@ -200,7 +203,7 @@ pub async fn confirm_totp(
     secret: &Secret,
     code: &str,
     client: &Client,
-) -> Result<(), SignInError> {
+) -> Result<Vec<RecoveryCode>, SignInError> {
     if signed_in.user.has_totp {
         let reason = "a second factor is set already: remove it first";
         return Err(StoreError::Conflict(reason.to_owned()).into());
@@ -210,10 +213,30 @@ pub async fn confirm_totp(
         let reason = "is not the code that the app shows now: try the next one, and look whether the phone's clock is right";
         return Err(StoreError::from(Invalid::field("code", reason)).into());
     };
-    Ok(app.store.set_totp(signed_in.user.id, Some(Totp { secret: secret.clone(), used_step })).await?)
+    let recovery_codes = draw_recovery_codes(app);
+    let totp = Totp { secret: secret.clone(), used_step, recovery_codes: recovery_codes.clone() };
+    app.store.set_totp(signed_in.user.id, Some(totp)).await?;
+    Ok(recovery_codes)
 }
 
-/// Removes the second factor.
+/// Makes other recovery codes in place of those that are left; they are shown this once.
+pub async fn new_recovery_codes(
+    app: &App,
+    signed_in: &SignedIn,
+    password: &Secret,
+    client: &Client,
+) -> Result<Vec<RecoveryCode>, SignInError> {
+    sign_in::prove(app, signed_in, password, client).await?;
+    let codes = draw_recovery_codes(app);
+    app.store.set_recovery_codes(signed_in.user.id, codes.clone()).await?;
+    Ok(codes)
+}
+
+fn draw_recovery_codes(app: &App) -> Vec<RecoveryCode> {
+    std::iter::repeat_with(|| RecoveryCode::draw(&*app.world)).take(RECOVERY_CODES).collect()
+}
+
+/// Removes the second factor, and the recovery codes with it.
 pub async fn remove_totp(
     app: &App,
     signed_in: &SignedIn,

@@ -14,6 +14,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::id::SessionId;
+use domain::recovery_code::RecoveryCode;
 use domain::user::Session;
 use domain::{Invalid, Timestamp};
 use qrcode::QrCode;
@@ -30,6 +31,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/account/second-factor", post(offer).get(back))
         .route("/account/second-factor/confirm", post(confirm).get(back))
         .route("/account/second-factor/remove", post(remove).get(back))
+        .route("/account/recovery-codes", post(new_recovery_codes).get(back))
         .route("/account/sessions/end-others", post(end_others).get(back))
         .route("/account/sessions/{id}/end", post(end).get(back))
 }
@@ -39,10 +41,8 @@ pub fn router() -> Router<Arc<App>> {
 struct AccountPage {
     person: Person,
     sessions: Vec<Session>,
-    said: Option<&'static str>,
-    offered: Option<Offered>,
-    wrong: Option<(&'static str, String)>,
-    typed_name: Option<String>,
+    recovery_codes_left: u64,
+    shown: Shown,
 }
 
 /// Characters of a secret that is offered, with room to spare.
@@ -57,7 +57,7 @@ struct Offered {
 
 impl AccountPage {
     fn wrong(&self, part: &str) -> Option<&str> {
-        self.wrong.as_ref().filter(|(wrong, _)| *wrong == part).map(|(_, words)| words.as_str())
+        self.shown.wrong.as_ref().filter(|(wrong, _)| *wrong == part).map(|(_, words)| words.as_str())
     }
 
     fn minute(&self, at: &Timestamp) -> String {
@@ -65,7 +65,7 @@ impl AccountPage {
     }
 
     fn name(&self) -> &str {
-        self.typed_name.as_deref().unwrap_or(&self.person.signed_in.user.name)
+        self.shown.typed_name.as_deref().unwrap_or(&self.person.signed_in.user.name)
     }
 }
 
@@ -74,22 +74,30 @@ impl AccountPage {
 struct Shown {
     said: Option<&'static str>,
     offered: Option<Offered>,
+    new_recovery_codes: Option<String>,
     wrong: Option<(&'static str, String)>,
     typed_name: Option<String>,
 }
 
+impl Shown {
+    /// Recovery codes, a line each: this page alone shows them.
+    fn of_new_codes(codes: &[RecoveryCode]) -> Self {
+        let lines: Vec<String> = codes.iter().map(RecoveryCode::in_groups).collect();
+        Self { new_recovery_codes: Some(lines.join("\n")), ..Self::default() }
+    }
+}
+
 async fn account_page(app: &App, person: Person, shown: Shown) -> Result<Response, PageError> {
     let sessions = app.store.list_sessions(person.signed_in.user.id).await?;
+    let recovery_codes_left = app.store.count_recovery_codes(person.signed_in.user.id).await?;
     let status = frame::answered(shown.wrong.is_some());
-    let Shown { said, offered, wrong, typed_name } = shown;
-    Ok((status, Page(AccountPage { person, sessions, said, offered, wrong, typed_name })).into_response())
+    Ok((status, Page(AccountPage { person, sessions, recovery_codes_left, shown })).into_response())
 }
 
 fn said(done: &str) -> Option<&'static str> {
     Some(match done {
         "saved" => "Saved.",
         "password" => "The password is changed. Your other sessions have ended.",
-        "second-factor" => "From now on, signing in also asks for a code of your app.",
         "removed" => "Signing in asks for no code any more.",
         "ended" => "The session has ended.",
         _ => return None,
@@ -179,7 +187,7 @@ impl Offered {
 
 async fn confirm(
     State(app): State<Arc<App>>,
-    person: Person,
+    mut person: Person,
     client: Client,
     form: Form,
 ) -> Result<Response, PageError> {
@@ -188,7 +196,12 @@ async fn confirm(
         return Err(Invalid::value("this is not the secret that was offered: begin again").into());
     }
     match user::confirm_totp(&app, &person.signed_in, &password, &secret, form.text("code"), &client).await {
-        Ok(()) => Ok(done("second-factor")),
+        Ok(codes) => {
+            // The page shows what is so now, and the codes with it: after a redirection they would be gone.
+            person.signed_in.user.has_totp = true;
+            let said = Some("From now on, signing in also asks for a code of your app.");
+            account_page(&app, person, Shown { said, ..Shown::of_new_codes(&codes) }).await
+        }
         Err(error) => {
             let wrong = Some(("second-factor", words(error)?));
             let enrolment = user::offered_totp(&person.signed_in.user, secret);
@@ -206,6 +219,18 @@ async fn remove(
 ) -> Result<Response, PageError> {
     match user::remove_totp(&app, &person.signed_in, &form.secret("current_password"), &client).await {
         Ok(()) => Ok(done("removed")),
+        Err(error) => refused(&app, person, "second-factor", error).await,
+    }
+}
+
+async fn new_recovery_codes(
+    State(app): State<Arc<App>>,
+    person: Person,
+    client: Client,
+    form: Form,
+) -> Result<Response, PageError> {
+    match user::new_recovery_codes(&app, &person.signed_in, &form.secret("current_password"), &client).await {
+        Ok(codes) => account_page(&app, person, Shown::of_new_codes(&codes)).await,
         Err(error) => refused(&app, person, "second-factor", error).await,
     }
 }

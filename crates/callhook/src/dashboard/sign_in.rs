@@ -50,7 +50,7 @@ struct GoOnPage {
 }
 
 /// Fields that prove something, beside passwords.
-const SECRETS: [&str; 3] = ["code", "secret", "auth_token"];
+const SECRETS: [&str; 4] = ["code", "recovery_code", "secret", "auth_token"];
 
 /// Asks who it is, and keeps what was sent meanwhile.
 pub fn ask_again(to: &str, form: &Form) -> Response {
@@ -87,7 +87,7 @@ async fn sign_in(State(app): State<Arc<App>>, client: Client, form: Form) -> Res
     let attempt = Attempt {
         email: form.text("email").to_owned(),
         password: form.secret("password"),
-        code: form.given("code"),
+        code: given_code(&form),
     };
     let to = own_path(form.text("to"));
     match sign_in::sign_in(&app, attempt, &client).await {
@@ -96,7 +96,7 @@ async fn sign_in(State(app): State<Arc<App>>, client: Client, form: Form) -> Res
         Err(SignInError::Store(error)) if !matches!(error, StoreError::Conflict(_)) => Err(error.into()),
         Err(refused) => {
             let (status, retry_after) = status(&refused);
-            let needs_code = matches!(refused, SignInError::NeedsCode) || form.given("code").is_some();
+            let needs_code = matches!(refused, SignInError::NeedsCode) || given_code(&form).is_some();
             let wrong = match refused {
                 SignInError::NeedsCode => None,
                 refused => Some(sentence(&refused.to_string())),
@@ -111,6 +111,11 @@ async fn sign_in(State(app): State<Arc<App>>, client: Client, form: Form) -> Res
             Ok(response)
         }
     }
+}
+
+/// The app's code or, from the field that is opened where the app is not at hand, a recovery code.
+fn given_code(form: &Form) -> Option<String> {
+    form.given("recovery_code").or_else(|| form.given("code"))
 }
 
 /// The status, and how long to wait.

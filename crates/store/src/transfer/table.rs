@@ -16,12 +16,13 @@ pub struct Table {
 }
 
 /// All of them; none comes before one that its rows name by a foreign key.
-pub const TABLES: [Table; 23] = [
+pub const TABLES: [Table; 24] = [
     Table { name: "businesses", key: &["id"] },
     Table { name: "api_keys", key: &["business_id", "id"] },
     Table { name: "users", key: &["id"] },
     Table { name: "memberships", key: &["user_id", "business_id"] },
     Table { name: "invitations", key: &["business_id", "id"] },
+    Table { name: "recovery_codes", key: &["user_id", "code_hash"] },
     Table { name: "sessions", key: &["user_id", "id"] },
     Table { name: "sign_in_links", key: &["token_hash"] },
     Table { name: "call_flows", key: &["business_id", "id"] },

@@ -56,7 +56,7 @@ async fn a_restored_store_has_nobody_signed_in() {
     let session = NewSession {
         user_id: ann.id,
         password_hash: secret("hash 1"),
-        totp_step: None,
+        second_proof: None,
         token: secret("token"),
         address: "192.0.2.1".into(),
         user_agent: "Mozilla/5.0".into(),

@@ -1,7 +1,7 @@
 //! Sessions, and links to another password.
 
 use crate::harness::Harness;
-use crate::user::{ann, email, member, secret};
+use crate::user::{ann, email, member, recovery_code, secret, totp};
 use domain::api_key::Role;
 use domain::id::{SessionId, UserId};
 use domain::limits::{RESET_LINK_LIFE, SESSION_IDLE_MAX, SESSION_LIFE_MAX, SESSIONS_MAX};
@@ -9,14 +9,14 @@ use domain::user::Session;
 use std::time::Duration;
 use store::session::NewSession;
 use store::sign_in_link::SecondFactor;
-use store::user::{PasswordChange, Totp};
+use store::user::{PasswordChange, SecondProof};
 use store::{StoreError, StoreResult};
 
 fn new(user_id: UserId, token: &str) -> NewSession {
     NewSession {
         user_id,
         password_hash: secret("hash 1"),
-        totp_step: None,
+        second_proof: None,
         token: secret(token),
         address: "192.0.2.1".into(),
         user_agent: "Mozilla/5.0".into(),
@@ -131,9 +131,11 @@ async fn of_too_many_sessions_the_one_that_was_seen_longest_ago_ends() {
 async fn a_step_of_the_second_factor_is_taken_once() {
     let h = Harness::start().await;
     let ann = ann(&h).await;
-    let with = |step, token: &str| NewSession { totp_step: step, ..new(ann.id, token) };
-    let totp = Totp { secret: secret("TOTPSECRET"), used_step: 7 };
-    h.store.set_totp(ann.id, Some(totp)).await.unwrap();
+    let with = |step: Option<u64>, token: &str| NewSession {
+        second_proof: step.map(SecondProof::Step),
+        ..new(ann.id, token)
+    };
+    h.store.set_totp(ann.id, Some(totp(""))).await.unwrap();
     conflicts(h.store.start_session(with(None, "none")).await);
     conflicts(h.store.start_session(with(Some(7), "that showed it works")).await);
     let (one, other) = tokio::join!(
@@ -146,6 +148,37 @@ async fn a_step_of_the_second_factor_is_taken_once() {
     assert_eq!(h.store.list_sessions(ann.id).await.unwrap().len(), 2);
     h.store.set_totp(ann.id, None).await.unwrap();
     h.store.start_session(with(None, "no second factor")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_recovery_code_is_taken_once_in_place_of_the_second_factors() {
+    let h = Harness::start().await;
+    let ann = ann(&h).await;
+    let bob = member(&h, h.business, "bob", Role::Viewer).await;
+    let with = |digit, token: &str| NewSession {
+        second_proof: Some(SecondProof::RecoveryCode(recovery_code(digit))),
+        ..new(ann.id, token)
+    };
+    let left = async || h.store.count_recovery_codes(ann.id).await.unwrap();
+    conflicts(h.store.set_recovery_codes(ann.id, vec![recovery_code('1')]).await);
+    h.store.set_totp(bob.id, Some(totp("45"))).await.unwrap();
+    h.store.set_totp(ann.id, Some(totp("123"))).await.unwrap();
+    assert_eq!(left().await, 3);
+    conflicts(h.store.start_session(with('4', "of another person")).await);
+    let (one, other) =
+        tokio::join!(h.store.start_session(with('1', "one")), h.store.start_session(with('1', "other")));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(left().await, 2);
+    let stale = NewSession { password_hash: secret("hash 0"), ..with('2', "another password") };
+    conflicts(h.store.start_session(stale).await);
+    assert_eq!(left().await, 2, "a code that let nobody in stays");
+    h.store.set_recovery_codes(ann.id, vec![recovery_code('6')]).await.unwrap();
+    conflicts(h.store.start_session(with('2', "one from before")).await);
+    h.store.start_session(with('6', "a new one")).await.unwrap();
+    h.store.set_totp(ann.id, Some(totp("7"))).await.unwrap();
+    h.store.set_totp(ann.id, None).await.unwrap();
+    assert_eq!(left().await, 0);
+    assert_eq!(h.store.count_recovery_codes(bob.id).await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -174,8 +207,7 @@ async fn another_password_ends_all_other_sessions_and_those_that_were_about_to_b
 async fn a_reset_link_works_once_within_a_day_and_ends_all_sessions() {
     let h = Harness::start().await;
     let ann = ann(&h).await;
-    let totp = || Some(Totp { secret: secret("TOTPSECRET"), used_step: 7 });
-    h.store.set_totp(ann.id, totp()).await.unwrap();
+    h.store.set_totp(ann.id, Some(totp("12"))).await.unwrap();
     let link = async |token: &str, second_factor| {
         h.store.new_reset_link(email("ann"), secret(token), second_factor).await.unwrap();
     };
@@ -189,7 +221,7 @@ async fn a_reset_link_works_once_within_a_day_and_ends_all_sessions() {
     link("older", SecondFactor::Kept).await;
     link("newer", SecondFactor::Kept).await;
     assert_eq!(h.store.reset_link(secret("older")).await.unwrap(), None, "a newer one takes its place");
-    let step = NewSession { totp_step: Some(8), ..new(ann.id, "token") };
+    let step = NewSession { second_proof: Some(SecondProof::Step(8)), ..new(ann.id, "token") };
     h.store.start_session(step).await.unwrap();
     let by = |hash: &str| h.store.reset_by_link(secret("newer"), secret(hash));
     let (one, other) = tokio::join!(by("hash 2"), by("hash 3"));
@@ -197,10 +229,12 @@ async fn a_reset_link_works_once_within_a_day_and_ends_all_sessions() {
     assert!(!is_open(&h, "token").await);
     let set = h.store.credentials(ann.id).await.unwrap();
     assert!(["hash 2", "hash 3"].contains(&set.password_hash.reveal()) && set.totp.is_some());
+    assert_eq!(h.store.count_recovery_codes(ann.id).await.unwrap(), 2);
     link("lost phone", SecondFactor::Removed).await;
     assert!(!h.store.is_setup_link(secret("lost phone")).await.unwrap());
     let user = h.store.reset_by_link(secret("lost phone"), secret("hash 4")).await.unwrap();
     assert!(!user.has_totp);
+    assert_eq!(h.store.count_recovery_codes(ann.id).await.unwrap(), 0);
     assert_eq!(h.store.credentials(ann.id).await.unwrap().password_hash, secret("hash 4"));
 }
 

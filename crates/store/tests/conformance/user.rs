@@ -5,6 +5,7 @@ use domain::api_key::Role;
 use domain::id::{BusinessId, InvitationId, UserId};
 use domain::limits::{INVITATION_LIFE, INVITATIONS_MAX, SETUP_LINK_LIFE};
 use domain::phone_number::Country;
+use domain::recovery_code::RecoveryCode;
 use domain::secret::Secret;
 use domain::user::{EmailAddress, Invitation, User};
 use std::time::Duration;
@@ -18,6 +19,17 @@ pub fn email(name: &str) -> EmailAddress {
 
 pub fn secret(text: &str) -> Secret {
     Secret::new(text)
+}
+
+/// A second factor that was tried with step 7, and a recovery code of each of these digits.
+pub fn totp(digits: &str) -> Totp {
+    let recovery_codes = digits.chars().map(recovery_code).collect();
+    Totp { secret: secret("TOTPSECRET"), used_step: 7, recovery_codes }
+}
+
+/// The recovery code of one digit over and over.
+pub fn recovery_code(digit: char) -> RecoveryCode {
+    RecoveryCode::read(&digit.to_string().repeat(16)).unwrap()
 }
 
 fn person(name: &str) -> NewUser {
@@ -267,8 +279,7 @@ async fn what_signing_in_needs_is_found_by_the_address_and_the_second_factor_is_
     assert!(h.store.user_to_sign_in(email("nobody")).await.unwrap().is_none());
     let found = h.store.user_to_sign_in(email("ann")).await.unwrap().unwrap();
     assert_eq!((found.user, found.password_hash, found.totp), (ann.clone(), secret("hash 1"), None));
-    let totp = Totp { secret: secret("TOTPSECRET"), used_step: 7 };
-    h.store.set_totp(ann.id, Some(totp)).await.unwrap();
+    h.store.set_totp(ann.id, Some(totp(""))).await.unwrap();
     let found = h.store.credentials(ann.id).await.unwrap();
     assert_eq!((found.user.has_totp, found.totp), (true, Some(secret("TOTPSECRET"))));
     h.store.set_totp(ann.id, None).await.unwrap();

@@ -277,6 +277,33 @@ async fn guesses_at_the_code_are_slowed_down_as_those_at_the_password() {
 }
 
 #[tokio::test]
+async fn a_recovery_code_stands_in_for_the_app_once_and_guesses_at_it_are_slowed_down() {
+    let house = House::start().await;
+    let (app, ann) = (&house.app, house.signed_in(&house.ann).await.unwrap());
+    let offered = user::enrol_totp(app, &ann.user);
+    let code = totp::code(&offered.secret, house.world.now()).unwrap();
+    let password = Secret::new(PASSWORD);
+    let codes = user::confirm_totp(app, &ann, &password, &offered.secret, &code, &client(1)).await.unwrap();
+    assert_eq!(codes.len(), 10);
+    let sign_in = async |code: &RecoveryCode| {
+        house.sign_in("ann@example.com", PASSWORD, Some(&code.in_groups().to_uppercase())).await
+    };
+    sign_in(&codes[0]).await.unwrap();
+    assert_eq!(app.store.count_recovery_codes(ann.user.id).await.unwrap(), 9);
+    let borrowed = user::new_recovery_codes(app, &ann, &Secret::new("a wrong guess"), &client(1)).await;
+    assert!(matches!(borrowed, Err(SignInError::Wrong)), "{borrowed:?}");
+    let newer = user::new_recovery_codes(app, &ann, &password, &client(1)).await.unwrap();
+    for used in [&codes[0], &codes[1], &codes[2], &codes[3], &codes[4]] {
+        let refused = sign_in(used).await;
+        assert!(matches!(refused, Err(SignInError::Store(StoreError::Conflict(_)))), "{refused:?}");
+    }
+    let refused = sign_in(&newer[0]).await;
+    assert!(matches!(refused, Err(SignInError::SlowDown { .. })), "{refused:?}");
+    house.advance(Duration::from_secs(2));
+    sign_in(&newer[0]).await.unwrap();
+}
+
+#[tokio::test]
 async fn another_password_ends_all_other_sessions_and_takes_the_current_one() {
     let house = House::start().await;
     let elsewhere = house.sign_in("ann@example.com", PASSWORD, None).await.unwrap();

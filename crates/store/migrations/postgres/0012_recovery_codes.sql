@@ -1,0 +1,6 @@
+-- Codes that stand in for the second factor, each once: a hash of each that is left.
+CREATE TABLE recovery_codes (
+    user_id   BYTEA NOT NULL REFERENCES users (id),
+    code_hash BYTEA NOT NULL CHECK (length(code_hash) = 32),
+    PRIMARY KEY (user_id, code_hash)
+);
