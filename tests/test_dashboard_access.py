@@ -166,6 +166,57 @@ def test_who_is_removed_sees_nothing_at_once_and_the_last_admin_stays(server, ad
     assert answer.status_code == 422
 
 
+def operator(server, *command: str) -> subprocess.CompletedProcess:
+    return subprocess.run([BINARY, "users", *command, "--data-dir", server.folder / "data"], capture_output=True, text=True,
+                          env={"CALLHOOK_SECRET_KEY": SECRET_KEY} | server.environment)
+
+
+def test_a_person_leaves_a_business_and_deletes_the_own_account(server, admin):
+    person = invited(admin, "leaving@example.com", "viewer")
+    account = person.get("/account").text
+    leave = re.search(r"/account/businesses/[0-9a-f-]{36}/leave", account)[0]
+    assert admin.post(leave).status_code == 422, "the last administrator stays"
+    assert person.post(leave).headers["location"] == "/account?done=left"
+    assert person.get(person.home).status_code == 404
+    assert "leaving@example.com" not in admin.get(f"{admin.home}/settings").text
+    elsewhere = Visitor(server.base)
+    assert elsewhere.sign_in("leaving@example.com").status_code == 303
+    assert person.post("/account/delete", {"current_password": "wrong one here"}).status_code == 422
+    answer = person.post("/account/delete", {"current_password": PASSWORD})
+    assert answer.headers["location"] == "/sign-in?done=account-deleted" and "Max-Age=0" in answer.headers["set-cookie"]
+    assert "Your account is deleted" in person.get(answer.headers["location"]).text
+    assert elsewhere.get("/account").status_code == 303, "it leads to the door"
+    assert elsewhere.sign_in("leaving@example.com").status_code == 401
+    answer = admin.post("/account/delete", {"current_password": PASSWORD})
+    assert answer.status_code == 422 and "is the last administrator of default: make somebody else one first" in answer.text
+    assert admin.get(admin.home).status_code == 200
+
+
+def test_the_operator_deletes_a_user(server, admin):
+    person = invited(admin, "dismissed@example.com", "admin")
+    page = person.post(f"{person.home}/settings/invitations", {"email": "backdoor@example.com", "role": "admin"})
+    link = re.search(r'<pre id="link"[^>]*>([^<]+)</pre>', page.text)[1]
+    deleted = operator(server, "delete", "Dismissed@example.com")
+    assert (deleted.returncode, deleted.stdout) == (0, "The user is deleted.\n"), deleted.stderr
+    assert person.get(person.home).status_code == 303, "it leads to the door"
+    assert person.sign_in("dismissed@example.com").status_code == 401
+    assert Visitor(server.base).get(link).status_code == 404
+    assert "dismissed" not in operator(server, "list").stdout
+    again = operator(server, "delete", "dismissed@example.com")
+    assert again.returncode != 0 and "nobody has the e-mail address dismissed@example.com" in again.stderr
+    refused = operator(server, "delete", "ada@example.com")
+    assert refused.returncode != 0 and "make somebody else one first, or delete the user all the same with --last-admin" in refused.stderr
+    assert admin.get(admin.home).status_code == 200
+
+
+def test_the_operator_deletes_the_last_admin_where_that_is_asked():
+    with Callhook() as server:
+        visitor = first(server)
+        assert operator(server, "delete", "ada@example.com", "--last-admin").returncode == 0
+        assert visitor.get(visitor.home).status_code == 303
+        assert operator(server, "list").stdout == ""
+
+
 def test_guessing_is_slowed_and_tells_nothing():
     with Callhook() as server:
         first(server)

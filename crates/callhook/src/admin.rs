@@ -26,6 +26,7 @@ use store::queue::{CommitListener, Committed, DeliveryChange};
 use store::seal::Keyring;
 use store::sign_in_link::SecondFactor;
 use store::tx::Rules;
+use store::user::LastAdmin;
 use store::{Store, StoreConfig, StoreError};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -167,6 +168,10 @@ pub async fn perform(
         Request::ResetUser { email, remove_totp } => {
             let second_factor = if remove_totp { SecondFactor::Removed } else { SecondFactor::Kept };
             user::reset(store, world, public_url, &email, second_factor).await
+        }
+        Request::DeleteUser { email, last_admin } => {
+            let last_admin = if last_admin { LastAdmin::Goes } else { LastAdmin::Stays };
+            user::delete(store, &email, last_admin).await
         }
         Request::Resume => resume(store).await,
         Request::Condition => Err(AdminError("no server runs on this folder".to_owned())),

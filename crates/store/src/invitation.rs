@@ -63,6 +63,7 @@ const INSERT: &str =
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const COUNT_OPEN: &str = "SELECT count(*) FROM invitations WHERE business_id = ?1 AND expires_at > ?2";
 const DELETE: &str = "DELETE FROM invitations WHERE business_id = ?1 AND id = ?2";
+const DELETE_BY_OR_FOR: &str = "DELETE FROM invitations WHERE invited_by = ?1 OR email = ?2";
 const DELETE_OF_EMAIL: &str = "DELETE FROM invitations WHERE business_id = ?1 AND email = ?2";
 
 impl Store {
@@ -107,6 +108,11 @@ impl Store {
     pub async fn accept_invitation(&self, token: Secret, accept: Accept) -> StoreResult<(User, BusinessId)> {
         self.write(move |tx| self::accept(tx, &token, &accept)).await
     }
+}
+
+/// Withdraws what a person has made and what waits for that person: neither brings anybody in who is to stay away.
+pub(crate) fn withdraw_by_or_for(tx: &mut Tx<'_>, user: &User) -> StoreResult<()> {
+    tx.sql().execute(DELETE_BY_OR_FOR, &[user.id.into(), user.email.as_str().into()]).map(drop)
 }
 
 fn invite(tx: &mut Tx<'_>, new: &NewInvitation) -> StoreResult<Invitation> {

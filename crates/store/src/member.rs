@@ -28,6 +28,11 @@ const HAS_OTHER_ADMIN: &str =
 const INSERT: &str = "INSERT INTO memberships (user_id, business_id, role) VALUES (?1, ?2, ?3)";
 const SET_ROLE: &str = "UPDATE memberships SET role = ?3 WHERE user_id = ?1 AND business_id = ?2";
 const DELETE: &str = "DELETE FROM memberships WHERE user_id = ?1 AND business_id = ?2";
+const DELETE_OF_USER: &str = "DELETE FROM memberships WHERE user_id = ?1";
+const WITHOUT_OTHER_ADMIN: &str = "SELECT b.name FROM memberships m JOIN businesses b ON b.id = m.business_id
+    WHERE m.user_id = ?1 AND m.role = 'admin' AND NOT EXISTS
+    (SELECT 1 FROM memberships o WHERE o.business_id = m.business_id AND o.user_id <> ?1 AND o.role = 'admin')
+    ORDER BY b.name";
 
 impl Store {
     /// A business's people, by e-mail address.
@@ -63,6 +68,11 @@ impl Store {
         .await
     }
 
+    /// Has a person leave a business. The last administrator stays.
+    pub async fn leave_business(&self, business_id: BusinessId, user_id: UserId) -> StoreResult<()> {
+        self.write(move |tx| remove(tx, business_id, user_id)).await
+    }
+
     /// Removes a person: from the answer on, the person sees nothing of the business. The last administrator stays.
     pub async fn remove_member(
         &self,
@@ -72,8 +82,7 @@ impl Store {
     ) -> StoreResult<()> {
         self.write(move |tx| {
             check_admin(tx, business_id, by)?;
-            check_not_last_admin(tx, business_id, user_id)?;
-            changed(tx.sql().execute(DELETE, &[user_id.into(), business_id.into()])?)
+            remove(tx, business_id, user_id)
         })
         .await
     }
@@ -119,6 +128,21 @@ pub(crate) fn insert(
     }
     let params = [user_id.into(), business_id.into(), role.as_str().into()];
     tx.sql().execute(INSERT, &params).map(drop)
+}
+
+fn remove(tx: &mut Tx<'_>, business_id: BusinessId, user_id: UserId) -> StoreResult<()> {
+    check_not_last_admin(tx, business_id, user_id)?;
+    changed(tx.sql().execute(DELETE, &[user_id.into(), business_id.into()])?)
+}
+
+/// The names of the businesses that have no other administrator than this person.
+pub(crate) fn without_other_admin(tx: &mut Tx<'_>, user_id: UserId) -> StoreResult<Vec<String>> {
+    tx.sql().rows(WITHOUT_OTHER_ADMIN, &[user_id.into()], |row| row.text(0))
+}
+
+/// Has a person belong to nothing any more.
+pub(crate) fn remove_of(tx: &mut Tx<'_>, user_id: UserId) -> StoreResult<()> {
+    tx.sql().execute(DELETE_OF_USER, &[user_id.into()]).map(drop)
 }
 
 /// Refuses where nobody else could let people in.

@@ -4,7 +4,7 @@ use crate::Store;
 use crate::engine::{Row, Value};
 use crate::error::{StoreError, StoreResult};
 use crate::tx::Tx;
-use crate::{member, recovery_code, session, sign_in_link};
+use crate::{invitation, member, recovery_code, session, sign_in_link};
 use domain::id::{SessionId, UserId};
 use domain::recovery_code::RecoveryCode;
 use domain::secret::Secret;
@@ -55,6 +55,15 @@ pub struct Totp {
     pub recovery_codes: Vec<RecoveryCode>,
 }
 
+/// Whether a person may be deleted after whom a business has no administrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastAdmin {
+    /// The person stays.
+    Stays,
+    /// The operator says that it is meant.
+    Goes,
+}
+
 /// What somebody who signs in gives for the second factor.
 #[derive(Clone, Debug)]
 pub enum SecondProof {
@@ -69,6 +78,7 @@ pub(crate) const COLUMNS: &str = "u.id, u.email, u.name, u.totp_sealed IS NOT NU
 const HAS_ANY: &str = "SELECT 1 FROM users LIMIT 1";
 const INSERT: &str =
     "INSERT INTO users (id, email, name, password_hash, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+const DELETE: &str = "DELETE FROM users WHERE id = ?1";
 const SET_NAME: &str = "UPDATE users SET name = ?2 WHERE id = ?1";
 const SET_PASSWORD: &str = "UPDATE users SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2";
 const SET_TOTP: &str = "UPDATE users SET totp_sealed = ?2, totp_used_step = ?3 WHERE id = ?1";
@@ -110,12 +120,24 @@ impl Store {
         self.read_engine(move |tx| credentials(tx, "u.email = ?1", &[email.as_str().into()])).await
     }
 
+    /// Who has this address; `None` where nobody has.
+    pub async fn user_by_email(&self, email: EmailAddress) -> StoreResult<Option<User>> {
+        self.read_engine(move |tx| by_email(tx, &email)).await
+    }
+
     /// What it takes this person to prove who it is once more.
     pub async fn credentials(&self, id: UserId) -> StoreResult<Credentials> {
         self.read_engine(move |tx| {
             credentials(tx, "u.id = ?1", &[id.into()])?.ok_or(StoreError::NotFound("user"))
         })
         .await
+    }
+
+    /// Deletes a person with all that is the person's: from the answer on, nobody is signed in by it.
+    ///
+    /// As many rows as the person has sessions, businesses and open invitations: some.
+    pub async fn delete_user(&self, id: UserId, last_admin: LastAdmin) -> StoreResult<()> {
+        self.write(move |tx| delete(tx, id, last_admin)).await
     }
 
     /// Changes a person's name.
@@ -191,6 +213,24 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewUser) -> StoreResult<User> {
         ],
     )?;
     Ok(user)
+}
+
+fn delete(tx: &mut Tx<'_>, id: UserId, last_admin: LastAdmin) -> StoreResult<()> {
+    let user = find(tx, id)?;
+    let left_alone = member::without_other_admin(tx, id)?;
+    if last_admin == LastAdmin::Stays && !left_alone.is_empty() {
+        return Err(StoreError::Conflict(format!(
+            "{} is the last administrator of {}: make somebody else one first",
+            user.email,
+            left_alone.join(", ")
+        )));
+    }
+    session::end_all_but(tx, id, None)?;
+    sign_in_link::remove_of(tx, id)?;
+    recovery_code::replace(tx, id, &[])?;
+    member::remove_of(tx, id)?;
+    invitation::withdraw_by_or_for(tx, &user)?;
+    tx.sql().execute(DELETE, &[id.into()]).map(drop)
 }
 
 /// Takes what was given for the second factor, which can be taken once.

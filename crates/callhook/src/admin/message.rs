@@ -71,6 +71,13 @@ pub enum Request {
         /// Whether the second factor is removed as well.
         remove_totp: bool,
     },
+    /// Delete a person.
+    DeleteUser {
+        /// The e-mail address.
+        email: String,
+        /// Whether it is meant also where a business has no administrator then.
+        last_admin: bool,
+    },
     /// How the running server is.
     Condition,
     /// Sending may go on.

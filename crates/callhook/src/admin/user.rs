@@ -8,6 +8,7 @@ use domain::secret::Secret;
 use domain::user::EmailAddress;
 use domain::{Invalid, World};
 use store::sign_in_link::SecondFactor;
+use store::user::LastAdmin;
 use store::{Store, StoreError};
 
 /// Everybody who can sign in.
@@ -40,15 +41,33 @@ pub(super) async fn reset(
     email: &str,
     second_factor: SecondFactor,
 ) -> Result<Answer, AdminError> {
-    let email: EmailAddress =
-        email.parse().map_err(|refused: Invalid| refused.within("the e-mail address"))?;
+    let email = read_email(email)?;
     let shown = email.to_string();
     match user::new_reset_link(store, world, public_url, email, second_factor).await {
-        Err(StoreError::NotFound(_)) => {
-            Err(AdminError(format!("nobody has the e-mail address {shown}: see `callhook users list`")))
-        }
+        Err(StoreError::NotFound(_)) => Err(nobody(&shown)),
         link => Ok(Answer::Link { url: link?.reveal().to_owned() }),
     }
+}
+
+/// Deletes a person with all that is the person's.
+pub(super) async fn delete(store: &Store, email: &str, last_admin: LastAdmin) -> Result<Answer, AdminError> {
+    let email = read_email(email)?;
+    let shown = email.to_string();
+    let user = store.user_by_email(email).await?.ok_or_else(|| nobody(&shown))?;
+    match store.delete_user(user.id, last_admin).await {
+        Err(StoreError::Conflict(reason)) => {
+            Err(AdminError(format!("{reason}, or delete the user all the same with --last-admin")))
+        }
+        deleted => Ok(deleted.map(|()| Answer::Done)?),
+    }
+}
+
+fn read_email(text: &str) -> Result<EmailAddress, AdminError> {
+    Ok(text.parse().map_err(|refused: Invalid| refused.within("the e-mail address"))?)
+}
+
+fn nobody(email: &str) -> AdminError {
+    AdminError(format!("nobody has the e-mail address {email}: see `callhook users list`"))
 }
 
 /// Makes a link for the first user where there is none yet; it is to be shown once.

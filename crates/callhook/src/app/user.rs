@@ -14,7 +14,7 @@ use domain::{Invalid, World, text};
 use store::invitation::{self, Accept, NewInvitation};
 use store::session::SignedIn;
 use store::sign_in_link::{self, SecondFactor};
-use store::user::{NewUser, PasswordChange, Totp};
+use store::user::{LastAdmin, NewUser, PasswordChange, Totp};
 use store::{Store, StoreError, StoreResult};
 
 /// What the first user says.
@@ -245,6 +245,17 @@ pub async fn remove_totp(
 ) -> Result<(), SignInError> {
     sign_in::prove(app, signed_in, password, client).await?;
     Ok(app.store.set_totp(signed_in.user.id, None).await?)
+}
+
+/// Deletes the person's own account. A conflict where a business has no other administrator.
+pub async fn delete_own(
+    app: &App,
+    signed_in: &SignedIn,
+    password: &Secret,
+    client: &Client,
+) -> Result<(), SignInError> {
+    sign_in::prove(app, signed_in, password, client).await?;
+    Ok(app.store.delete_user(signed_in.user.id, LastAdmin::Stays).await?)
 }
 
 /// Where a link leads; it is a secret until it is used.

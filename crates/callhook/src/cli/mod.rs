@@ -37,7 +37,7 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(key::Keys),
-    /// List and invite people who sign in, and let them choose another password
+    /// List, invite and delete people who sign in, and let them choose another password
     #[command(subcommand)]
     Users(user::Users),
     /// Copy the store to a file, beside a running server as well as without one

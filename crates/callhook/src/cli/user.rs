@@ -41,6 +41,16 @@ pub enum Users {
         #[command(flatten)]
         folder: Folder,
     },
+    /// Delete a person: sessions and memberships end at once, and open invitations by and for the person
+    Delete {
+        /// The person's e-mail address
+        email: String,
+        /// Also where a business is left without an admin
+        #[arg(long)]
+        last_admin: bool,
+        #[command(flatten)]
+        folder: Folder,
+    },
 }
 
 /// What links begin with.
@@ -62,6 +72,9 @@ impl Users {
             Self::Reset { email, remove_totp, own, folder } => {
                 (folder, own.public_url, Request::ResetUser { email, remove_totp })
             }
+            Self::Delete { email, last_admin, folder } => {
+                (folder, None, Request::DeleteUser { email, last_admin })
+            }
         };
         let mut common = folder.common();
         common.settings.public_url = public_url;
@@ -69,6 +82,7 @@ impl Users {
         match block_on(async { Ok(admin::ask(&config, request).await?) })? {
             Answer::Users(users) => users.iter().try_for_each(|user| print(&line(user))),
             Answer::Link { url } => print(&url),
+            Answer::Done => print("The user is deleted."),
             _ => Err(Failure::new("the server gave another answer")),
         }
     }

@@ -1,5 +1,6 @@
 //! A person's own account: name, password, second factor, and where the person is signed in.
 
+use super::cookie;
 use super::error::{self, PageError, sentence};
 use super::form::Form;
 use super::frame::{self, Page, Person};
@@ -13,7 +14,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use domain::id::SessionId;
+use domain::id::{BusinessId, SessionId};
 use domain::recovery_code::RecoveryCode;
 use domain::user::Session;
 use domain::{Invalid, Timestamp};
@@ -32,6 +33,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/account/second-factor/confirm", post(confirm).get(back))
         .route("/account/second-factor/remove", post(remove).get(back))
         .route("/account/recovery-codes", post(new_recovery_codes).get(back))
+        .route("/account/businesses/{id}/leave", post(leave).get(back))
+        .route("/account/delete", post(delete).get(back))
         .route("/account/sessions/end-others", post(end_others).get(back))
         .route("/account/sessions/{id}/end", post(end).get(back))
 }
@@ -99,6 +102,7 @@ fn said(done: &str) -> Option<&'static str> {
         "saved" => "Saved.",
         "password" => "The password is changed. Your other sessions have ended.",
         "removed" => "Signing in asks for no code any more.",
+        "left" => "You are in that business no more.",
         "ended" => "The session has ended.",
         _ => return None,
     })
@@ -248,6 +252,33 @@ async fn end(
 async fn end_others(State(app): State<Arc<App>>, person: Person) -> Result<Response, PageError> {
     app.store.end_other_sessions(person.signed_in.user.id, person.signed_in.session.id).await?;
     Ok(done("ended"))
+}
+
+async fn leave(
+    State(app): State<Arc<App>>,
+    person: Person,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let id: BusinessId = list::id(&id)?;
+    match app.store.leave_business(id, person.signed_in.user.id).await {
+        Ok(()) => Ok(done("left")),
+        Err(error) => refused(&app, person, "businesses", error.into()).await,
+    }
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    person: Person,
+    client: Client,
+    form: Form,
+) -> Result<Response, PageError> {
+    match user::delete_own(&app, &person.signed_in, &form.secret("current_password"), &client).await {
+        Ok(()) => {
+            let gone = Redirect::to("/sign-in?done=account-deleted");
+            Ok(([cookie::drop_session(&app.public_url)], gone).into_response())
+        }
+        Err(error) => refused(&app, person, "delete", error).await,
+    }
 }
 
 /// Whoever reloads the answer to a form gets the page that the form stands on.

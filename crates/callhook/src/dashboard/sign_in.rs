@@ -77,9 +77,11 @@ fn own_path(to: &str) -> String {
 }
 
 async fn ask(query: Query) -> Response {
-    let note = query
-        .done()
-        .and_then(|done| (done == "password-set").then_some("The password is set. Sign in with it."));
+    let note = match query.done() {
+        Some("password-set") => Some("The password is set. Sign in with it."),
+        Some("account-deleted") => Some("Your account is deleted."),
+        _ => None,
+    };
     Page(SignInPage { to: own_path(query.text("to")), note, ..SignInPage::default() }).into_response()
 }
 

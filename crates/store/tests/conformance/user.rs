@@ -10,7 +10,9 @@ use domain::secret::Secret;
 use domain::user::{EmailAddress, Invitation, User};
 use std::time::Duration;
 use store::invitation::{Accept, NewInvitation};
-use store::user::{NewUser, PasswordChange, Totp};
+use store::session::NewSession;
+use store::sign_in_link::SecondFactor;
+use store::user::{LastAdmin, NewUser, PasswordChange, SecondProof, Totp};
 use store::{StoreError, StoreResult};
 
 pub fn email(name: &str) -> EmailAddress {
@@ -260,6 +262,71 @@ async fn a_business_keeps_its_last_administrator() {
     assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
     let admins = roles(&h, h.business).await.into_iter().filter(|(_, role)| *role == Role::Admin).count();
     assert_eq!(admins, 1);
+}
+
+#[tokio::test]
+async fn a_person_leaves_a_business_and_the_last_administrator_does_not() {
+    let h = Harness::start().await;
+    let ann = ann(&h).await;
+    let bob = member(&h, h.business, "bob", Role::Viewer).await;
+    let zed = h.store.create_business("Zed".into(), Country::US).await.unwrap().id;
+    is_not_there(h.store.leave_business(zed, bob.id).await);
+    h.store.leave_business(h.business, bob.id).await.unwrap();
+    is_not_there(h.store.leave_business(h.business, bob.id).await);
+    conflicts(h.store.leave_business(h.business, ann.id).await);
+    member(&h, h.business, "carol", Role::Admin).await;
+    h.store.leave_business(h.business, ann.id).await.unwrap();
+    assert_eq!(roles(&h, h.business).await, [("carol".to_owned(), Role::Admin)]);
+    assert_eq!(h.store.user(ann.id).await.unwrap(), ann, "and has the account still");
+}
+
+#[tokio::test]
+async fn a_deleted_person_is_gone_with_all_that_was_the_persons_and_nothing_else_is() {
+    let h = Harness::start().await;
+    let ann = ann(&h).await;
+    let zed = h.store.create_business("Zed".into(), Country::US).await.unwrap().id;
+    let bob = member(&h, h.business, "bob", Role::Admin).await;
+    h.store.set_totp(bob.id, Some(totp("12"))).await.unwrap();
+    h.store.new_reset_link(email("bob"), secret("reset"), SecondFactor::Kept).await.unwrap();
+    let session = NewSession {
+        user_id: bob.id,
+        password_hash: secret("hash 1"),
+        second_proof: Some(SecondProof::Step(8)),
+        token: secret("bob's"),
+        address: "192.0.2.1".into(),
+        user_agent: "Mozilla/5.0".into(),
+    };
+    h.store.start_session(session.clone()).await.unwrap();
+    invite(&h, h.business, "carol", Role::Viewer, Some(bob.id)).await.unwrap();
+    invite(&h, h.business, "dave", Role::Viewer, Some(ann.id)).await.unwrap();
+    invite(&h, zed, "bob", Role::Admin, None).await.unwrap();
+    h.store.delete_user(bob.id, LastAdmin::Stays).await.unwrap();
+    assert!(h.store.session(secret("bob's")).await.unwrap().is_none(), "at once");
+    is_not_there(h.store.start_session(session).await);
+    assert!(h.store.user_by_email(email("bob")).await.unwrap().is_none());
+    assert!(h.store.user_to_sign_in(email("bob")).await.unwrap().is_none());
+    assert_eq!(h.store.reset_link(secret("reset")).await.unwrap(), None);
+    assert_eq!(h.store.count_recovery_codes(bob.id).await.unwrap(), 0);
+    for (name, is_open) in [("carol", false), ("bob", false), ("dave", true)] {
+        let open = h.store.invitation(secret(&format!("invitation of {name}"))).await.unwrap();
+        assert_eq!(open.is_some(), is_open, "{name}");
+    }
+    assert_eq!(roles(&h, h.business).await, [("ann".to_owned(), Role::Admin)]);
+    is_not_there(h.store.delete_user(bob.id, LastAdmin::Goes).await);
+    member(&h, h.business, "bob", Role::Viewer).await;
+}
+
+#[tokio::test]
+async fn the_last_administrator_is_deleted_only_where_that_is_what_is_asked() {
+    let h = Harness::start().await;
+    let ann = ann(&h).await;
+    member(&h, h.business, "bob", Role::Member).await;
+    let refused = h.store.delete_user(ann.id, LastAdmin::Stays).await;
+    let words = "ann@example.com is the last administrator of Acme: make somebody else one first";
+    assert!(matches!(&refused, Err(StoreError::Conflict(reason)) if reason == words), "{refused:?}");
+    assert_eq!(h.store.user(ann.id).await.unwrap(), ann);
+    h.store.delete_user(ann.id, LastAdmin::Goes).await.unwrap();
+    assert_eq!(roles(&h, h.business).await, [("bob".to_owned(), Role::Member)]);
 }
 
 #[tokio::test]
