@@ -141,6 +141,17 @@ def test_another_site_changes_nothing(server, admin, things, headers):
     assert server.data("GET", "/call-flows")["call_flows"] == before
 
 
+def test_under_a_public_url_only_its_pages_change_something():
+    with Callhook("--public-url=https://calls.example.com") as server:
+        link = "/setup/" + setup_link(server).rsplit("/", 1)[1]
+        form = {"name": "Ada", "email": "ada@example.com", "password": PASSWORD}
+        visitor = Visitor(server.base)
+        for origin in (server.base, "http://calls.example.com", "https://calls.example.com:8443"):
+            answer = visitor.post(link, form, headers={"Origin": origin, "Host": "calls.example.com"})
+            assert answer.status_code == 403 and "Open the page again at https://calls.example.com." in answer.text, origin
+        assert visitor.post(link, form, headers={"Origin": "https://calls.example.com"}).status_code == 303
+
+
 def test_an_admin_does_all_of_it(server, admin, things):
     for path, (form, _) in CHANGES.items():
         answer = admin.post(admin.home + path.format(**things), fill(form, things))

@@ -29,6 +29,7 @@ use store::tx::Rules;
 use store::{Place, Store, StoreConfig, StoreError};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{broadcast, watch};
+use url::Url;
 
 /// Hints of changes that a slow listener may be behind.
 const CHANGES_HELD_MAX: usize = 4_096;
@@ -131,10 +132,13 @@ impl Server {
         });
         let (stopping, shutdown) = watch::channel(false);
         let check = Arc::clone(&network);
+        let named = config.public_url.as_deref().and_then(|url| Url::parse(url).ok());
+        let own_origin = named.map(|url| url.origin());
         let app = Arc::new(App {
             store,
             world,
             public_url,
+            own_origin,
             address_check: Arc::new(move |url| check.check(url)),
             outbound: network,
             tests: TestGate::default(),

@@ -254,6 +254,7 @@ impl Server {
             store,
             world: Arc::clone(&world) as Arc<dyn World>,
             public_url: PUBLIC_URL.to_owned(),
+            own_origin: None,
             address_check: Arc::new(refuses_private),
             outbound: Arc::clone(&network) as Arc<dyn Outbound>,
             tests: TestGate::default(),

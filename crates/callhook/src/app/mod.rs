@@ -44,6 +44,7 @@ use store::queue::DeliveryChange;
 use stream_gate::StreamGate;
 use test_gate::TestGate;
 use tokio::sync::{broadcast, watch};
+use url::Origin;
 
 /// What every operation works with.
 pub struct App {
@@ -53,6 +54,8 @@ pub struct App {
     pub world: Arc<dyn World>,
     /// The base of own addresses, without a slash at the end.
     pub public_url: String,
+    /// The origin of the pages, where the operator has named it; else it is that of the address by which a request came.
+    pub own_origin: Option<Origin>,
     /// Refuses addresses to which nothing may be sent, as far as their text can tell.
     pub address_check: AddressCheck,
     /// The network.

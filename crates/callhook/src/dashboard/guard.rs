@@ -6,14 +6,13 @@
 use crate::app::App;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
+use url::{Origin, Url};
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -57,13 +56,16 @@ pub fn protected(mut response: Response) -> Response {
     response
 }
 
-async fn admit(app: &App, request: Request) -> Result<Request, (StatusCode, &'static str)> {
+async fn admit(app: &App, request: Request) -> Result<Request, (StatusCode, String)> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(request);
     }
-    if !comes_from_here(request.headers(), &app.public_url) {
-        let words = "This change came from another site, or from a browser that does not say from where: it was not made. \
-            Open the page again at its own address.";
+    if !comes_from_here(request.headers(), app.own_origin.as_ref()) {
+        let place = app.own_origin.as_ref().map_or("its own address", |_| &app.public_url);
+        let words = format!(
+            "This change came from another site, or from a browser that does not say from where: it was not made. \
+            Open the page again at {place}."
+        );
         return Err((StatusCode::FORBIDDEN, words));
     }
     let (mut parts, body) = request.into_parts();
@@ -72,31 +74,32 @@ async fn admit(app: &App, request: Request) -> Result<Request, (StatusCode, &'st
         Ok(Err(_)) => {
             return Err((
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "The form is too large, or was cut off: send it again.",
+                "The form is too large, or was cut off: send it again.".to_owned(),
             ));
         }
         Err(_) => {
-            return Err((StatusCode::REQUEST_TIMEOUT, "The form took too long to arrive: send it again."));
+            let words = "The form took too long to arrive: send it again.";
+            return Err((StatusCode::REQUEST_TIMEOUT, words.to_owned()));
         }
     };
     parts.extensions.insert(Posted(form));
     Ok(Request::from_parts(parts, Body::empty()))
 }
 
-/// Whether a page of this very address sent it, or one of the address by which people know this server.
-fn comes_from_here(headers: &HeaderMap, public_url: &str) -> bool {
+/// Whether a page of this server sent it: one of the origin that the operator has named or, where none is named, of the address by which
+/// the request came.
+fn comes_from_here(headers: &HeaderMap, named: Option<&Origin>) -> bool {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = text(header::ORIGIN) else {
         return text(HeaderName::from_static("sec-fetch-site")) == Some("same-origin");
     };
     let Ok(origin) = Url::parse(origin) else { return false };
-    if Url::parse(public_url).is_ok_and(|own| own.origin() == origin.origin()) {
-        return true;
+    if let Some(named) = named {
+        return origin.origin() == *named;
     }
-    let Some(host) = text(header::HOST).and_then(|host| host.parse::<Authority>().ok()) else { return false };
-    // Behind a proxy the scheme is not known here: the port that goes without saying is either's.
-    let port = host.port_u16().or_else(|| origin.port_or_known_default());
-    origin.host_str() == Some(&host.host().to_ascii_lowercase()) && origin.port_or_known_default() == port
+    // The scheme is not known here, since a proxy may stand before: it is taken for the page's.
+    let host = text(header::HOST).and_then(|host| Url::parse(&format!("{}://{host}", origin.scheme())).ok());
+    host.is_some_and(|own| own.origin() == origin.origin())
 }
 
 #[cfg(test)]
@@ -104,27 +107,68 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(headers: &[(&'static str, &'static str)], expected: bool) {
+    fn check(named: Option<&str>, headers: &[(&'static str, &'static str)], expected: bool) {
+        let named = named.map(|url| Url::parse(url).unwrap().origin());
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        assert_eq!(comes_from_here(&headers.collect(), "https://hooks.example.com"), expected);
+        assert_eq!(comes_from_here(&headers.clone().collect(), named.as_ref()), expected, "{headers:?}");
     }
 
     #[test]
-    fn only_a_page_of_this_address_may_change_something() {
-        check(&[("host", "calls.example.com"), ("origin", "https://calls.example.com")], true);
-        check(&[("host", "calls.example.com:8080"), ("origin", "http://calls.example.com:8080")], true);
-        check(&[("host", "[::1]:8080"), ("origin", "http://[::1]:8080")], true);
-        check(&[("host", "calls.example.com"), ("origin", "https://calls.example.com.evil.example")], false);
-        check(&[("host", "calls.example.com:8080"), ("origin", "http://calls.example.com:9090")], false);
-        check(&[("host", "calls.example.com"), ("origin", "null")], false);
-        check(&[("host", "calls.example.com"), ("sec-fetch-site", "same-origin")], true);
-        check(&[("host", "calls.example.com"), ("sec-fetch-site", "cross-site")], false);
-        check(&[("host", "calls.example.com"), ("sec-fetch-site", "same-site")], false);
-        check(&[("host", "calls.example.com")], false);
-        check(&[("origin", "https://calls.example.com")], false);
-        check(&[("host", "10.0.0.5:8080"), ("origin", "https://hooks.example.com")], true);
-        check(&[("host", "10.0.0.5:8080"), ("origin", "http://hooks.example.com")], false);
+    fn where_an_origin_is_named_only_its_pages_may_change_something() {
+        const HTTPS: Option<&str> = Some("https://calls.example.com");
+        const HTTP: Option<&str> = Some("http://10.0.0.5:8080");
+        for (named, host, origin, expected) in [
+            (HTTPS, "calls.example.com", "https://calls.example.com", true),
+            (HTTPS, "calls.example.com", "https://calls.example.com:443", true),
+            (HTTPS, "calls.example.com", "http://calls.example.com", false),
+            (HTTPS, "calls.example.com", "http://calls.example.com:443", false),
+            (HTTPS, "calls.example.com", "https://calls.example.com:8443", false),
+            (HTTPS, "calls.example.com", "https://calls.example.com.evil.example", false),
+            (HTTPS, "calls.example.com", "https://evil.example", false),
+            (HTTPS, "calls.example.com", "null", false),
+            (HTTPS, "10.0.0.5:8080", "https://calls.example.com", true),
+            (HTTPS, "10.0.0.5:8080", "http://10.0.0.5:8080", false),
+            (HTTPS, "evil.example", "https://evil.example", false),
+            (HTTP, "10.0.0.5:8080", "http://10.0.0.5:8080", true),
+            (HTTP, "10.0.0.5:8080", "https://10.0.0.5:8080", false),
+            (HTTP, "10.0.0.5:8080", "http://10.0.0.5", false),
+        ] {
+            check(named, &[("host", host), ("origin", origin)], expected);
+        }
+        check(HTTPS, &[("origin", "https://calls.example.com")], true);
+    }
+
+    #[test]
+    fn where_none_is_named_the_pages_of_the_requests_own_address_may() {
+        for (host, origin, expected) in [
+            ("calls.example.com", "https://calls.example.com", true),
+            ("calls.example.com", "http://calls.example.com", true),
+            ("Calls.Example.com", "http://calls.example.com", true),
+            ("127.0.0.1:8080", "http://127.0.0.1:8080", true),
+            ("[::1]:8080", "http://[::1]:8080", true),
+            ("127.0.0.1:8080", "http://127.0.0.1:9090", false),
+            ("127.0.0.1:8080", "http://localhost:8080", false),
+            ("127.0.0.1:8080", "http://127.0.0.1", false),
+            ("calls.example.com", "https://calls.example.com:8443", false),
+            ("calls.example.com", "https://calls.example.com.evil.example", false),
+            ("calls.example.com", "null", false),
+        ] {
+            check(None, &[("host", host), ("origin", origin)], expected);
+        }
+        check(None, &[("origin", "https://calls.example.com")], false);
+    }
+
+    #[test]
+    fn a_browser_that_sends_no_origin_says_at_least_that_it_is_the_same() {
+        for named in [None, Some("https://calls.example.com")] {
+            for (site, expected) in
+                [("same-origin", true), ("same-site", false), ("cross-site", false), ("none", false)]
+            {
+                check(named, &[("host", "calls.example.com"), ("sec-fetch-site", site)], expected);
+            }
+            check(named, &[("host", "calls.example.com")], false);
+        }
     }
 }

@@ -96,6 +96,7 @@ impl House {
             store,
             world: Arc::clone(&world) as Arc<dyn World>,
             public_url: "https://calls.example.com".to_owned(),
+            own_origin: None,
             address_check: Arc::new(|_| Ok(())),
             outbound: Arc::new(NoNetwork),
             tests: TestGate::default(),
