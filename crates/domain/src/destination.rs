@@ -126,12 +126,11 @@ impl DestinationUrl {
         self.0.host()
     }
 
-    /// Whether secret headers may follow from this URL to a changed one: to the same host, and never from https to http, where
-    /// anybody on the way could read them.
+    /// Whether secret headers may follow from this URL to a changed one: to the same scheme, host and port alone. Another port is another
+    /// server, and over http anybody on the way could read them.
     #[must_use]
     pub fn may_pass_secrets_to(&self, changed: &Self) -> bool {
-        let is_downgrade = self.0.scheme() == "https" && changed.0.scheme() == "http";
-        self.0.host() == changed.0.host() && !is_downgrade
+        self.0.origin() == changed.0.origin()
     }
 }
 
@@ -330,11 +329,16 @@ mod tests {
     }
 
     #[test]
-    fn secrets_follow_to_the_same_host_but_not_into_the_clear() {
+    fn secrets_follow_to_the_same_scheme_host_and_port_alone() {
         let url = |text: &str| DestinationUrl::parse(text).unwrap();
         for (from, to, may) in [
-            ("https://a.example/x", "https://a.example:8443/y", true),
-            ("http://a.example/x", "https://a.example/x", true),
+            ("https://a.example/x", "https://a.example/y?z=1", true),
+            ("https://a.example/x", "https://A.example:443/x", true),
+            ("http://a.example:8080/x", "http://a.example:8080/y", true),
+            ("https://a.example/x", "https://a.example:8443/x", false),
+            ("http://a.example:8080/x", "http://a.example/x", false),
+            ("http://a.example:8080/x", "https://a.example:8080/x", false),
+            ("http://a.example/x", "https://a.example/x", false),
             ("https://a.example/x", "http://a.example/x", false),
             ("https://a.example/x", "https://b.example/x", false),
             ("https://a.example/x", "https://a.example.evil.example/x", false),

@@ -172,7 +172,7 @@ fn retry_schedule(delays: Vec<i64>) -> Result<RetrySchedule, Invalid> {
     RetrySchedule::new(seconds.collect::<Result<_, _>>()?).map_err(|refused| refused.within(FIELD))
 }
 
-/// A masked value stands for the stored one, but never follows the URL to another host: whoever may change the URL could else
+/// A masked value stands for the stored one, but never follows the URL to another server: whoever may change the URL could else
 /// have the secrets sent to themselves.
 fn headers(
     sent: BTreeMap<String, String>,
@@ -190,7 +190,7 @@ fn headers(
         match kept {
             Some(secret) if follows => values.push((name, secret.reveal().to_owned())),
             Some(_) => {
-                let reason = "is masked, and does not follow to another host or from https to http: give the value again";
+                let reason = "is masked, and does not follow the URL to another scheme, host or port: give the value again";
                 return Err(Invalid::field(name, reason));
             }
             None => values.push((name, value)),

@@ -24,7 +24,8 @@ use utoipa::ToSchema;
 #[serde(default, deny_unknown_fields)]
 #[schema(as = TestWebhookInput)]
 pub struct TestDocument {
-    /// Settings that are not saved yet. Masked header values stand for the saved ones, unless the URL names another host.
+    /// Settings that are not saved yet. Masked header values stand for the saved ones, unless the URL changes its scheme, host
+    /// or port.
     #[serde(deserialize_with = "document::object_or_null")]
     pub post_call_webhook: Option<PostCallWebhookDocument>,
 }

@@ -51,12 +51,14 @@ async fn secrets_are_masked_and_masked_ones_stay() {
 }
 
 #[tokio::test]
-async fn a_masked_header_does_not_follow_the_url_to_another_host() {
+async fn a_masked_header_does_not_follow_the_url_to_another_server() {
     let server = Server::start().await;
     let flow = server.webhook_flow(false).await;
     let field = Some("post_call_webhook.headers.X-Token");
     let away = json!({"post_call_webhook": {"url": "https://evil.example.net/"}});
     patch(&server, &flow, away.clone()).await.refused(422, field);
+    let port = json!({"post_call_webhook": {"url": "https://hooks.example.com:8443/x"}});
+    patch(&server, &flow, port).await.refused(422, field);
     let test = format!("/call-flows/{flow}/test-webhook");
     let unsaved =
         json!({"post_call_webhook": {"url": "https://evil.example.net/", "headers": {"X-Token": "••••"}}});
