@@ -275,6 +275,25 @@ def test_the_doctor_says_that_the_server_has_another_public_address():
         check(found, "settings in use", "warning", "https://calls.example.com")
 
 
+def test_the_doctor_says_that_a_proxy_is_taken_for_everybody():
+    with Callhook("--public-url=https://calls.example.com") as callhook:
+        data = callhook.folder / "data"
+
+        def found_after_sign_in(**headers):
+            answer = requests.post(f"{callhook.base}/sign-in", data={"email": "nobody@example.com", "password": "a wrong guess"}, timeout=10,
+                                   headers={"Origin": "https://calls.example.com"} | headers)
+            assert answer.status_code == 401
+            return doctor(data)[0]
+
+        assert "proxy" not in doctor(data)[0]
+        check(found_after_sign_in(), "proxy", "warning", "have it set X-Forwarded-For")
+        assert "A proxy's address is taken for everybody's" in callhook.log_text()
+        assert "proxy" not in found_after_sign_in(**{"X-Forwarded-For": "198.51.100.7"}), "what is mended is not said any more"
+    with Callhook() as callhook:
+        requests.post(f"{callhook.base}/sign-in", data={}, headers={"Origin": callhook.base}, timeout=10)
+        assert "proxy" not in doctor(callhook.folder / "data")[0], "there is none"
+
+
 def test_a_second_server_is_refused_although_somebody_removed_the_lock():
     with Callhook() as callhook:
         data = callhook.folder / "data"

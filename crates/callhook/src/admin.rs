@@ -302,6 +302,7 @@ async fn perform_here(app: &App, request: Request) -> Result<Answer, AdminError>
             version: env!("CARGO_PKG_VERSION").to_owned(),
             public_url: app.public_url.clone(),
             sending_paused: *app.sending_paused.borrow(),
+            proxy_taken_for_everybody: app.proxy.taken_for_everybody(),
         }));
     }
     let answer = perform(&app.store, &*app.world, &app.public_url, request).await?;

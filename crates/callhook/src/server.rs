@@ -3,6 +3,7 @@
 use crate::admin::{self, AdminError};
 use crate::app::App;
 use crate::app::password::Passwords;
+use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::stream_gate::StreamGate;
 use crate::app::test_gate::TestGate;
@@ -144,6 +145,7 @@ impl Server {
             tests: TestGate::default(),
             streams: StreamGate::default(),
             sign_ins: SignInGate::default(),
+            proxy: ProxyWatch::default(),
             passwords: Passwords::default(),
             observer: Some(dispatcher.observer().clone()),
             tracer,

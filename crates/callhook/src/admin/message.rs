@@ -3,6 +3,7 @@
 use domain::business::RetentionDays;
 use domain::user::{Membership, User};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// What is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -172,6 +173,9 @@ pub struct Condition {
     pub public_url: String,
     /// Whether sending waits for the operator's word.
     pub sending_paused: bool,
+    /// A proxy whose address is taken for everybody's.
+    #[serde(default)]
+    pub proxy_taken_for_everybody: Option<IpAddr>,
 }
 
 /// Sending that goes on.

@@ -14,6 +14,7 @@ use super::BASE;
 use crate::app::App;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
 use crate::app::password::Passwords;
+use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::stream_gate::StreamGate;
 use crate::app::test_gate::TestGate;
@@ -260,6 +261,7 @@ impl Server {
             tests: TestGate::default(),
             streams: StreamGate::default(),
             sign_ins: SignInGate::default(),
+            proxy: ProxyWatch::default(),
             passwords: Passwords::default(),
             observer: None,
             tracer: None,

@@ -17,6 +17,7 @@ pub mod number;
 pub mod outbound;
 pub mod parameter;
 pub mod password;
+pub mod proxy_watch;
 pub mod recording;
 pub mod redelivery;
 pub mod retention;
@@ -37,6 +38,7 @@ use domain::destination::DestinationUrl;
 use domain::{Invalid, Timestamp, World};
 use outbound::Outbound;
 use password::Passwords;
+use proxy_watch::ProxyWatch;
 use sign_in_gate::SignInGate;
 use std::sync::Arc;
 use store::Store;
@@ -66,6 +68,8 @@ pub struct App {
     pub streams: StreamGate,
     /// Slows down who guesses passwords.
     pub sign_ins: SignInGate,
+    /// Looks whether people's own addresses come through a proxy.
+    pub proxy: ProxyWatch,
     /// Hashes passwords, a few at a time.
     pub passwords: Passwords,
     /// Looks at what is sent; `None` where nothing is.

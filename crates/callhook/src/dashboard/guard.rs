@@ -3,6 +3,7 @@
 //! A cookie goes along with what another site sends as well, so a change is taken only where the browser says that it comes from a page
 //! of this address (`Origin`, `Sec-Fetch-Site`).
 
+use super::client;
 use crate::app::App;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -67,6 +68,10 @@ async fn admit(app: &App, request: Request) -> Result<Request, (StatusCode, Stri
             Open the page again at {place}."
         );
         return Err((StatusCode::FORBIDDEN, words));
+    }
+    if app.own_origin.is_some() && app.public_url.starts_with("https://") {
+        // It was encrypted on its way, which this server does not do: something stands before it.
+        app.proxy.came_through(client::proxy_taken_for_person(&request));
     }
     let (mut parts, body) = request.into_parts();
     let form = match tokio::time::timeout(FORM_WITHIN, to_bytes(body, FORM_BYTES_MAX)).await {

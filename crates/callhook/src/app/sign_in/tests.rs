@@ -3,6 +3,7 @@
 use super::*;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
 use crate::app::password::Passwords;
+use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::stream_gate::StreamGate;
 use crate::app::test_gate::TestGate;
@@ -102,6 +103,7 @@ impl House {
             tests: TestGate::default(),
             streams: StreamGate::default(),
             sign_ins: SignInGate::default(),
+            proxy: ProxyWatch::default(),
             passwords: Passwords::default(),
             observer: None,
             tracer: None,

@@ -17,6 +17,7 @@ use findings::Findings;
 use std::time::Duration;
 
 const SERVER: &str = "server";
+const PROXY: &str = "proxy";
 /// How long the server may take to answer: it writes to its store first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -83,6 +84,7 @@ async fn look_at_server(config: &Config, findings: &mut Findings) -> Option<Cond
                     format!("callhook {version} runs and takes calls, but this is {own}: restart it"),
                 );
             }
+            look_at_proxy(&condition, findings);
             return Some(condition);
         }
         Ok(Some(Ok(_))) => {
@@ -90,4 +92,18 @@ async fn look_at_server(config: &Config, findings: &mut Findings) -> Option<Cond
         }
     }
     None
+}
+
+/// Says what people's requests have shown of a proxy in front.
+fn look_at_proxy(condition: &Condition, findings: &mut Findings) {
+    let Some(proxy) = condition.proxy_taken_for_everybody else { return };
+    let mend = if proxy.is_loopback() {
+        "have it set X-Forwarded-For"
+    } else {
+        "X-Forwarded-For is believed of a proxy on this machine alone, so have it connect to a loopback address"
+    };
+    findings.warning(
+        PROXY,
+        format!("the address of the one at {proxy} is taken for everybody's: who guesses passwords makes all others wait; {mend}"),
+    );
 }
