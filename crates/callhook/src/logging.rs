@@ -11,6 +11,10 @@ const LIBRARIES: &str =
 /// What a part of `--log-level` can be that names no module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
+/// What is said of a failure in the log; travels with the response to the place where it is logged.
+#[derive(Clone, Debug)]
+pub struct Cause(pub String);
+
 /// Starts the log. A second start in one process keeps the first.
 pub fn start(format: LogFormat, level: &str) -> Result<(), ConfigError> {
     let is_no_level = |part: &str| !part.contains('=') && !LEVELS.contains(&part);

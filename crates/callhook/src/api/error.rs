@@ -3,6 +3,7 @@
 
 use super::limits::BUSY_RETRY_SECONDS;
 use crate::app::document::Refused;
+use crate::logging::Cause;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -43,10 +44,6 @@ pub struct ApiError {
     retry_after_seconds: Option<u32>,
     cause: Option<String>,
 }
-
-/// What is said of a failure in the log; travels with the response to the place where it is logged.
-#[derive(Clone, Debug)]
-pub struct Cause(pub String);
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {

@@ -2,9 +2,8 @@
 
 use super::auth::{self, Viewer};
 use super::error::{ApiError, Reading};
-use super::limits::KEEP_ALIVE;
 use crate::app::App;
-use crate::app::changes::{Changes, Heard};
+use crate::app::changes::{Changes, Heard, KEEP_ALIVE};
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::sse::{Event, KeepAlive, Sse};

@@ -18,16 +18,12 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 pub const PAGE_ROWS_DEFAULT: usize = 50;
 /// Rows of a page at the most (wire contract, "Lists").
 pub const PAGE_ROWS_MAX: usize = 500;
-/// Calls that an export reads at a time.
-pub const EXPORT_PAGE_ROWS: usize = 500;
 /// How far back statistics go.
 pub const STATISTICS_SPAN_MAX: Duration = domain::limits::STATISTICS_RETENTION;
 /// How far back they go where the client names no time.
 pub const STATISTICS_SPAN_DEFAULT: Duration = Duration::from_hours(24);
 /// Buckets of a series: as many as a chart has columns.
 pub const SERIES_BUCKETS_MAX: u64 = 100;
-/// Between two signs of life on a stream of events: proxies close what is silent for a minute.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long an answer of `/readyz` is given again: each costs the store a synced write, and needs no key.
 pub const READY_KEPT: Duration = Duration::from_secs(1);
 /// How soon a client should look for an expected recording again, in seconds.

@@ -1,7 +1,8 @@
 //! Around every request: an id, a count, one log line for each fault of ours, and an answer even where a handler panicked.
 
-use super::error::{ApiError, Cause};
+use super::error::ApiError;
 use crate::app::App;
+use crate::logging::Cause;
 use crate::telemetry::Requests;
 use crate::telemetry::requests::UNMATCHED;
 use axum::extract::{MatchedPath, Request, State};

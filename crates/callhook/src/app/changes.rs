@@ -2,10 +2,14 @@
 
 use super::App;
 use domain::id::BusinessId;
+use std::time::Duration;
 use store::queue::DeliveryChange;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
+
+/// Between two signs of life on a stream of changes: proxies close what is silent for a minute.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Hears the changes of one business from now on.
 pub struct Changes {

@@ -11,6 +11,7 @@ pub mod call_flow;
 pub mod changes;
 pub mod document;
 pub mod erasure;
+pub mod export;
 pub mod filter;
 pub mod health;
 pub mod number;

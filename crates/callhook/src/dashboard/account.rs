@@ -21,7 +21,6 @@ use domain::{Invalid, Timestamp};
 use qrcode::QrCode;
 use qrcode::render::svg;
 use std::sync::Arc;
-use store::StoreError;
 
 /// The pages.
 pub fn router() -> Router<Arc<App>> {
@@ -180,7 +179,7 @@ async fn offer(State(app): State<Arc<App>>, person: Person) -> Result<Response, 
 
 impl Offered {
     fn of(enrolment: &Enrolment) -> Result<Self, PageError> {
-        let failed = |error| StoreError::Corrupt(format!("a QR code cannot be drawn: {error}"));
+        let failed = |error| PageError::Undrawn(format!("a QR code cannot be drawn: {error}"));
         let code = QrCode::new(enrolment.uri.reveal()).map_err(failed)?;
         let code = code.render::<svg::Color<'_>>().min_dimensions(180, 180).build();
         // The declaration belongs to files; in a page it is an error.

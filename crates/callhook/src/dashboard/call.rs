@@ -10,9 +10,10 @@ use super::list::{self, Pager};
 use crate::app::document::Change;
 use crate::app::filter::CallQuery;
 use crate::app::health::Light;
-use crate::app::{self, App};
+use crate::app::{self, App, export};
 use askama::Template;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -152,7 +153,8 @@ fn chosen(seat: &Seat, query: &list::Query, flows: &[(CallFlowId, String)]) -> V
 
 async fn export(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
     let filter = read_filter(&seat, &query)?;
-    Ok(crate::api::export::stream(app, seat.business_id(), filter).await?)
+    let rows = export::calls(app, seat.business_id(), filter).await?;
+    Ok((export::HEADERS, Body::from_stream(rows)).into_response())
 }
 
 #[derive(Template)]

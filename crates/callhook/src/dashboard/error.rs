@@ -3,7 +3,7 @@
 use super::form::Form;
 use super::guard::Posted;
 use super::sign_in;
-use crate::api::error::Cause;
+use crate::logging::Cause;
 use askama::Template;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -29,6 +29,8 @@ pub enum PageError {
     Refused(Invalid),
     /// The store refused or failed.
     Store(StoreError),
+    /// A page, or a part of one, could not be drawn.
+    Undrawn(String),
 }
 
 impl PageError {
@@ -82,6 +84,7 @@ impl IntoResponse for PageError {
                 (StatusCode::UNPROCESSABLE_ENTITY, "Not possible", sentence(&refused.to_string()), None)
             }
             Self::Store(error) => of_store(error),
+            Self::Undrawn(cause) => fault(cause),
         };
         let page = ErrorPage { title, words }.render();
         // Cannot fail: the page writes texts into a text.
@@ -113,11 +116,14 @@ fn of_store(error: StoreError) -> Said {
                 "The store does not answer: try again shortly. Nothing that was acknowledged is lost.";
             (StatusCode::SERVICE_UNAVAILABLE, "Not available", words.to_owned(), Some(other.to_string()))
         }
-        other => {
-            let words = "Something went wrong in callhook itself: the log says what, beside the X-Request-Id of this answer.";
-            (StatusCode::INTERNAL_SERVER_ERROR, "A fault", words.to_owned(), Some(other.to_string()))
-        }
+        other => fault(other.to_string()),
     }
+}
+
+fn fault(cause: String) -> Said {
+    let words =
+        "Something went wrong in callhook itself: the log says what, beside the X-Request-Id of this answer.";
+    (StatusCode::INTERNAL_SERVER_ERROR, "A fault", words.to_owned(), Some(cause))
 }
 
 /// A refusal beside its form: what the page calls the field, and what is wrong with it.
@@ -131,4 +137,32 @@ pub fn sentence(words: &str) -> String {
     let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let end = if words.ends_with(['.', '?', '!']) { "" } else { "." };
     format!("{first}{}{end}", characters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt;
+
+    struct Broken;
+
+    impl fmt::Display for Broken {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Err(fmt::Error)
+        }
+    }
+
+    #[derive(Template)]
+    #[template(source = "{{ part }}", ext = "txt")]
+    struct BrokenPage {
+        part: Broken,
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_drawn_is_a_fault_and_no_damage_of_the_store() {
+        let response = super::super::frame::Page(BrokenPage { part: Broken }).into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let cause = response.extensions().get::<Cause>().map(|cause| cause.0.as_str());
+        assert!(cause.is_some_and(|cause| cause.starts_with("a page cannot be drawn")), "{cause:?}");
+    }
 }

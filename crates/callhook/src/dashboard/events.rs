@@ -2,9 +2,8 @@
 
 use super::error::PageError;
 use super::frame::Seat;
-use crate::api::limits::KEEP_ALIVE;
 use crate::app::App;
-use crate::app::changes::{Changes, Heard};
+use crate::app::changes::{Changes, Heard, KEEP_ALIVE};
 use crate::app::stream_gate::Place;
 use axum::extract::State;
 use axum::http::HeaderMap;

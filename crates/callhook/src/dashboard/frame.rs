@@ -268,8 +268,7 @@ impl<T: askama::Template> IntoResponse for Page<T> {
     fn into_response(self) -> Response {
         match self.0.render() {
             Ok(page) => Html(page).into_response(),
-            Err(error) => PageError::Store(StoreError::Corrupt(format!("a page cannot be drawn: {error}")))
-                .into_response(),
+            Err(error) => PageError::Undrawn(format!("a page cannot be drawn: {error}")).into_response(),
         }
     }
 }

@@ -85,7 +85,7 @@ impl Client {
 }
 
 const _: () = assert!(
-    delivery::sender::limits::FETCH_IDLE_MAX.as_secs() > crate::api::limits::KEEP_ALIVE.as_secs(),
+    delivery::sender::limits::FETCH_IDLE_MAX.as_secs() > crate::app::changes::KEEP_ALIVE.as_secs(),
     "a quiet stream is not taken for a dead one"
 );
 
