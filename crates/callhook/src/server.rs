@@ -5,7 +5,6 @@ use crate::app::App;
 use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
-use crate::app::stream_gate::StreamGate;
 use crate::app::test_gate::TestGate;
 use crate::config::{Config, ConfigError, write_private};
 use crate::front::{self, Limits};
@@ -143,7 +142,7 @@ impl Server {
             address_check: Arc::new(move |url| check.check(url)),
             outbound: network,
             tests: TestGate::default(),
-            streams: StreamGate::default(),
+            streams: App::streams(),
             sign_ins: SignInGate::default(),
             proxy: ProxyWatch::default(),
             passwords: Passwords::default(),

@@ -16,7 +16,6 @@ use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest,
 use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
-use crate::app::stream_gate::StreamGate;
 use crate::app::test_gate::TestGate;
 use async_trait::async_trait;
 use axum::Router;
@@ -259,7 +258,7 @@ impl Server {
             address_check: Arc::new(refuses_private),
             outbound: Arc::clone(&network) as Arc<dyn Outbound>,
             tests: TestGate::default(),
-            streams: StreamGate::default(),
+            streams: App::streams(),
             sign_ins: SignInGate::default(),
             proxy: ProxyWatch::default(),
             passwords: Passwords::default(),

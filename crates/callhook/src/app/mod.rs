@@ -18,6 +18,7 @@ pub mod number;
 pub mod outbound;
 pub mod parameter;
 pub mod password;
+pub mod places;
 pub mod proxy_watch;
 pub mod recording;
 pub mod redelivery;
@@ -25,7 +26,6 @@ pub mod retention;
 pub mod sign_in;
 pub mod sign_in_gate;
 pub mod source;
-pub mod stream_gate;
 pub mod test_gate;
 pub mod test_webhook;
 pub mod totp;
@@ -36,18 +36,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use delivery::dispatcher::Observer;
 use domain::destination::DestinationUrl;
+use domain::id::UserId;
 use domain::{Invalid, Timestamp, World};
 use outbound::Outbound;
 use password::Passwords;
+use places::Places;
 use proxy_watch::ProxyWatch;
 use sign_in_gate::SignInGate;
 use std::sync::Arc;
 use store::Store;
 use store::queue::DeliveryChange;
-use stream_gate::StreamGate;
 use test_gate::TestGate;
 use tokio::sync::{broadcast, watch};
 use url::Origin;
+
+/// Streams of one person at a time: a browser keeps six connections, and a person may have two browsers.
+const STREAMS_OF_USER_MAX: usize = 12;
+/// Streams of all people at a time: a quarter of the connections that a server takes.
+const STREAMS_MAX: usize = 512;
 
 /// What every operation works with.
 pub struct App {
@@ -65,8 +71,8 @@ pub struct App {
     pub outbound: Arc<dyn Outbound>,
     /// Lets tests of webhooks in.
     pub tests: TestGate,
-    /// Lets in streams without an end.
-    pub streams: StreamGate,
+    /// Places of streams without an end: each holds a connection, and those are few.
+    pub streams: Places<UserId>,
     /// Slows down who guesses passwords.
     pub sign_ins: SignInGate,
     /// Looks whether people's own addresses come through a proxy.
@@ -89,6 +95,12 @@ pub struct App {
 pub type AddressCheck = Arc<dyn Fn(&DestinationUrl) -> Result<(), Invalid> + Send + Sync>;
 
 impl App {
+    /// The places of streams that people's pages keep open.
+    #[must_use]
+    pub fn streams() -> Places<UserId> {
+        Places::new(STREAMS_OF_USER_MAX, STREAMS_MAX)
+    }
+
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {

@@ -4,11 +4,11 @@ use super::error::PageError;
 use super::frame::Seat;
 use crate::app::App;
 use crate::app::changes::{Changes, Heard, KEEP_ALIVE};
-use crate::app::stream_gate::Place;
+use crate::app::places::Place;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use domain::id::BusinessId;
+use domain::id::{BusinessId, UserId};
 use domain::secret::Secret;
 use futures_util::{Stream, stream};
 use std::convert::Infallible;
@@ -42,7 +42,7 @@ pub async fn stream(
 }
 
 struct Reader {
-    _place: Place,
+    _place: Place<UserId>,
     app: Arc<App>,
     business_id: BusinessId,
     token: String,

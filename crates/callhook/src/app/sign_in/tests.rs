@@ -5,7 +5,6 @@ use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest,
 use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
-use crate::app::stream_gate::StreamGate;
 use crate::app::test_gate::TestGate;
 use crate::app::user::{self, NewAccount, SetUp};
 use async_trait::async_trait;
@@ -101,7 +100,7 @@ impl House {
             address_check: Arc::new(|_| Ok(())),
             outbound: Arc::new(NoNetwork),
             tests: TestGate::default(),
-            streams: StreamGate::default(),
+            streams: App::streams(),
             sign_ins: SignInGate::default(),
             proxy: ProxyWatch::default(),
             passwords: Passwords::default(),
