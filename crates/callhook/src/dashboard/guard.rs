@@ -43,7 +43,8 @@ pub struct Posted(pub Bytes);
 pub async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     protected(match admit(&app, request).await {
         Ok(request) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+        // What was not read of a form ends the connection, which a browser is told before it sends the next request there.
+        Err(refusal) => ([(header::CONNECTION, "close")], refusal).into_response(),
     })
 }
 
