@@ -23,17 +23,23 @@ def binaries() -> Path:
     return installed[-1].parent
 
 
+def account() -> dict:
+    """Who runs what refuses to run as root, as `subprocess` takes it."""
+    if os.geteuid() != 0:
+        return {}
+    found = pwd.getpwnam("postgres")
+    return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+
+
 class Server:
     """A server that a test may stop, start and break. It refuses to run as root: then the user `postgres` runs it."""
 
     def __init__(self, port: int, parent: Path | None = None, standby_of: "Server | None" = None, **settings: str):
         self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="callhook-postgres-", dir=parent))
-        self.account = {}
-        if os.geteuid() == 0:
-            account = pwd.getpwnam("postgres")
-            os.chown(self.folder, account.pw_uid, account.pw_gid)
-            self.account = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        self.account = account()
+        if self.account:
+            os.chown(self.folder, self.account["user"], self.account["group"])
         self.settings = SETTINGS | {"port": str(port), "unix_socket_directories": str(self.folder)} | settings
         self.process: subprocess.Popen | None = None
         self.data = self.folder / "data"

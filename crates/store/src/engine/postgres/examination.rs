@@ -5,7 +5,7 @@ use super::connection::{Kind, PostgresConnection};
 use super::durability::Durability;
 use super::migrations::{VERSION, version};
 use super::session::Session;
-use super::{Database, Server, check_server, connect, quoted, tables};
+use super::{Database, Server, check_server, connect, pooler, quoted, tables};
 use crate::backup::{self, Endpoint, Holdings};
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
@@ -69,9 +69,10 @@ fn looked_at<T>(
     look: impl FnOnce(&mut PostgresConnection) -> StoreResult<T>,
 ) -> StoreResult<(Address, Server, T)> {
     let address = Address::parse(&database.url)?;
-    let mut connection =
-        PostgresConnection::open(&address, Session::new(&quoted(&database.schema)?, WRITE_TIMEOUT))?;
+    let schema = quoted(&database.schema)?;
+    let mut connection = PostgresConnection::open(&address, Session::new(&schema, WRITE_TIMEOUT))?;
     let server = check_server(&mut connection, &address)?;
+    pooler::check(&mut connection, &address, &schema)?;
     let seen = connection.within(Kind::Snapshot, look)?;
     Ok((address, server, seen))
 }

@@ -35,6 +35,9 @@ pub enum Broken {
     Silent,
 }
 
+/// What is said where a statement that was prepared is not known, or known twice: that happens to nobody who has a connection of their own.
+const FORGETS: &str = "a pooler stands before the database and forgets prepared statements: set max_prepared_statements = 256 in PgBouncer 1.21 or newer, or pool_mode = session";
+
 /// What an error of the database means to the caller of an operation.
 pub fn translate_error(broken: Broken) -> StoreError {
     let Broken::Failed(error) = broken else {
@@ -62,6 +65,9 @@ pub fn translate_error(broken: Broken) -> StoreError {
             "the database is read-only (a standby, or default_transaction_read_only): connect the primary"
                 .to_owned(),
         ),
+        _ if [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(code) => {
+            StoreError::Unusable(FORGETS.to_owned())
+        }
         _ => StoreError::Unavailable(text),
     }
 }
@@ -97,6 +103,10 @@ pub fn not_connected(address: &Address, error: &tokio_postgres::Error) -> StoreE
         };
     };
     let text = said.message();
+    // A pooler says so while the server behind it is away.
+    if said.code().code().starts_with("08") {
+        return StoreError::Unavailable(format!("the database {shown} takes no connection: {text}"));
+    }
     let what_to_do = match *said.code() {
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
             "see user and password in --database-url, and pg_hba.conf at the server"

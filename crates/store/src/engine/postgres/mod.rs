@@ -12,6 +12,7 @@ mod failure;
 mod holder;
 mod many;
 mod migrations;
+mod pooler;
 mod readers;
 mod rounds;
 mod session;
@@ -77,6 +78,7 @@ impl PostgresEngine {
         let prepare = tokio::task::spawn_blocking(move || {
             let mut connection = connect(&at, &of)?;
             let server = check_server(&mut connection, &at)?;
+            pooler::check(&mut connection, &at, &of)?;
             migrations::make(&mut connection, &of)?;
             reach(Point::StoreOpened);
             let holder =
