@@ -39,6 +39,12 @@ def test_a_url_that_cannot_be_used_is_refused_in_one_sentence(tmp_path):
     assert "TLS" in refusal(tmp_path, url_with(rest="?sslmode=require"))
 
 
+@pytest.mark.parametrize("password", ["hush-hush%zz", "hush-hush%", "%hush-hush"])
+def test_a_broken_escape_is_refused_without_the_password(tmp_path, password):
+    sentence = refusal(tmp_path, f"postgres://me:{password}@127.0.0.1:{shared_server().port}/postgres", seconds=5)
+    assert "%25" in sentence and "postgres:" not in sentence.removeprefix("callhook: ")
+
+
 @pytest.mark.parametrize("password", ["hush-hush@PW/#", "PW@hush-hush/x", "PW#hush-hush", "PW?hush-hush"])
 def test_a_password_that_is_not_encoded_is_neither_shown_nor_looked_up(tmp_path, password):
     sentence = refusal(tmp_path, f"postgres://me:{password}@127.0.0.1:{shared_server().port}/postgres", seconds=5)
@@ -107,10 +113,59 @@ def test_a_database_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
     assert "not callhook's" in refusal(tmp_path, url_with(), "--database-schema=another")
     server.sql("CREATE SCHEMA newer; CREATE TABLE newer.migrations (number INTEGER, name TEXT); INSERT INTO newer.migrations VALUES (999, 'x')")
     assert "newer callhook" in refusal(tmp_path, url_with(), "--database-schema=newer")
-    server.sql("CREATE USER guest")
-    assert "permission denied" in refusal(tmp_path, url_with(user="guest"), "--database-schema=guests")
-    server.sql("CREATE SCHEMA closed")
-    assert "permission denied" in refusal(tmp_path, url_with(user="guest"), "--database-schema=closed")
+
+
+@pytest.mark.parametrize("foreign", [
+    "CREATE VIEW {0}.gone AS SELECT 1", "CREATE TYPE {0}.gone AS ENUM ('a')", "CREATE SEQUENCE {0}.gone", "CREATE DOMAIN {0}.gone AS TEXT",
+    "CREATE FUNCTION {0}.gone() RETURNS INTEGER LANGUAGE SQL AS 'SELECT 1'", "CREATE MATERIALIZED VIEW {0}.gone AS SELECT 1",
+    # As another program's steps are kept.
+    "CREATE TABLE {0}.migrations (id INTEGER, migration TEXT)",
+])
+def test_a_schema_that_holds_anything_of_somebody_else_is_left_alone(tmp_path, foreign):
+    server, schema = shared_server(), f"foreign_{abs(hash(foreign))}"
+    server.sql(f"CREATE SCHEMA {schema}; {foreign.format(schema)}")
+    sentence = refusal(tmp_path, url_with(), f"--database-schema={schema}")
+    assert "not callhook's" in sentence and re.search(r"\([a-z ]+ (gone|migrations)(\(\))?\)", sentence), sentence
+    assert "not callhook's" in doctor(tmp_path, url_with(), schema).stdout
+
+
+def test_a_schema_with_rights_for_others_or_an_extension_is_free(tmp_path):
+    server = shared_server()
+    server.sql("CREATE SCHEMA prepared; CREATE EXTENSION hstore SCHEMA prepared")
+    server.sql("ALTER DEFAULT PRIVILEGES IN SCHEMA prepared GRANT SELECT ON TABLES TO PUBLIC")
+    with Callhook(environment={"CALLHOOK_DATABASE_URL": url_with(), "CALLHOOK_DATABASE_SCHEMA": "prepared"}, folder=tmp_path) as callhook:
+        assert callhook.stop() == 0
+
+
+def doctor(folder, url: str, schema: str) -> subprocess.CompletedProcess:
+    environment = {"PATH": os.environ["PATH"], "CALLHOOK_SECRET_KEY": SECRET_KEY, "CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": schema}
+    return subprocess.run([BINARY, "doctor", "--data-dir", str(folder / "data")], env=environment, capture_output=True, text=True, timeout=30)
+
+
+def test_a_missing_right_is_named_with_the_statement_that_gives_it(tmp_path):
+    server = shared_server()
+    server.sql("CREATE USER guest; CREATE USER host")
+    url = url_with(user="guest")
+
+    def mended(schema: str, words: str, mends: str = r"run (.+)$"):
+        """What is said does it."""
+        sentence = refusal(tmp_path, url, f"--database-schema={schema}")
+        assert words in sentence, sentence
+        assert sentence.removeprefix("callhook: ") in doctor(tmp_path, url, schema).stdout
+        server.sql(re.search(mends, sentence)[1])
+
+    mended("guests", "lacks the right CREATE on the database postgres")
+    server.sql("CREATE SCHEMA closed AUTHORIZATION host")
+    mended("closed", "is host's, and the user guest lacks the right USAGE and the right CREATE")
+    server.sql("CREATE SCHEMA half AUTHORIZATION host; GRANT USAGE ON SCHEMA half TO guest")
+    mended("half", "lacks the right CREATE on it")
+    for schema in ("guests", "closed", "half"):
+        with Callhook(environment={"CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": schema}, folder=tmp_path) as callhook:
+            assert callhook.stop() == 0
+    # Tables of another, in a schema that is open.
+    server.sql("ALTER TABLE half.migrations OWNER TO host")
+    mended("half", "may not read them", r"run (ALTER TABLE .+ OWNER TO guest)")
+    assert doctor(tmp_path, url, "half").returncode == 0
 
 
 def test_its_owner_needs_no_right_but_to_the_schema(tmp_path):

@@ -57,6 +57,9 @@ enum Trust {
 impl Address {
     /// Reads a URL; the message of an error does not repeat it, since it may hold a password.
     pub fn parse(url: &Secret) -> StoreResult<Self> {
+        if !escapes_are_whole(url.reveal()) {
+            return Err(unusable("a % in it begins no escape of two hexadecimal digits: write % as %25"));
+        }
         let (url, rest) = url.reveal().split_once('?').unwrap_or((url.reveal(), ""));
         // Where a password holds one of them, the library takes part of it for the host, and an error would show that.
         if url.contains('#') || url.matches('@').count() > 1 {
@@ -125,6 +128,12 @@ impl Address {
         let or_else = (mode == "allow").then(|| config.clone().ssl_mode(SslMode::Require).to_owned());
         Ok(Self { shown: shown(&config), config, or_else, tls: tls(trust, roots.as_deref())? })
     }
+}
+
+/// Whether each `%` stands before two hexadecimal digits: the library takes any other as it is, where libpq refuses it.
+fn escapes_are_whole(url: &str) -> bool {
+    let is_digit = |digit: &u8| digit.is_ascii_hexdigit();
+    url.split('%').skip(1).all(|rest| rest.as_bytes().get(..2).is_some_and(|two| two.iter().all(is_digit)))
 }
 
 fn shown(config: &Config) -> String {
@@ -293,6 +302,10 @@ mod tests {
             ("postgres://alice:hush-hush@db/calls?no_such_setting=1", "no_such_setting"),
             ("postgres://alice:ssap@hush-hush@db/calls", "%40"),
             ("postgres://alice:12?hush-hush@db/calls", "%3F"),
+            ("postgres://alice:hush-hush%zz@db/calls", "%25"),
+            ("postgres://alice:hush-hush%@db/calls", "%25"),
+            ("postgres://alice:hush-hush@db/calls?application_name=%e", "%25"),
+            ("postgres://alice:hush-hush@db/calls%", "%25"),
             ("postgres://db/calls?sslmode=verify-ca", "needs sslrootcert"),
             ("postgres://db/calls?sslrootcert=system&sslmode=require", "needs sslmode=verify-full"),
             ("postgres://db/calls?sslrootcert=/dev/null&sslmode=verify-ca", "no certificate"),

@@ -3,9 +3,9 @@
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
 use super::durability::Durability;
-use super::migrations::{VERSION, version};
+use super::migrations::{VERSION, check_free, version};
 use super::session::Session;
-use super::{Database, Server, check_server, connect, pooler, quoted, tables};
+use super::{Database, Server, check_server, connect, pooler, quoted, rights, tables};
 use crate::backup::{self, Endpoint, Holdings};
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
@@ -30,7 +30,11 @@ pub struct Examined {
 pub fn examine(database: &Database, keyring: Option<&Keyring>, now: Timestamp) -> StoreResult<Examined> {
     let (address, server, holdings) = looked_at(database, |connection| {
         let sql: &mut dyn Sql = connection;
-        let Some(version) = version(sql)? else { return Ok(None) };
+        rights::check(sql, &database.schema)?;
+        let Some(version) = version(sql)? else {
+            check_free(sql, &database.schema)?;
+            return Ok(None);
+        };
         if version > VERSION {
             return Err(StoreError::Unusable(format!(
                 "a newer callhook wrote its tables (they are of version {version}, this one knows {VERSION}): use that version"

@@ -4,6 +4,7 @@
 //! transaction holds, so that a pooler in between may give each its own connection.
 
 use super::connection::{Kind, PostgresConnection};
+use super::rights;
 use super::session::LOCK_TIMEOUT;
 use crate::engine::Sql;
 use crate::error::{StoreError, StoreResult};
@@ -39,9 +40,15 @@ pub const VERSION: usize = STEPS.len();
 const LOCK: i64 = 0x6361_6c6c_686f_6f6b;
 const TAKE_LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(?1)) AS taken";
 const HAS_SCHEMA: &str = "SELECT 1 WHERE current_schema() IS NOT NULL";
-const HAS_TABLE: &str =
-    "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'migrations'";
-const HAS_ANY_TABLE: &str = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema()";
+/// Others call a table of theirs the same.
+const HAS_TABLE: &str = "SELECT 1 FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relnamespace = current_schema()::REGNAMESPACE AND relname = 'migrations' AND relkind = 'r' AND attname = 'number'";
+/// Whatever lies in a schema depends on it. What an extension has put there is nobody's work.
+const SELECT_FOREIGN: &str = "SELECT pg_describe_object(lies.classid, lies.objid, 0) FROM pg_depend AS lies
+    WHERE lies.refclassid = 'pg_namespace'::REGCLASS AND lies.refobjid = current_schema()::REGNAMESPACE AND lies.deptype = 'n'
+        AND lies.classid <> 'pg_extension'::REGCLASS AND NOT EXISTS (SELECT 1 FROM pg_depend AS member
+            WHERE member.classid = lies.classid AND member.objid = lies.objid AND member.deptype = 'e')
+    ORDER BY 1 LIMIT 1";
 const MAKE_TABLE: &str = "CREATE TABLE migrations (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)";
 const SELECT_DONE: &str = "SELECT coalesce(max(number), 0) FROM migrations";
 const SELECT_STEPS: &str = "SELECT number, name FROM migrations ORDER BY number";
@@ -89,15 +96,11 @@ fn take_turn(connection: &mut PostgresConnection) -> StoreResult<()> {
 /// Who may use a schema need not have the right to make one.
 fn make_schema(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
     let sql: &mut dyn Sql = connection;
+    rights::check(sql, schema)?;
     if sql.exists(HAS_SCHEMA, &[])? {
         return Ok(());
     }
-    connection.run(&format!("CREATE SCHEMA {schema}")).map_err(|error| {
-        StoreError::Unusable(format!(
-            "the schema {schema} cannot be made ({}): make it as its owner, and give it to callhook's user",
-            error.reason()
-        ))
-    })
+    connection.run(&format!("CREATE SCHEMA {schema}"))
 }
 
 /// The version of the tables that are there; `None`: none of callhook's are.
@@ -106,6 +109,16 @@ pub fn version(sql: &mut dyn Sql) -> StoreResult<Option<usize>> {
         return Ok(None);
     }
     Ok(Some(usize::try_from(sql.count(SELECT_DONE, &[])?).unwrap_or(usize::MAX)))
+}
+
+/// Refuses a schema that is somebody else's.
+pub fn check_free(sql: &mut dyn Sql, schema: &str) -> StoreResult<()> {
+    match sql.row(SELECT_FOREIGN, &[], |row| row.text(0))? {
+        None => Ok(()),
+        Some(foreign) => Err(StoreError::Unusable(format!(
+            "the schema {schema} holds what is not callhook's ({foreign}): name another with --database-schema"
+        ))),
+    }
 }
 
 /// Refuses a schema that came here by other steps than this program's.
@@ -124,11 +137,8 @@ fn next(connection: &mut PostgresConnection, schema: &str) -> StoreResult<bool> 
     let sql: &mut dyn Sql = connection;
     let done = if let Some(done) = version(sql)? {
         done
-    } else if sql.exists(HAS_ANY_TABLE, &[])? {
-        return Err(StoreError::Unusable(format!(
-            "the schema {schema} holds tables that are not callhook's: name another with --database-schema"
-        )));
     } else {
+        check_free(sql, schema)?;
         connection.run(MAKE_TABLE)?;
         0
     };

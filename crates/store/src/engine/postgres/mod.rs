@@ -14,6 +14,7 @@ mod many;
 mod migrations;
 mod pooler;
 mod readers;
+mod rights;
 mod rounds;
 mod session;
 mod sets;
