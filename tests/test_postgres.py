@@ -4,6 +4,8 @@ import calendar
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import time
 
@@ -166,6 +168,20 @@ def test_a_missing_right_is_named_with_the_statement_that_gives_it(tmp_path):
     server.sql("ALTER TABLE half.migrations OWNER TO host")
     mended("half", "may not read them", r"run (ALTER TABLE .+ OWNER TO guest)")
     assert doctor(tmp_path, url, "half").returncode == 0
+
+
+def test_a_stop_is_heard_while_the_database_is_tried(tmp_path):
+    # Nobody listens there, and nobody answers here.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (free_port(), silent.getsockname()[1]):
+            for stop in (signal.SIGTERM, signal.SIGINT):
+                command = [BINARY, "serve", "--data-dir", str(tmp_path / "data"), "--listen=127.0.0.1:0", "--log-level=debug"]
+                environment = {"PATH": os.environ["PATH"], "CALLHOOK_SECRET_KEY": SECRET_KEY, "CALLHOOK_DATABASE_URL": f"postgres://me@127.0.0.1:{port}/calls"}
+                starting = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                time.sleep(1)
+                since = time.monotonic()
+                starting.send_signal(stop)
+                assert starting.wait(10) == 0 and time.monotonic() - since < 4
 
 
 def test_its_owner_needs_no_right_but_to_the_schema(tmp_path):

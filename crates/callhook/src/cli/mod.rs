@@ -16,6 +16,10 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long a command's end waits for what it has left behind: time enough to let go of a store.
+const LEFT_BEHIND_MAX: Duration = Duration::from_secs(1);
 
 /// Send call data to Zapier, Slack, a CRM or any URL after every phone call.
 #[derive(Debug, Parser)]
@@ -238,7 +242,10 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// The runtime of a command.
+/// The runtime of a command. What it has left behind may wait for a database that does not answer, and is not waited for until then.
 fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(future);
+    runtime.shutdown_timeout(LEFT_BEHIND_MAX);
+    done
 }
