@@ -184,6 +184,31 @@ def test_a_stop_is_heard_while_the_database_is_tried(tmp_path):
                 assert starting.wait(10) == 0 and time.monotonic() - since < 4
 
 
+@pytest.mark.parametrize("harm, words", [
+    ("DELETE FROM {0}.holder", "its row in the table holder was removed"),
+    ("UPDATE {0}.holder SET host = 'elsewhere', process = 42, token = decode(repeat('00', 16), 'hex')", "another callhook (process 42 on elsewhere) has taken the database over"),
+], ids=["gone", "taken"])
+def test_a_process_whose_place_is_gone_ends_and_says_so(tmp_path, receiver, harm, words):
+    server, schema = shared_server(), f"displaced_{len(harm)}"
+    receiver.answer = lambda received: (time.sleep(3), (200, {}, b""))[1]
+    environment = {"CALLHOOK_DATABASE_URL": server.url, "CALLHOOK_DATABASE_SCHEMA": schema}
+    with Callhook(environment=environment, folder=tmp_path) as callhook:
+        call = callhook.report(callhook.flow(receiver.base))
+        receiver.next()
+        since = time.monotonic()
+        server.sql(harm.format(schema))
+        assert callhook.process.wait(15) == 1
+        assert time.monotonic() - since < 3, "what cannot be recorded is not waited for"
+        last = callhook.log_text().splitlines()[-1]
+        assert last.startswith("callhook: ") and words in last and "started anew" in last, last
+        # What a supervisor does next; the other one's place is free when it was silent for long enough.
+        server.sql(f"DELETE FROM {schema}.holder")
+        receiver.answer = lambda received: (200, {}, b"")
+        callhook.start()
+        [delivery] = callhook.settled(1)
+        assert delivery["call_id"] == call["id"] and delivery["status"] == "delivered"
+
+
 def test_its_owner_needs_no_right_but_to_the_schema(tmp_path):
     server = shared_server()
     server.sql("CREATE USER owner; CREATE SCHEMA owned AUTHORIZATION owner")

@@ -77,6 +77,9 @@ pub enum ServerError {
     /// A part of the program has ended by itself. Going on would acknowledge calls that nobody sends.
     #[error("a part of callhook has failed (see the log above): it ends, so that it can be started anew")]
     Broken,
+    /// The store is another's, or nobody's, from now on.
+    #[error("{0}: this one ends, so that it can be started anew")]
+    Displaced(String),
     /// The machine refuses.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -187,10 +190,16 @@ impl Server {
             // An error means that the sender is gone, and that is a stop as well.
             let _ = shutdown.wait_for(|stopping| *stopping).await;
         }));
-        let broken = tokio::select! {
-            () = stop => false,
-            () = background.failed() => true,
+        let store = Arc::clone(&app.store);
+        let ended = tokio::select! {
+            () = stop => Ok(()),
+            () = background.failed() => Err(ServerError::Broken),
+            why = store.displaced() => Err(ServerError::Displaced(why)),
         };
+        drop(store);
+        // No outcome can be recorded any more: whoever holds the store now makes these attempts again, whether or not they are waited for.
+        let drain_max =
+            if matches!(ended, Err(ServerError::Displaced(_))) { Duration::ZERO } else { drain_max };
         tracing::info!("callhook stops: it finishes what is in flight");
         stopping.send_replace(true);
         if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
@@ -209,9 +218,7 @@ impl Server {
         if let Some(tracer) = tracer {
             tracer.stop().await;
         }
-        if broken {
-            return Err(ServerError::Broken);
-        }
+        ended?;
         tracing::info!("callhook has stopped");
         Ok(())
     }

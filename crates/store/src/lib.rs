@@ -227,6 +227,12 @@ impl Store {
         self.engine.outcome_wait()
     }
 
+    /// Answers when the store is not this process's any more, and says why: another has taken it over. It takes no write from then on,
+    /// and will not again. A database that is away is no reason.
+    pub async fn displaced(&self) -> String {
+        self.engine.displaced().await
+    }
+
     /// How large its parts are now.
     #[must_use]
     pub fn sizes(&self) -> Sizes {

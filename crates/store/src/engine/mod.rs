@@ -255,6 +255,14 @@ impl Engine {
         }
     }
 
+    /// Answers when the store is not this process's any more, and says why; of a folder never.
+    pub async fn displaced(&self) -> String {
+        match self {
+            Self::Sqlite(_) => std::future::pending().await,
+            Self::Postgres(engine) => engine.displaced().await,
+        }
+    }
+
     /// How large its parts are now.
     pub fn sizes(&self) -> Sizes {
         match self {

@@ -12,6 +12,11 @@ fn set(place: &Place, change: &str) {
     server().run(&format!("UPDATE {schema}.holder SET {change}"));
 }
 
+/// Why the harness's store is its own no more, within a few beats.
+async fn displaced(h: &Harness) -> Option<String> {
+    tokio::time::timeout(Duration::from_secs(5), h.store.displaced()).await.ok()
+}
+
 async fn open_again(h: &Harness) -> StoreResult<store::Store> {
     open(&h.place, &h.world, &Arc::new(Heard::default()), SECRET).await
 }
@@ -21,7 +26,10 @@ async fn a_holder_that_beats_on_another_machine_keeps_others_out() {
     let h = Harness::start().await;
     // The server's own beats go on under the other's name.
     set(&h.place, "host = 'elsewhere', process = 42");
-    let Some(StoreError::Unusable(words)) = open_again(&h).await.err() else { panic!("it was let in") };
+    let Some(refused @ StoreError::InUse { .. }) = open_again(&h).await.err() else {
+        panic!("it was let in")
+    };
+    let words = refused.to_string();
     assert!(words.contains("process 42 on elsewhere") && words.contains("--database-schema"), "{words}");
     h.store.check().await.unwrap();
 }
@@ -37,6 +45,24 @@ async fn a_holder_that_is_silent_is_replaced_and_writes_nothing_any_more() {
     assert!(began.elapsed() >= Duration::from_secs(15), "it has to be sure: {:?}", began.elapsed());
     store.check().await.unwrap();
     h.store.check().await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_hears_that_its_place_was_taken_or_is_gone_and_of_nothing_else() {
+    let h = Harness::start().await;
+    assert_eq!(displaced(&h).await, None, "it holds its place");
+    let Place::Schema(schema) = &h.place else { panic!("this is about schemas") };
+    server().run(&format!("ALTER TABLE {schema}.holder RENAME TO away"));
+    assert_eq!(displaced(&h).await, None, "what cannot be asked says nothing");
+    server().run(&format!("ALTER TABLE {schema}.away RENAME TO holder"));
+    set(&h.place, "process = 42, host = 'elsewhere', token = '\\x000102030405060708090a0b0c0d0e0f'");
+    let why = displaced(&h).await.unwrap();
+    assert!(why.contains("process 42 on elsewhere"), "{why}");
+    let other = Harness::start().await;
+    let Place::Schema(schema) = &other.place else { panic!("this is about schemas") };
+    server().run(&format!("DELETE FROM {schema}.holder"));
+    let why = displaced(&other).await.unwrap();
+    assert!(why.contains("row in the table holder"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

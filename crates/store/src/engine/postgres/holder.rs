@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 const SELECT: &str = "SELECT token, process, host, system, beat FROM holder";
@@ -45,6 +46,7 @@ type Token = [u8; 16];
 pub struct Holder {
     token: Token,
     schema: Arc<str>,
+    displaced: watch::Receiver<Option<String>>,
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -110,6 +112,7 @@ impl Holder {
         world: Arc<dyn World>,
     ) -> StoreResult<Self> {
         let (stop, stopped) = mpsc::sync_channel(1);
+        let (displace, displaced) = watch::channel(None);
         let of = Arc::clone(&schema);
         let thread = std::thread::Builder::new()
             .name("store-holder".to_owned())
@@ -123,8 +126,12 @@ impl Holder {
                                 tracing::debug!(%error, "The database does not say what time it is");
                             }
                         }
+                        // The database's own word: while it is away, nobody knows.
                         Ok(false) => {
-                            tracing::error!("Another callhook has taken the database over: this one writes nothing any more");
+                            let other = connection.as_mut().and_then(|connection| look(connection).ok()).flatten();
+                            let why = displaced_by(other.as_ref());
+                            tracing::error!("This callhook writes nothing any more: {why}");
+                            displace.send_replace(Some(why));
                             return;
                         }
                         Err(error) => tracing::debug!(%error, "The database did not hear that this callhook is there"),
@@ -135,7 +142,18 @@ impl Holder {
                 }
             })
             .map_err(|error| StoreError::Unavailable(format!("cannot hold the database: {error}")))?;
-        Ok(Self { token, schema: of, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { token, schema: of, displaced, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Answers when the schema is this process's no more, and says why. It writes nothing from then on.
+    pub async fn displaced(&self) -> String {
+        let mut displaced = self.displaced.clone();
+        let why = displaced.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            // It was let go.
+            None => std::future::pending().await,
+        }
     }
 
     /// What a group asks as it begins: there is a row as long as the schema is this process's, with the version of the configuration.
@@ -212,11 +230,28 @@ fn tell(
 }
 
 fn in_use(address: &Address, held: &Held) -> StoreError {
-    let Held { process, host, .. } = held;
     StoreError::Unusable(format!(
-        "the database {} is in use by another callhook (process {process} on {host}): stop that one first, or use another schema with --database-schema",
-        address.shown
+        "the database {} is in use by another callhook (process {}): stop that one first, or use another schema with --database-schema",
+        address.shown,
+        held.shown()
     ))
+}
+
+fn displaced_by(held: Option<&Held>) -> String {
+    match held {
+        Some(held) => format!(
+            "another callhook (process {}) has taken the database over, since this one was not heard of",
+            held.shown()
+        ),
+        None => "this callhook's place in the database is gone (its row in the table holder was removed)"
+            .to_owned(),
+    }
+}
+
+impl Held {
+    fn shown(&self) -> String {
+        format!("{} on {}", self.process, self.host)
+    }
 }
 
 /// This process, as others may know it.

@@ -67,7 +67,7 @@ pub struct PostgresEngine {
     engine_readers: Readers,
     remarks: Vec<Remark>,
     // Let go last, when the writer has written what was queued.
-    _holder: Holder,
+    holder: Holder,
 }
 
 impl PostgresEngine {
@@ -106,7 +106,7 @@ impl PostgresEngine {
             )
         };
         let (writer, outcomes) = (line("store-writer")?, line("store-outcomes")?);
-        Ok(Self { writer, outcomes, readers: lists, engine_readers: engine, remarks, _holder: holder })
+        Ok(Self { writer, outcomes, readers: lists, engine_readers: engine, remarks, holder })
     }
 
     /// Says in the log what the server makes of what is acknowledged.
@@ -151,6 +151,11 @@ impl PostgresEngine {
         operation: impl Fn(&mut Tx<'_>) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         self.engine_readers.read_gathered(operation).await
+    }
+
+    /// Answers when another process has taken this one's place, and says so.
+    pub async fn displaced(&self) -> String {
+        self.holder.displaced().await
     }
 
     /// How large its parts are now.
