@@ -216,17 +216,47 @@ def test_what_cannot_be_moved_is_refused_in_one_sentence_and_left_as_it_was(stoc
     assert "postgres://" in one_sentence(run("migrate-store", "--from", "mysql://me:hush-hush@db/x", "--to", str(folder), env=WITH_KEY))
     assert shared_server().sql(f"SELECT count(*) FROM pg_namespace WHERE nspname = '{schema}'").strip() == "0"
 
+    (tmp_path / "link").symlink_to(folder)
+    assert "are the same" in one_sentence(run("migrate-store", "--from", str(folder), "--to", str(tmp_path / "link"), env=WITH_KEY))
+
     (tmp_path / "other").mkdir()
     with Callhook(folder=tmp_path / "other", environment=database(schema)) as other:
-        assert "in use by another callhook" in one_sentence(migrate(folder, schema))
+        used = one_sentence(migrate(folder, schema))
+        assert "(--to) is in use by another callhook" in used and "--database-schema" not in used
+        there = one_sentence(run("migrate-store", "--from", shared_server().url, "--from-schema", schema, "--to", str(tmp_path / "new"), env=WITH_KEY))
+        assert "(--from) is in use by another callhook" in there and not (tmp_path / "new").exists()
         assert other.stop() == 0
     assert "holds a store already" in one_sentence(migrate(folder, schema))
     with Callhook(PUBLIC, "--ai-fallback=24h", folder=tmp_path) as callhook:
-        assert "in use by another callhook" in one_sentence(migrate(folder, f"{schema}_2"))
+        used = one_sentence(migrate(folder, f"{schema}_2"))
+        assert "(--from) is in use by another callhook" in used and "--data-dir" not in used
         assert callhook.stop() == 0
     assert shared_server().sql(f"SELECT count(*) FROM pg_namespace WHERE nspname = '{schema}_2'").strip() == "0"
     with Callhook(PUBLIC, "--ai-fallback=24h", folder=tmp_path):
         pass  # No refusal has left a mark.
+
+
+def test_a_database_under_another_name_is_the_same(stock, schema, tmp_path):
+    assert migrate(stock.copy(tmp_path), schema).returncode == 0
+    words = [shared_server().url, shared_server().url.replace("127.0.0.1", "localhost")]
+    same = run("migrate-store", "--from", words[0], "--from-schema", schema, "--to", words[1], "--to-schema", schema, env=WITH_KEY)
+    assert "are the same" in one_sentence(same)
+    with Callhook(PUBLIC, "--ai-fallback=24h", folder=tmp_path, environment=database(schema)):
+        pass
+
+
+def test_a_move_that_did_not_end_goes_on_to_its_own_target_alone(stock, schema, tmp_path):
+    folder = stock.copy(tmp_path)
+    moving = subprocess.Popen([BINARY, *command(folder, schema)], env={"PATH": os.environ["PATH"]} | WITH_KEY, stdout=subprocess.DEVNULL)
+    wait_until(lambda: rows(schema) > 100)
+    moving.kill()
+    moving.wait()
+    for other in (["--to", shared_server().url, "--to-schema", f"{schema}_2"], ["--to", str(tmp_path / "elsewhere")]):
+        sentence = one_sentence(run("migrate-store", "--from", str(folder), *other, env=WITH_KEY))
+        assert f"schema {schema} already, or is on its way there" in sentence and "callhook resume" in sentence
+    assert shared_server().sql(f"SELECT count(*) FROM pg_namespace WHERE nspname = '{schema}_2'").strip() == "0"
+    assert not (tmp_path / "elsewhere").exists()
+    assert migrate(folder, schema).returncode == 0
 
 
 def test_a_store_that_was_moved_can_be_taken_back(stock, schema, tmp_path):

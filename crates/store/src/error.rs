@@ -26,13 +26,17 @@ pub enum StoreError {
     /// The commit's result is not known: it may or may not be on disk.
     #[error("the store did not confirm: {0}")]
     Unknown(String),
-    /// Another process uses the data folder.
-    #[error("the data folder {} is in use by another callhook (process {process}): stop that one first, or use another folder with --data-dir", data_dir.display())]
+    /// Another process works on the store.
+    #[error(
+        "{place} is in use by another callhook (process {process}): stop that one first, or use another {other}"
+    )]
     InUse {
-        /// The folder.
-        data_dir: std::path::PathBuf,
-        /// The holder's process id, as far as it left it.
+        /// The folder or the database, in words.
+        place: String,
+        /// The holder's process id, and its machine where that may be another, as far as it left them.
         process: String,
+        /// What to take in its place, and by which setting.
+        other: &'static str,
     },
     /// What was configured cannot be used as a store: the sentence says why, and what to do.
     #[error("{0}")]

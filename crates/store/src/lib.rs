@@ -55,6 +55,7 @@ use tx::{Rules, Tx, TxShared};
 /// The store.
 pub struct Store {
     engine: Engine,
+    place: String,
     scopes: Arc<ScopeCache>,
     figures: Arc<Figures>,
 }
@@ -158,11 +159,9 @@ impl Store {
                 PostgresEngine::open(database.clone(), Arc::clone(&shared)).await.map(Engine::Postgres)
             }
         };
-        Ok(Self::over(engine.map_err(|error| place.at_start(error))?, &shared))
-    }
-
-    fn over(engine: Engine, shared: &TxShared) -> Self {
-        Self { engine, scopes: Arc::clone(&shared.scopes), figures: Arc::clone(&shared.figures) }
+        let engine = engine.map_err(|error| place.at_start(error))?;
+        let (scopes, figures) = (Arc::clone(&shared.scopes), Arc::clone(&shared.figures));
+        Ok(Self { engine, place: place.shown()?, scopes, figures })
     }
 
     /// Runs an operation in a transaction that is on disk when this answers. It may be run twice: what its first run did is then undone.
@@ -225,6 +224,18 @@ impl Store {
     #[must_use]
     pub fn outcome_wait(&self) -> Duration {
         self.engine.outcome_wait()
+    }
+
+    /// Where it lies, in words.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Names this process's hold of a database, by which it is known whatever URL led there; `None` of a folder.
+    #[must_use]
+    pub fn holder(&self) -> Option<String> {
+        self.engine.holder()
     }
 
     /// Answers when the store is not this process's any more, and says why: another has taken it over. It takes no write from then on,

@@ -255,6 +255,14 @@ impl Engine {
         }
     }
 
+    /// Names this process's hold of a schema; `None` of a folder, which the system locks.
+    pub fn holder(&self) -> Option<String> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(engine) => Some(engine.holder()),
+        }
+    }
+
     /// Answers when the store is not this process's any more, and says why; of a folder never.
     pub async fn displaced(&self) -> String {
         match self {

@@ -76,15 +76,29 @@ impl Transfer {
     /// holds anything else than what this very move has brought there.
     pub async fn open(from: (Place, StoreConfig), to: (Place, StoreConfig)) -> StoreResult<Self> {
         let (from_shown, to_shown) = (from.0.shown()?, to.0.shown()?);
-        if from_shown == to_shown {
+        let is_same =
+            || StoreError::Unusable(format!("--from and --to are the same, {from_shown}: name two"));
+        if from_shown == to_shown || is_same_folder(&from.0, &to.0) {
+            return Err(is_same());
+        }
+        if look(&from).await?.is_none() {
             return Err(StoreError::Unusable(format!(
-                "--from and --to are the same, {from_shown}: name two"
+                "no store lies in {from_shown}: name the one to move with --from"
             )));
         }
-        check_there(&from).await?;
-        let source = Store::open_any(&from.0, from.1).await?;
+        let source = Store::open_any(&from.0, from.1).await.map_err(|error| in_use(error, "--from"))?;
         source.write(crate::check_canary).await?;
-        let target = Store::open_any(&to.0, to.1).await?;
+        let there = look(&to).await?;
+        // Other words may lead to the same database.
+        if there.as_ref().is_some_and(|there| there.holder.is_some() && there.holder == source.holder()) {
+            return Err(is_same());
+        }
+        let away = source.read_engine(|tx| Away::read(tx.sql())).await?;
+        // Nothing is made where nothing of it can have arrived.
+        if let Some(away) = away.filter(|_| there.is_none()) {
+            return Err(gone(&away));
+        }
+        let target = Store::open_any(&to.0, to.1).await.map_err(|error| in_use(error, "--to"))?;
         let is_a_file = source.engine.is_a_file();
         let (tables, away, rows) = source
             .read_engine(move |tx| {
@@ -197,35 +211,56 @@ impl Transfer {
     }
 }
 
-/// A store is made where it is opened and not there: not where one is to be copied from.
-async fn check_there((place, config): &(Place, StoreConfig)) -> StoreResult<()> {
-    let is_there = match place.clone() {
-        Place::Folder(folder) => folder.join(FILE_NAME).exists(),
+/// A store that lies in a place already.
+struct There {
+    /// Names who works on it, where it is in a database.
+    holder: Option<String>,
+}
+
+/// Looks without making anything: a store is made where it is opened and not there.
+async fn look((place, config): &(Place, StoreConfig)) -> StoreResult<Option<There>> {
+    match place.clone() {
+        Place::Folder(folder) => Ok(folder.join(FILE_NAME).exists().then_some(There { holder: None })),
         Place::Database(database) => {
             let now = config.world.now();
             let examine = move || backup::examine_database(&database, None, now);
             let examined = tokio::task::spawn_blocking(examine).await;
-            examined.map_err(|error| StoreError::Unavailable(error.to_string()))??.holdings.is_some()
+            let examined = examined.map_err(|error| StoreError::Unavailable(error.to_string()))??;
+            Ok(examined.holdings.map(|_| There { holder: examined.holder }))
         }
-    };
-    if is_there {
-        return Ok(());
     }
-    Err(StoreError::Unusable(format!(
-        "no store lies in {}: name the one to move with --from",
-        place.shown()?
-    )))
+}
+
+fn is_same_folder(one: &Place, other: &Place) -> bool {
+    let real = |place: &Place| match place {
+        Place::Folder(folder) => folder.canonicalize().ok(),
+        Place::Database(_) => None,
+    };
+    real(one).is_some_and(|folder| Some(folder) == real(other))
+}
+
+/// Whoever moves a store has other settings than a server.
+fn in_use(error: StoreError, flag: &str) -> StoreError {
+    match error {
+        StoreError::InUse { place, process, .. } => StoreError::Unusable(format!(
+            "{place} ({flag}) is in use by another callhook (process {process}): stop that one, then run this again"
+        )),
+        other => other,
+    }
 }
 
 /// What has arrived of a store that is on its way.
 async fn find(target: &Store, away: Away) -> StoreResult<Arriving> {
     let found = target.read_engine(|tx| Arriving::read(tx.sql())).await?;
-    found.filter(|mark| mark.id == away.id).ok_or_else(|| {
-        StoreError::Unusable(format!(
-            "the store was moved to {} already: use that one; if it is not to be used, run `callhook resume` on the old one first",
-            away.to
-        ))
-    })
+    found.filter(|mark| mark.id == away.id).ok_or_else(|| gone(&away))
+}
+
+/// The old store does not know whether all of it has arrived.
+fn gone(away: &Away) -> StoreError {
+    StoreError::Unusable(format!(
+        "this store was moved to {} already, or is on its way there: use that one, or run this again with that target (--to, --to-schema) where it has not ended; to move it elsewhere, run `callhook resume` on the old one first, and remove what was copied",
+        away.to
+    ))
 }
 
 /// Leaves the marks. The target's comes first: with no row beside it, it is in nobody's way.

@@ -3,6 +3,7 @@
 use super::address::Address;
 use super::connection::{Kind, PostgresConnection};
 use super::durability::Durability;
+use super::holder;
 use super::migrations::{VERSION, check_free, version};
 use super::session::Session;
 use super::{Database, Server, check_server, connect, pooler, quoted, rights, tables};
@@ -24,6 +25,8 @@ pub struct Examined {
     pub durability: Durability,
     /// What the schema holds; `None`: nothing yet.
     pub holdings: Option<Holdings>,
+    /// Names who works on it, as [`crate::Store::holder`] does; `None`: nobody.
+    pub holder: Option<String>,
 }
 
 /// Connects and looks.
@@ -45,10 +48,12 @@ pub fn examine(database: &Database, keyring: Option<&Keyring>, now: Timestamp) -
             tables::check(sql, &database.schema)?;
         }
         let newest = sql.row(NEWEST_CALL, &[], |row| row.opt_time(0))?.flatten();
-        backup::holdings_in(sql, (version, VERSION), newest, keyring, now).map(Some)
+        let holdings = backup::holdings_in(sql, (version, VERSION), newest, keyring, now)?;
+        Ok(Some((holdings, holder::id(sql)?)))
     })?;
+    let (holdings, holder) = holdings.map_or((None, None), |(holdings, holder)| (Some(holdings), holder));
     let place = format!("PostgreSQL {}, {}", server.version, address.shown);
-    Ok(Examined { place, durability: server.durability, holdings })
+    Ok(Examined { place, durability: server.durability, holdings, holder })
 }
 
 /// Whether callhook's tables lie there, and so something that was made with a key. A database that is not there is waited for a while.

@@ -145,6 +145,11 @@ impl Holder {
         Ok(Self { token, schema: of, displaced, stop: Some(stop), thread: Some(thread) })
     }
 
+    /// Names what this process holds, and nobody after it.
+    pub fn id(&self) -> String {
+        shown(&self.token)
+    }
+
     /// Answers when the schema is this process's no more, and says why. It writes nothing from then on.
     pub async fn displaced(&self) -> String {
         let mut displaced = self.displaced.clone();
@@ -175,6 +180,15 @@ impl Drop for Holder {
             let _ = thread.join();
         }
     }
+}
+
+/// Who holds the schema that is looked at, by the name that [`Holder::id`] has; `None`: nobody does.
+pub fn id(sql: &mut dyn Sql) -> StoreResult<Option<String>> {
+    sql.row(SELECT, &[], |row| Ok(shown(&row.blob(0)?)))
+}
+
+fn shown(token: &[u8]) -> String {
+    token.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn look(connection: &mut PostgresConnection) -> StoreResult<Option<Held>> {
@@ -230,11 +244,11 @@ fn tell(
 }
 
 fn in_use(address: &Address, held: &Held) -> StoreError {
-    StoreError::Unusable(format!(
-        "the database {} is in use by another callhook (process {}): stop that one first, or use another schema with --database-schema",
-        address.shown,
-        held.shown()
-    ))
+    StoreError::InUse {
+        place: format!("the database {}", address.shown),
+        process: held.shown(),
+        other: "schema with --database-schema",
+    }
 }
 
 fn displaced_by(held: Option<&Held>) -> String {

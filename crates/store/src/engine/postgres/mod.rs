@@ -153,6 +153,12 @@ impl PostgresEngine {
         self.engine_readers.read_gathered(operation).await
     }
 
+    /// Names this process's hold of the schema.
+    #[must_use]
+    pub fn holder(&self) -> String {
+        self.holder.id()
+    }
+
     /// Answers when another process has taken this one's place, and says so.
     pub async fn displaced(&self) -> String {
         self.holder.displaced().await

@@ -177,7 +177,7 @@ fn lock(data_dir: &Path) -> StoreResult<Lock> {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
             let process = text.lines().next().unwrap_or_default().to_owned();
-            return Err(StoreError::InUse { data_dir: data_dir.to_owned(), process });
+            return Err(in_use(data_dir, process));
         }
         Err(std::fs::TryLockError::Error(error)) => return Err(unavailable("lock", &path, &error)),
     }
@@ -187,6 +187,11 @@ fn lock(data_dir: &Path) -> StoreResult<Lock> {
     Ok(lock)
 }
 
+fn in_use(data_dir: &Path, process: String) -> StoreError {
+    let place = format!("the data folder {}", data_dir.display());
+    StoreError::InUse { place, process, other: "folder with --data-dir" }
+}
+
 /// The file itself is locked as well: somebody may have removed the lock beside it.
 fn lock_file(path: &Path, data_dir: &Path, lock: &Lock) -> StoreResult<File> {
     let file = File::open(path).map_err(|error| unavailable("open", path, &error))?;
@@ -194,7 +199,7 @@ fn lock_file(path: &Path, data_dir: &Path, lock: &Lock) -> StoreResult<File> {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
             let _ = std::fs::remove_file(&lock.path);
-            Err(StoreError::InUse { data_dir: data_dir.to_owned(), process: "unknown".to_owned() })
+            Err(in_use(data_dir, "unknown".to_owned()))
         }
         Err(std::fs::TryLockError::Error(error)) => Err(unavailable("lock", path, &error)),
     }
