@@ -209,6 +209,33 @@ def test_a_process_whose_place_is_gone_ends_and_says_so(tmp_path, receiver, harm
         assert delivery["call_id"] == call["id"] and delivery["status"] == "delivered"
 
 
+def test_the_doctor_sees_that_the_server_works_on_another_store(tmp_path):
+    server = shared_server()
+    server.sql("CREATE SCHEMA unused")
+    with Callhook(environment={"CALLHOOK_DATABASE_URL": server.url, "CALLHOOK_DATABASE_SCHEMA": "worked_on"}, folder=tmp_path) as callhook:
+        # Other words for the same place.
+        same = doctor(tmp_path, server.url.replace("127.0.0.1", "localhost"), "worked_on")
+        assert same.returncode == 0, same.stdout
+        other = doctor(tmp_path, server.url, "unused")
+        assert other.returncode == 1 and "store in use" in other.stdout and "schema worked_on" in other.stdout, other.stdout
+        in_folder = subprocess.run([BINARY, "doctor", "--data-dir", str(tmp_path / "data")], env={"PATH": os.environ["PATH"], "CALLHOOK_SECRET_KEY": SECRET_KEY}, capture_output=True, text=True)
+        assert in_folder.returncode == 1 and "schema worked_on" in in_folder.stdout, in_folder.stdout
+        assert callhook.stop() == 0
+    in_folder = tmp_path / "folder"
+    in_folder.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLHOOK_")} | {"CALLHOOK_SECRET_KEY": SECRET_KEY}
+    port = free_port()
+    with open(in_folder / "log", "wb") as log:
+        embedded = subprocess.Popen([BINARY, "serve", "--data-dir", str(in_folder / "data"), f"--listen=127.0.0.1:{port}"], env=environment, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: (in_folder / "data" / "callhook.sock").exists())
+        found = doctor(in_folder, server.url, "worked_on")
+        assert found.returncode == 1 and f"has its store in {in_folder}/data" in found.stdout, found.stdout
+    finally:
+        embedded.terminate()
+        embedded.wait(20)
+
+
 def test_its_owner_needs_no_right_but_to_the_schema(tmp_path):
     server = shared_server()
     server.sql("CREATE USER owner; CREATE SCHEMA owned AUTHORIZATION owner")

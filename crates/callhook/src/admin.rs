@@ -303,6 +303,8 @@ async fn perform_here(app: &App, request: Request) -> Result<Answer, AdminError>
             public_url: app.public_url.clone(),
             sending_paused: *app.sending_paused.borrow(),
             proxy_taken_for_everybody: app.proxy.taken_for_everybody(),
+            place: Some(app.store.place().to_owned()),
+            holder: app.store.holder(),
         }));
     }
     let answer = perform(&app.store, &*app.world, &app.public_url, request).await?;

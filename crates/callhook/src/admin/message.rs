@@ -176,6 +176,12 @@ pub struct Condition {
     /// A proxy whose address is taken for everybody's.
     #[serde(default)]
     pub proxy_taken_for_everybody: Option<IpAddr>,
+    /// Where its store is, in words; none of an older version.
+    #[serde(default)]
+    pub place: Option<String>,
+    /// Names its hold of a database; none of a folder.
+    #[serde(default)]
+    pub holder: Option<String>,
 }
 
 /// Sending that goes on.

@@ -51,11 +51,15 @@ fn look(config: &Config, call_flow: Option<&str>, findings: &mut Findings) -> Re
     let call_flow = call_flow.map_err(|refused| Failure::new(refused.within("--call-flow").to_string()))?;
     findings.ok("settings", "they can be used");
     // A store in a database is there whether or not the folder is.
+    let mut holder = None;
     if folder::look(&config.data_dir, findings) || config.database.is_some() {
-        store::look(config, findings)?;
+        holder = store::look(config, findings)?;
     }
     block_on(async {
         let running = look_at_server(config, findings).await;
+        if let Some(running) = &running {
+            store::look_whether_in_use(config, holder.as_deref(), running, findings)?;
+        }
         address::look(config, running.as_ref(), findings).await;
         if let Some(call_flow) = call_flow {
             endpoint::look(config, call_flow, findings).await;

@@ -1,6 +1,7 @@
 //! The store and what hangs on it: its key, whether sending waits, and the clock.
 
 use super::findings::{Findings, Level};
+use crate::admin::Condition;
 use crate::cli::Failure;
 use crate::cli::backup::{interruptible, keyring};
 use crate::config::{Config, SECRET_KEY_FILE};
@@ -12,6 +13,7 @@ use store::backup::{self, BackupError, Check, Holdings, KeyFits};
 use store::engine::postgres::Database;
 use store::engine::postgres::durability::{Durability, Remark};
 
+const IN_USE: &str = "store in use";
 const STORE: &str = "store";
 const DATABASE: &str = "database";
 const DURABILITY: &str = "durability";
@@ -25,12 +27,41 @@ const EARLIEST: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 /// How far the clock may be behind the newest call: that much a clock is set back when it is set at all.
 const BEHIND_MAX: Duration = Duration::from_secs(5);
 
-/// Looks at the store, its key and the clock.
-pub fn look(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
-    if let Some(database) = &config.database {
-        look_at_database(config, database, findings);
-        return Ok(());
+/// Looks at the store, its key and the clock. Names who works on it, where that is said in a database.
+pub fn look(config: &Config, findings: &mut Findings) -> Result<Option<String>, Failure> {
+    match &config.database {
+        Some(database) => Ok(look_at_database(config, database, findings)),
+        None => look_at_folder(config, findings).map(|()| None),
     }
+}
+
+/// Says so where the server that runs works on another store than the one that was looked at, which `holder` works on.
+pub fn look_whether_in_use(
+    config: &Config,
+    holder: Option<&str>,
+    running: &Condition,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let Some(place) = &running.place else { return Ok(()) };
+    let looked_at = config.place().shown()?;
+    let is_the_same = match (&config.database, &running.holder) {
+        // Where nobody is named, perhaps since it could not be looked at, the words are all that there is.
+        (Some(_), Some(_)) if holder.is_none() => *place == looked_at,
+        (Some(_), Some(of_server)) => holder == Some(of_server),
+        // Its folder's store is that of the socket by which it was asked.
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if !is_the_same {
+        findings.fault(
+            IN_USE,
+            format!("the server that runs has its store in {place}, and {looked_at} is what was looked at: give both the same --database-url and --database-schema"),
+        );
+    }
+    Ok(())
+}
+
+fn look_at_folder(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
     let path = config.data_dir.join(store::engine::sqlite::FILE_NAME);
     let is_there = match path.try_exists() {
         Ok(is_there) => is_there,
@@ -85,7 +116,7 @@ pub fn look(config: &Config, findings: &mut Findings) -> Result<(), Failure> {
 }
 
 /// The same for a store in a database.
-fn look_at_database(config: &Config, database: &Database, findings: &mut Findings) {
+fn look_at_database(config: &Config, database: &Database, findings: &mut Findings) -> Option<String> {
     let keyring = keyring(config).unwrap_or_else(|failure| {
         findings.fault(KEY, failure.to_string());
         None
@@ -94,7 +125,7 @@ fn look_at_database(config: &Config, database: &Database, findings: &mut Finding
         Ok(examined) => examined,
         Err(error) => {
             findings.fault(STORE, error.to_string());
-            return;
+            return None;
         }
     };
     let place = examined.place;
@@ -111,6 +142,7 @@ fn look_at_database(config: &Config, database: &Database, findings: &mut Finding
         );
         look_at_durability(&examined.durability, findings);
     }
+    examined.holder
 }
 
 /// What may be lost of what was acknowledged.
