@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tomllib
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,19 @@ COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.postgresql.yml").read_text(
 FINAL_STAGE = DOCKERFILE.split("\nFROM ")[-1]
 
 
+# Its second version: the first is no longer made, and does not know `name`.
+COMPOSER = next((words for words in (["docker-compose"], ["docker", "compose"]) if shutil.which(words[0])
+                 and re.search(r"v?2\.", subprocess.run([*words, "version", "--short"], capture_output=True, text=True).stdout)), None)
+
+
 def dockerfile(instruction: str) -> str:
     """What the image's stage says after the instruction."""
     return re.search(rf"^{instruction} (.+)$", FINAL_STAGE, re.MULTILINE).group(1)
 
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
-needs_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can make a root folder of its own")
+CAN_BE_CONFINED = os.geteuid() == 0 and shutil.which("unshare") is not None
+needs_root = pytest.mark.skipif(not CAN_BE_CONFINED, reason="only root can make a root folder of its own")
 
 
 @needs_systemd
@@ -72,12 +79,21 @@ class Image:
         for name in ("proc", "dev", "etc", "data"):
             (self.root / name).mkdir()
         self.environment = dict(pair.split("=", 1) for pair in re.findall(r"^ENV (.+)$", FINAL_STAGE, re.MULTILINE))
+        self.environment |= {"PATH": os.environ["PATH"], "CALLHOOK_BOOTSTRAP_API_KEY": KEY, "CALLHOOK_ALLOW_NETWORK": "127.0.0.0/8"}
+        # What an engine mounts beside the volume, each file on its own.
+        self.secrets: dict[str, Path] = {}
 
     def command(self, words: list[str]) -> list[str]:
         root, data = shlex.quote(str(self.root)), shlex.quote(str(self.data))
+        for place in self.secrets:
+            target = self.root / place.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.touch()
         mounts = [
             f"mount --bind {root} {root}", f"mount --bind {data} {root}/data", f"mount --rbind /dev {root}/dev",
-            f"mount -t proc proc {root}/proc", f"mount -o remount,bind,ro {root}",
+            f"mount -t proc proc {root}/proc",
+            *(f"mount --bind {shlex.quote(str(file))} {root}{place}" for place, file in self.secrets.items()),
+            f"mount -o remount,bind,ro {root}",
         ]
         drop = "setpriv --no-new-privs --bounding-set=-all,+sys_chroot,+setuid,+setgid"
         enter = f"exec {drop} chroot --userspec={self.user}:{self.user} {root} {shlex.join(words)}"
@@ -86,51 +102,56 @@ class Image:
     def run(self, *words: str) -> subprocess.CompletedProcess:
         return subprocess.run(self.command(list(words)), env=self.environment, capture_output=True, text=True, timeout=30)
 
+    @contextmanager
+    def serving(self, port: int):
+        """The container's process, from its entry point to a graceful stop."""
+        entry, words = (json.loads(dockerfile(name)) for name in ("ENTRYPOINT", "CMD"))
+        self.environment["CALLHOOK_LISTEN"] = f"0.0.0.0:{port}"
+        log = self.root.parent / "log.txt"
+        with open(log, "wb") as output:
+            process = subprocess.Popen(self.command(entry + words), env=self.environment, stdout=output, stderr=output)
+        try:
+            def is_ready():
+                assert process.poll() is None, log.read_text()
+                try:
+                    return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+                except (requests.ConnectionError, requests.Timeout):
+                    return False
+
+            wait_until(is_ready)
+            yield process
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+HEALTH = json.loads(re.search(r"CMD (\[.+\])", dockerfile("HEALTHCHECK")).group(1))
+
 
 @needs_root
 def test_the_image_needs_a_volume_and_nothing_else(tmp_path, receiver):
     image = Image(tmp_path)
-    entry, words = (json.loads(dockerfile(name)) for name in ("ENTRYPOINT", "CMD"))
-    health = json.loads(re.search(r"CMD (\[.+\])", dockerfile("HEALTHCHECK")).group(1))
     assert image.environment["CALLHOOK_LISTEN"].startswith("0.0.0.0:"), "others reach it"
     port = free_port()
-    environment = {
-        "PATH": os.environ["PATH"], "CALLHOOK_SECRET_KEY": SECRET_KEY, "CALLHOOK_BOOTSTRAP_API_KEY": KEY,
-        "CALLHOOK_ALLOW_NETWORK": "127.0.0.0/8",
-    }
-    image.environment |= environment | {"CALLHOOK_LISTEN": f"0.0.0.0:{port}"}
-    unhealthy = image.run(*health)
+    image.environment["CALLHOOK_SECRET_KEY"] = SECRET_KEY
+    unhealthy = image.run(*HEALTH)
     assert unhealthy.returncode == 1 and "no server runs" in unhealthy.stderr
-    log = open(tmp_path / "log.txt", "wb")
-    process = subprocess.Popen(image.command(entry + words), env=image.environment, stdout=log, stderr=log)
-    try:
-        def is_ready():
-            assert process.poll() is None, (tmp_path / "log.txt").read_text()
-            try:
-                return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
-            except requests.ConnectionError:
-                return False
-
-        wait_until(is_ready)
+    with image.serving(port) as process:
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
         assert status["Uid"].split() == [str(image.user)] * 4
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0 and status["NoNewPrivs"] == "1"
         mounts = [line.split() for line in Path(f"/proc/{process.pid}/mountinfo").read_text().splitlines()]
         options = {mount[4]: mount[5].split(",") for mount in mounts}
         assert "ro" in options["/"] and "rw" in options["/data"]
-        assert image.run(*health).stdout == "ready\n"
+        assert image.run(*HEALTH).stdout == "ready\n"
         exchange(port, receiver)
         # Within the container, an operator has the same program.
-        assert image.run(*entry, "doctor").returncode == 0
-        backup = image.run(*entry, "backup", "/data/copy")
+        assert image.run("callhook", "doctor").returncode == 0
+        backup = image.run("callhook", "backup", "/data/copy")
         assert backup.returncode == 0, backup.stderr
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        log.close()
     assert {path.name for path in image.data.iterdir()} >= {"callhook.db", "copy"}
 
 
@@ -181,6 +202,39 @@ def test_the_compose_file_keeps_the_database_to_itself_and_has_no_default_passwo
     assert all("deploy/secrets" in [line.strip("/") for line in lines] for lines in ignored)
 
 
+def run_as_composed(folder: Path, secrets: Path, url: str, receiver):
+    """callhook's service: the image, the service's own variables, its secrets as files, nothing else."""
+    service = COMPOSE["services"]["callhook"]
+    (folder / "container").mkdir()
+    image = Image(folder / "container")
+    image.environment |= service["environment"] | {"CALLHOOK_PUBLIC_URL": "https://calls.example.com"}
+    image.secrets = {f"/run/secrets/{name}": secrets / name for name in service["secrets"]}
+    # The database has another address here, and the name of its file says nothing.
+    reached = secrets / "callhook.toml"
+    reached.chmod(0o644)
+    reached.write_text(f'database_url = "{url}"\n')
+    reached.chmod(0o444)
+    port = free_port()
+    with image.serving(port):
+        assert image.run(*HEALTH).stdout == "ready\n"
+        exchange(port, receiver)
+        doctor = image.run("callhook", "doctor")
+        assert "it opens the store" in doctor.stdout and "FAULT" not in doctor.stdout.replace("public address", ""), doctor.stdout
+    assert {path.name for path in image.data.iterdir()} <= {"callhook.sock", "setup-link"}, "no key of its own, no store"
+
+
+@pytest.mark.skipif(not COMPOSER, reason="Docker's compose is not installed")
+def test_the_compose_file_is_one(tmp_path):
+    """Read by the program itself, which needs no engine for that."""
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("secrets"))
+    command = [*COMPOSER, "-f", str(tmp_path / "deploy/compose.postgresql.yml"), "config", "--quiet"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    with_url = subprocess.run(command, env=environment | {"CALLHOOK_PUBLIC_URL": "https://calls.example.com"}, capture_output=True, text=True)
+    assert (with_url.returncode, with_url.stderr) == (0, "")
+    without = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert without.returncode != 0 and "CALLHOOK_PUBLIC_URL" in without.stderr
+
+
 def test_the_compose_files_database_is_made_for_callhook_and_for_nobody_else(tmp_path, receiver):
     subprocess.run(["bash", "-ec", documented("install -d -m 0700 deploy/secrets")], cwd=tmp_path, check=True)
     secrets = tmp_path / "deploy/secrets"
@@ -199,9 +253,11 @@ def test_the_compose_files_database_is_made_for_callhook_and_for_nobody_else(tmp
         hba.write_text("local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
         server.run("pg_ctl", "reload", "-D", str(server.data))
         url = tomllib.loads((secrets / "callhook.toml").read_text())["database_url"].replace("@database/", f"@127.0.0.1:{server.port}/")
-        with Callhook(environment={"CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": "callhook"}) as callhook:
-            exchange(callhook.port, receiver)
-            assert callhook.stop() == 0
+        if CAN_BE_CONFINED:
+            run_as_composed(tmp_path, secrets, url, receiver)
+        else:
+            with Callhook(environment={"CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": "callhook"}) as callhook:
+                exchange(callhook.port, receiver)
         rights = "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication FROM pg_roles WHERE rolname = 'callhook'"
         asked = ["psql", "--tuples-only", "--no-align", f"--host={server.folder}", f"--port={server.port}", "--username=postgres", f"--command={rights}"]
         assert server.run(*asked).strip() == "f"
