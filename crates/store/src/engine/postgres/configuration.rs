@@ -36,6 +36,16 @@ impl Configuration {
         }
     }
 
+    /// The version that is kept.
+    pub const fn version(&self) -> Option<i64> {
+        self.version
+    }
+
+    /// What follows goes by what is kept, on the condition that its version still stands.
+    pub const fn suppose(&mut self) {
+        self.is_settled = self.version.is_some();
+    }
+
     /// From here on the transaction may change some of it, for itself alone until it is committed.
     pub const fn may_change(&mut self) {
         self.is_settled = false;

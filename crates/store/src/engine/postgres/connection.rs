@@ -58,23 +58,23 @@ struct Prepared {
 /// A connection to the database.
 pub struct PostgresConnection {
     // Taken out at the end, when it must not be waited for.
-    runtime: Option<Runtime>,
-    client: Client,
+    pub(super) runtime: Option<Runtime>,
+    pub(super) client: Client,
     tls: MakeRustlsConnect,
-    session: Session,
+    pub(super) session: Session,
     /// Whether the connection was made with what the session asks for; else each transaction sets it.
-    is_set_up: bool,
-    guard: Option<String>,
+    pub(super) is_set_up: bool,
+    pub(super) guard: Option<String>,
     statements: HashMap<String, Prepared>,
-    sent: u64,
+    pub(super) sent: u64,
     changes: u64,
-    state: State,
-    is_ended: bool,
+    pub(super) state: State,
+    pub(super) is_ended: bool,
     /// What the last error was about, if it was about the transaction and not about the database.
-    refused: Option<Refused>,
+    pub(super) refused: Option<Refused>,
     pub(super) ids: HashMap<String, Ids>,
     pub(super) configuration: Configuration,
-    warned: Arc<AtomicBool>,
+    pub(super) warned: Arc<AtomicBool>,
 }
 
 impl PostgresConnection {
@@ -146,8 +146,13 @@ impl PostgresConnection {
             Kind::Snapshot => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", None),
         };
         let settings = if self.is_set_up { self.session.is_set() } else { self.session.set() };
+        let look = match guard {
+            None => format!("SELECT {settings}"),
+            Some(rows) => {
+                format!("SELECT {settings}, version AS configuration {rows} FOR KEY SHARE OF holder")
+            }
+        };
         // Prepared, since it is asked for each group: parsing it would cost the server more than running it.
-        let look = format!("SELECT {settings} {}", guard.unwrap_or_default());
         let look = self.prepare(&look).inspect_err(|_| self.is_ended = true)?;
         self.refused = None;
         self.sent += 2;
@@ -196,8 +201,7 @@ impl PostgresConnection {
             Ok(()) if self.warned.load(Ordering::Relaxed) => {
                 Err(StoreError::Unknown("the database committed with a warning".to_owned()))
             }
-            // Only what the database says of the data is a no. Else nobody knows: a pooler may speak for a server that is gone.
-            Err(error) if !matches!(self.refused, Some(Refused::Data | Refused::Conflict)) => {
+            Err(error) if !self.refused.is_some_and(Refused::is_no) => {
                 self.is_ended = true;
                 Err(StoreError::Unknown(error.reason()))
             }
@@ -292,7 +296,7 @@ impl PostgresConnection {
     }
 
     /// Keeps what an error has left of the transaction.
-    fn note<T>(&mut self, result: Result<T, Broken>) -> StoreResult<T> {
+    pub(super) fn note<T>(&mut self, result: Result<T, Broken>) -> StoreResult<T> {
         result.map_err(|broken| {
             if matches!(broken, Broken::Silent) {
                 self.break_off();
@@ -471,7 +475,7 @@ fn note_warning(notice: &DbError, warned: &AtomicBool) {
     }
 }
 
-fn wait<T>(
+pub(super) fn wait<T>(
     runtime: Option<&Runtime>,
     statement_timeout: Duration,
     statement: impl Future<Output = Result<T, tokio_postgres::Error>>,

@@ -25,6 +25,11 @@ impl Refused {
             _ => None,
         }
     }
+
+    /// Whether a commit that was refused for it is a no. Else nobody knows: a pooler may speak for a server that is gone.
+    pub const fn is_no(self) -> bool {
+        matches!(self, Self::Data | Self::Conflict)
+    }
 }
 
 /// Why a statement has no answer.

@@ -161,13 +161,10 @@ impl Holder {
         }
     }
 
-    /// What a group asks as it begins: there is a row as long as the schema is this process's, with the version of the configuration.
+    /// Where there is a row as long as the schema is this process's, with the version of the configuration beside it.
     pub fn guard(&self) -> String {
         let (schema, token) = (&self.schema, u128::from_be_bytes(self.token));
-        format!(
-            ", version AS configuration FROM {schema}.configuration, {schema}.holder
-            WHERE token = decode('{token:032x}', 'hex') FOR KEY SHARE OF holder"
-        )
+        format!("FROM {schema}.configuration, {schema}.holder WHERE token = decode('{token:032x}', 'hex')")
     }
 }
 

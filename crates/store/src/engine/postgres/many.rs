@@ -7,6 +7,7 @@ use crate::error::{StoreError, StoreResult};
 use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
+use tokio_postgres::Statement;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
@@ -15,6 +16,9 @@ const IDS: i64 = 500;
 const TAKE_IDS: &str =
     "SELECT nextval(sequence) FROM (SELECT pg_get_serial_sequence(?1, 'id')::REGCLASS AS sequence OFFSET 0) AS ids,
     generate_series(1, ?2)";
+
+/// A statement, and the rows of parameters that it is to be run for.
+pub type Set = (String, Vec<Vec<Value<'static>>>);
 
 /// Ids of a table that are taken, and the insert that gives one.
 pub struct Ids {
@@ -63,7 +67,16 @@ impl PostgresConnection {
     }
 
     /// Runs each statement for its rows, of which none meets another where it is an insert.
-    pub fn put_many(&mut self, sets: &[(String, Vec<Vec<Value<'static>>>)]) -> StoreResult<()> {
+    pub fn put_many(&mut self, sets: &[Set]) -> StoreResult<()> {
+        let all = self.statements(sets)?;
+        self.run_all(&all)
+    }
+
+    /// The statements for these rows, with their parameters.
+    pub(super) fn statements<'a>(
+        &mut self,
+        sets: &'a [Set],
+    ) -> StoreResult<Vec<(Statement, Vec<Param<'a>>)>> {
         let mut all = Vec::with_capacity(sets.len());
         for (sql, rows) in sets {
             let statement = self.prepare(sql)?;
@@ -76,7 +89,7 @@ impl PostgresConnection {
                 all.extend(each);
             }
         }
-        self.run_all(&all)
+        Ok(all)
     }
 
     /// An id for a row that is to be inserted, and the statement that inserts it with its id as the last parameter.
@@ -115,7 +128,7 @@ impl PostgresConnection {
 
 /// A parameter of a statement for one row, or a column of the rows that it is for.
 #[derive(Debug)]
-enum Param<'a> {
+pub(super) enum Param<'a> {
     One(&'a Value<'static>),
     Column(&'a [Vec<Value<'static>>], usize),
 }

@@ -4,6 +4,7 @@
 //! pooler may stand in between that gives out connections by transaction.
 
 mod address;
+mod at_once;
 mod configuration;
 mod connection;
 pub mod durability;

@@ -7,6 +7,7 @@
 //! This is for operations that do not look at what others of their kind write; where one may, it says so by a claim.
 
 use super::connection::PostgresConnection;
+use super::many::Set;
 use super::sets;
 use super::statement::{PostgresRow, check};
 use crate::engine::group;
@@ -49,6 +50,22 @@ pub fn run<F: FnMut(&mut Tx<'_>) -> bool>(
         }
     }
     Ok(Some(told))
+}
+
+/// Runs operations of a transaction that is not begun, as long as none has to ask: what is to be told, and what to be written.
+pub fn run_unasked<F: FnMut(&mut Tx<'_>) -> bool>(
+    connection: &mut PostgresConnection,
+    operations: impl Iterator<Item = F>,
+    shared: &TxShared,
+) -> StoreResult<Option<(Told, Vec<Set>)>> {
+    let (mut told, mut round) = (Told::default(), Round { is_unasked: true, ..Round::default() });
+    for mut run in operations.enumerate().map(Run::new) {
+        match run.go_on(connection, &mut round, shared)? {
+            Step::Done(news) => told.append(news),
+            Step::Waits | Step::Unfit => return Ok(None),
+        }
+    }
+    Ok(Some((told, round.sets())))
 }
 
 /// An operation, and what became of it so far.
@@ -161,6 +178,8 @@ struct Round {
     writes_first: bool,
     claims: HashMap<Claim, Asker>,
     ended: HashSet<Asker>,
+    /// Whether nothing may be sent yet.
+    is_unasked: bool,
 }
 
 type Claim = (&'static str, Vec<Value<'static>>);
@@ -206,6 +225,11 @@ impl Round {
     }
 
     fn write(&mut self, connection: &mut PostgresConnection) -> StoreResult<()> {
+        connection.put_many(&self.sets())
+    }
+
+    /// What is gathered, to be written now.
+    fn sets(&mut self) -> Vec<Set> {
         self.writings += 1;
         (self.gathered_bytes, self.writes_first) = (0, false);
         let mut sets = Vec::with_capacity(self.gathered.len());
@@ -218,7 +242,7 @@ impl Round {
                 left = later;
             }
         }
-        connection.put_many(&sets)
+        sets
     }
 
     fn ask<F>(&mut self, connection: &mut PostgresConnection, open: &mut [Run<F>]) -> StoreResult<()> {
@@ -357,6 +381,9 @@ impl Door<'_> {
         self.keep(answer);
         self.changes += 1;
         if self.round.gathered_bytes > GATHERED_BYTES_MAX {
+            if self.round.is_unasked {
+                return Err(self.unfit());
+            }
             self.round.write(self.connection)?;
         }
         Ok(())

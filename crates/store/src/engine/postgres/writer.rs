@@ -14,11 +14,15 @@ use crate::limits::WRITE_TIMEOUT;
 use crate::tx::{Told, Tx, TxShared};
 use failpoint::{Point, reach};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// How often a group is run that fails for others.
 const TRIES: usize = 5;
+
+/// How long a connection is taken to be there after it was heard of.
+const WARM: Duration = Duration::from_secs(1);
 
 /// Starts the writer, which connects for its first group.
 pub fn start(
@@ -28,7 +32,7 @@ pub fn start(
     guard: String,
     shared: Arc<TxShared>,
 ) -> StoreResult<Writer> {
-    let mut line = Line { address, schema, guard, connection: None };
+    let mut line = Line { address, schema, guard, connection: None, heard_at: Instant::now() };
     Writer::start(name, Arc::clone(&shared.figures), move |waiting, runtime| {
         run(&mut line, waiting, &shared, runtime);
     })
@@ -40,9 +44,35 @@ struct Line {
     schema: Arc<str>,
     guard: String,
     connection: Option<PostgresConnection>,
+    /// When it was last heard of.
+    heard_at: Instant,
 }
 
 impl Line {
+    /// Commits a group that has nothing to ask in one exchange. `None`: it is to be run step by step.
+    fn commit_at_once(&mut self, group: &mut Group, shared: &TxShared) -> StoreResult<Option<Told>> {
+        // A connection may have ended while it was idle; sent over that, nobody would know what became of the group.
+        let is_warm = self.heard_at.elapsed() < WARM;
+        let is_gathered = group.iter().all(|operation| operation.way() == Way::Gathered);
+        let Some(connection) = self
+            .connection
+            .as_mut()
+            .filter(|connection| is_warm && is_gathered && connection.knows_its_beginning())
+        else {
+            return Ok(None);
+        };
+        connection.suppose();
+        let operations = group.iter_mut().map(|operation| |tx: &mut Tx<'_>| operation.run(tx));
+        let Ok(Some((told, sets))) = rounds::run_unasked(connection, operations, shared) else {
+            return Ok(None);
+        };
+        reach(Point::GroupDone);
+        let Some(took) = connection.commit_at_once(&sets)? else { return Ok(None) };
+        shared.figures.sync_duration.add_duration(took);
+        reach(Point::GroupCommitted);
+        Ok(Some(told))
+    }
+
     /// The connection with a transaction begun. That it has ended while it was idle shows when it is used.
     fn begin(&mut self) -> StoreResult<&mut PostgresConnection> {
         let is_begun = match &mut self.connection {
@@ -101,6 +131,7 @@ fn run(line: &mut Line, mut waiting: Waiting, shared: &TxShared, runtime: &Handl
             shared.scopes.forget();
             shared.listener.unknown();
         }
+        line.heard_at = Instant::now();
         group::answer(runtime, std::mem::take(&mut group), committed);
     }
     reach(Point::WriterEnded);
@@ -108,6 +139,9 @@ fn run(line: &mut Line, mut waiting: Waiting, shared: &TxShared, runtime: &Handl
 
 /// Runs and commits a group; what is told comes back for the time after.
 fn commit(line: &mut Line, group: &mut Group, shared: &TxShared) -> StoreResult<Told> {
+    if let Some(told) = line.commit_at_once(group, shared)? {
+        return Ok(told);
+    }
     for _ in 1..TRIES {
         match try_commit(line.begin()?, group, shared) {
             Err(_) if line.met_a_conflict() => {}
