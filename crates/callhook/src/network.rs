@@ -167,7 +167,7 @@ fn record(exchange: Exchange, outgoing: &Outgoing<'_>) -> Attempt {
         response_headers: exchange.response_headers,
         response_excerpt: exchange.response_excerpt,
         repeated: false,
-        header_names: outgoing.destination.settings.headers.names(),
+        header_names: Some(outgoing.destination.settings.headers.names()),
         phases: Some(phases(exchange.phases)),
     }
 }
@@ -213,7 +213,7 @@ fn unsent(attempt: u32, started_at: Timestamp) -> Attempt {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated: false,
-        header_names: Vec::new(),
+        header_names: None,
         phases: None,
     }
 }

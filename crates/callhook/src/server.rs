@@ -1,11 +1,11 @@
 //! The server: everything started in order, run until told to stop, stopped in the reverse order.
 
 use crate::admin::{self, AdminError};
-use crate::app::App;
 use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::test_gate::TestGate;
+use crate::app::{App, health};
 use crate::config::{Config, ConfigError, write_private};
 use crate::front::{self, Limits};
 use crate::network::Network;
@@ -147,6 +147,7 @@ impl Server {
             tests: TestGate::default(),
             streams: App::streams(),
             sign_ins: SignInGate::default(),
+            seen: health::Seen::default(),
             proxy: ProxyWatch::default(),
             passwords: Passwords::default(),
             observer: Some(dispatcher.observer().clone()),

@@ -82,7 +82,7 @@ fn outcome(start: &delivery::schedule::Start, now: Now) -> Outcome {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated: false,
-        header_names: Vec::new(),
+        header_names: None,
         phases: None,
     };
     let pending = start.job.pending;

@@ -187,8 +187,9 @@ pub struct Attempt {
     pub response_excerpt: Option<String>,
     /// Whether it may be a repetition: the process ended while this attempt was in flight, and it was made again.
     pub repeated: bool,
-    /// The names of the destination's own headers in the request; their values are secret.
-    pub header_names: Vec<String>,
+    /// The names of the destination's own headers in the request; their values are secret. `None` where nothing was sent, and for attempts of
+    /// before this was kept.
+    pub header_names: Option<Vec<String>>,
     /// What the time was spent with; `None` where nothing was sent, and for attempts of before this was kept.
     pub phases: Option<Phases>,
 }

@@ -49,7 +49,7 @@ impl Tally {
     ) {
         let bucket =
             if status == DeliveryStatus::Delivered { latency_bucket(duration_ms) } else { NO_LATENCY };
-        let minute = ended_at.as_millis() / MINUTE_MS;
+        let minute = minute(ended_at);
         *self.0.entry((business_id, minute, call_flow_id, status.as_str(), bucket)).or_default() += 1;
     }
 
@@ -68,6 +68,11 @@ impl Tally {
         }
         Ok(())
     }
+}
+
+/// The minute by which a time is counted.
+pub(crate) const fn minute(at: Timestamp) -> i64 {
+    at.as_millis() / MINUTE_MS
 }
 
 /// Counts one delivery that ended without an attempt.
@@ -133,8 +138,8 @@ fn ended(
     let mut conditions = Conditions::default();
     conditions
         .add("business_id = ?", business_id)
-        .add("minute >= ?", since.as_millis() / MINUTE_MS)
-        .add_some("minute < ?", until.map(|until| until.as_millis() / MINUTE_MS))
+        .add("minute >= ?", minute(since))
+        .add_some("minute < ?", until.map(minute))
         .add_some("call_flow_id = ?", call_flow_id);
     let sql =
         format!("SELECT minute, status, latency_bucket, count FROM delivery_statistics {}", conditions.sql());

@@ -230,7 +230,8 @@ fn delete(tx: &mut Tx<'_>, id: UserId, last_admin: LastAdmin) -> StoreResult<()>
     recovery_code::replace(tx, id, &[])?;
     member::remove_of(tx, id)?;
     invitation::withdraw_by_or_for(tx, &user)?;
-    tx.sql().execute(DELETE, &[id.into()]).map(drop)
+    tx.sql().execute(DELETE, &[id.into()])?;
+    tx.tell_erased()
 }
 
 /// Takes what was given for the second factor, which can be taken once.

@@ -12,6 +12,7 @@ mod sources;
 
 use super::BASE;
 use crate::app::App;
+use crate::app::health;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
 use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
@@ -134,7 +135,7 @@ impl Outbound for FakeNetwork {
             response_headers: vec![("server".to_owned(), "test".to_owned())],
             response_excerpt: Some("ok".to_owned()),
             repeated: false,
-            header_names: Vec::new(),
+            header_names: None,
             phases: Some(Phases {
                 dns_ms: 2,
                 connect_ms: 31,
@@ -260,6 +261,7 @@ impl Server {
             tests: TestGate::default(),
             streams: App::streams(),
             sign_ins: SignInGate::default(),
+            seen: health::Seen::default(),
             proxy: ProxyWatch::default(),
             passwords: Passwords::default(),
             observer: None,

@@ -3,12 +3,41 @@
 use super::App;
 use domain::Timestamp;
 use domain::id::BusinessId;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use store::StoreResult;
 use store::delivery::{Failing, WorkState};
+use tokio::time::Instant;
 
 /// How long a due delivery may wait for its turn before that is worth a word: a sweep finds within 10 s what nobody had in hand.
 const LATE_AFTER: Duration = Duration::from_secs(30);
+
+/// A look that takes longer is not taken for each page: of thousands of flows it asks thousands of rows.
+const QUICK: Duration = Duration::from_millis(5);
+/// How many times as long as a look took what it saw is taken for true.
+const KEPT_TIMES: u32 = 20;
+
+/// What was seen of businesses whose look takes long.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<HashMap<BusinessId, (Instant, WorkState)>>);
+
+impl Seen {
+    fn recall(&self, business_id: BusinessId) -> Option<WorkState> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&business_id).filter(|(until, _)| Instant::now() < *until).map(|(_, state)| state.clone())
+    }
+
+    fn keep(&self, business_id: BusinessId, state: &WorkState, took: Duration) {
+        if took < QUICK {
+            return;
+        }
+        let now = Instant::now();
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, (until, _)| now < *until);
+        seen.insert(business_id, (now + took * KEPT_TIMES, state.clone()));
+    }
+}
 
 /// How the work of a business stands.
 #[derive(Clone, Debug)]
@@ -35,7 +64,15 @@ pub enum Light {
 
 /// Looks how a business's work stands.
 pub async fn of_business(app: &App, business_id: BusinessId) -> StoreResult<Health> {
-    let WorkState { oldest_due_at, failing } = app.store.work_state(business_id).await?;
+    let state = if let Some(state) = app.seen.recall(business_id) {
+        state
+    } else {
+        let began = Instant::now();
+        let state = app.store.work_state(business_id).await?;
+        app.seen.keep(business_id, &state, began.elapsed());
+        state
+    };
+    let WorkState { oldest_due_at, failing } = state;
     let now = app.now();
     let late_since = oldest_due_at.filter(|due_at| now.since(*due_at) > LATE_AFTER);
     Ok(Health { late_since, failing, is_paused: *app.sending_paused.borrow(), now })
@@ -75,5 +112,22 @@ pub fn span(span: Duration) -> String {
         seconds @ 120..7_200 => format!("{} min", seconds / 60),
         seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
         seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_took_long_is_kept_for_a_while_and_a_quick_one_is_not() {
+        let (seen, quick, slow) = (Seen::default(), BusinessId::from([1; 16]), BusinessId::from([2; 16]));
+        seen.keep(quick, &WorkState::default(), Duration::from_millis(4));
+        seen.keep(slow, &WorkState::default(), Duration::from_millis(100));
+        assert_eq!((seen.recall(quick), seen.recall(slow)), (None, Some(WorkState::default())));
+        tokio::time::advance(Duration::from_millis(1_999)).await;
+        assert!(seen.recall(slow).is_some());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(seen.recall(slow).is_none());
     }
 }

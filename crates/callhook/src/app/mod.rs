@@ -75,6 +75,8 @@ pub struct App {
     pub streams: Places<UserId>,
     /// Slows down who guesses passwords.
     pub sign_ins: SignInGate,
+    /// What was seen of the businesses' work.
+    pub seen: health::Seen,
     /// Looks whether people's own addresses come through a proxy.
     pub proxy: ProxyWatch,
     /// Hashes passwords, a few at a time.

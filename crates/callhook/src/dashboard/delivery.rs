@@ -265,9 +265,9 @@ impl ReadPage {
         self.delivery.kind == DeliveryKind::Test
     }
 
-    /// Whether an attempt went with other headers of the flow's own than the last one, which stands below.
-    fn has_other_headers(&self, attempt: &Attempt) -> bool {
-        attempt.header_names != self.header_names
+    /// The names of an attempt that went with other headers of the flow's own than the last one, which stands below.
+    fn other_headers<'a>(&self, attempt: &'a Attempt) -> Option<&'a [String]> {
+        attempt.header_names.as_deref().filter(|names| *names != self.header_names)
     }
 
     /// The last failure in words.
@@ -340,12 +340,14 @@ async fn read(
     Ok(Page(page).into_response())
 }
 
-/// Of the last attempt's headers, whatever the flow has by now; of those that the first one will have.
+/// Of the last attempt's headers, whatever the flow has by now; of those that the first one will have. Where they were not kept yet, the
+/// flow's are the best that is known.
 fn header_names(delivery: &Delivery, attempts: &[Attempt], flow: Option<&CallFlow>) -> Vec<String> {
-    match (attempts.last(), flow) {
-        (Some(last), _) => last.header_names.clone(),
-        (None, Some(flow)) if delivery.status.is_pending() => flow.post_call_webhook.settings.headers.names(),
-        (None, _) => Vec::new(),
+    let of_flow = || flow.map(|flow| flow.post_call_webhook.settings.headers.names());
+    match attempts.last() {
+        Some(Attempt { header_names: Some(names), .. }) => names.clone(),
+        None if !delivery.status.is_pending() => Vec::new(),
+        _ => of_flow().unwrap_or_default(),
     }
 }
 

@@ -126,7 +126,7 @@ fn record(number: u32, started_at: Timestamp) -> Attempt {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated: false,
-        header_names: Vec::new(),
+        header_names: None,
         phases: None,
     }
 }

@@ -452,7 +452,7 @@ fn attempt(number: u32, started_at: Timestamp, repeated: bool) -> Attempt {
         response_headers: Vec::new(),
         response_excerpt: None,
         repeated,
-        header_names: Vec::new(),
+        header_names: None,
         phases: None,
     }
 }

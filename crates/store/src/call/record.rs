@@ -40,7 +40,8 @@ pub struct Recorded {
 const FIND_BY_SOURCE: &str =
     "SELECT id FROM calls WHERE business_id = ?1 AND reported_by = ?2 AND source_call_id = ?3";
 /// The call or, where it was erased, its tombstone: asked for together, since each question costs a way to a server and back.
-const FIND_KNOWN: &str = "SELECT id FROM calls WHERE business_id = ?1 AND reported_by = ?2 AND source_call_id = ?3
+const FIND_KNOWN: &str =
+    "SELECT id FROM calls WHERE business_id = ?1 AND reported_by = ?2 AND source_call_id = ?3
     UNION ALL SELECT NULL FROM tombstones WHERE business_id = ?1 AND hash = ?4";
 
 impl Store {
@@ -138,9 +139,9 @@ fn find_known(
     match known.into_iter().max() {
         None => Ok(None),
         Some(Some(id)) => super::find(tx, reporter.business_id, id).map(Some),
-        Some(None) => Err(StoreError::Conflict(
-            "this call was erased: a repeated report of it is not taken".to_owned(),
-        )),
+        Some(None) => {
+            Err(StoreError::Conflict("this call was erased: a repeated report of it is not taken".to_owned()))
+        }
     }
 }
 

@@ -174,7 +174,7 @@ pub(super) fn insert_attempt(tx: &mut Tx<'_>, pending: &Pending, attempt: &Attem
             attempt.response_excerpt.as_ref().into(),
             attempt.repeated.into(),
             attempt.phases.as_ref().map(to_json).into(),
-            Some(&attempt.header_names).filter(|names| !names.is_empty()).map(to_json).into(),
+            attempt.header_names.as_ref().map(to_json).into(),
         ],
     )
 }

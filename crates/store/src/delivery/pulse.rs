@@ -3,6 +3,7 @@
 use crate::Store;
 use crate::engine::Row;
 use crate::error::StoreResult;
+use crate::statistics;
 use crate::tx::Tx;
 use domain::Timestamp;
 use domain::delivery::DeliveryStatus;
@@ -13,6 +14,13 @@ use std::time::Duration;
 pub const BEATS_MAX: usize = 20;
 /// How far back a failed delivery makes its flow one that fails now.
 const TROUBLE_SPAN: Duration = Duration::from_hours(24);
+/// Deliveries of a flow that are looked through for the last that was tried: newer ones may wait, for AI or behind it. Most often it is the
+/// first.
+const TRIED_WITHIN: usize = 2_000;
+/// How long something is due before it tells of its flow that nothing of it was tried.
+const DUE_FOR: Duration = Duration::from_secs(30);
+/// How far back it is looked how a flow's deliveries ended, where that is all that is known.
+const ENDED_SPAN: Duration = Duration::from_hours(1);
 /// Failing flows that are told of.
 const FLOWS_MAX: usize = 50;
 
@@ -40,6 +48,14 @@ pub struct Pulse {
     pub failing_since: Option<Timestamp>,
 }
 
+impl Pulse {
+    /// Whether any of them was tried.
+    #[must_use]
+    pub fn is_tried(&self) -> bool {
+        self.beats.iter().any(|beat| matches!(beat, Beat::Delivered | Beat::Failed))
+    }
+}
+
 /// A flow whose destination fails now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failing {
@@ -63,7 +79,7 @@ pub struct WorkState {
 const SELECT_BEATS: &str = "SELECT id, status, last_error IS NOT NULL FROM deliveries
     WHERE business_id = ?1 AND call_flow_id = ?2 AND kind = 'call' ORDER BY id DESC LIMIT ?3";
 /// Of each destination: when the first in its lane is due, and whether the last delivery that was tried failed. Both go by an index, and
-/// visit no more than a pulse has beats: a million rows that wait for late retries cost as much as one, and hide nothing.
+/// end with what they look for: a million rows that wait for late retries cost as much as one, and hide nothing.
 const SELECT_STANDING: &str = "SELECT d.call_flow_id,
         (SELECT q.next_attempt_at FROM deliveries q WHERE q.destination_id = d.id AND q.next_attempt_at IS NOT NULL
             ORDER BY q.next_attempt_at LIMIT 1),
@@ -72,7 +88,10 @@ const SELECT_STANDING: &str = "SELECT d.call_flow_id,
                 WHERE business_id = d.business_id AND call_flow_id = d.call_flow_id AND kind = 'call' ORDER BY id DESC LIMIT ?2) AS b
             WHERE b.status = 'delivered' OR b.status = 'failed' OR (b.status = 'scheduled' AND b.last_error IS NOT NULL)
             ORDER BY b.id DESC LIMIT 1)
-    FROM destinations d WHERE d.business_id = ?1";
+    FROM destinations d WHERE d.business_id = ?1 AND d.enabled = 1 AND d.url IS NOT NULL";
+const SELECT_LAST_ENDED: &str = "SELECT status FROM delivery_statistics
+    WHERE business_id = ?1 AND minute >= ?2 AND call_flow_id = ?3 AND status IN ('delivered', 'failed')
+    ORDER BY minute DESC, status LIMIT 1";
 const SELECT_TARGET: &str =
     "SELECT f.name, d.url FROM call_flows f JOIN destinations d ON d.business_id = f.business_id AND d.call_flow_id = f.id
     WHERE f.business_id = ?1 AND f.id = ?2 AND d.enabled = 1 AND d.url IS NOT NULL";
@@ -92,15 +111,25 @@ impl Store {
 pub(crate) fn work_state(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<WorkState> {
     let now = tx.now();
     let since = DeliveryId::floor(now.before(TROUBLE_SPAN));
-    let params = [business_id.into(), (BEATS_MAX as u64).into(), since.into()];
-    let read = |row: &dyn Row| Ok((row.id::<CallFlowId>(0)?, row.opt_time(1)?, row.opt_int(2)? == Some(1)));
+    let params = [business_id.into(), (TRIED_WITHIN as u64).into(), since.into()];
+    let read = |row: &dyn Row| Ok((row.id::<CallFlowId>(0)?, row.opt_time(1)?, row.opt_int(2)?));
     let standing = tx.sql().rows(SELECT_STANDING, &params, read)?;
     let due = standing.iter().filter_map(|(_, first_at, _)| *first_at).filter(|first_at| *first_at <= now);
     let oldest_due_at = due.min();
     let mut failing = Vec::new();
-    for (flow, ..) in standing.into_iter().filter(|(.., has_failed)| *has_failed) {
+    for (flow, first_at, has_failed) in standing {
         if failing.len() == FLOWS_MAX {
             break;
+        }
+        let is_failing = match has_failed {
+            Some(has_failed) => has_failed == 1,
+            None if first_at.is_some_and(|at| now.since(at) > DUE_FOR) => {
+                ended_badly(tx, business_id, flow, now)?
+            }
+            None => false,
+        };
+        if !is_failing {
+            continue;
         }
         let read = |row: &dyn Row| Ok((row.text(0)?, row.text(1)?));
         if let Some((name, url)) = tx.sql().row(SELECT_TARGET, &[business_id.into(), flow.into()], read)? {
@@ -109,6 +138,18 @@ pub(crate) fn work_state(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResul
     }
     failing.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(WorkState { oldest_due_at, failing })
+}
+
+/// Whether what ended last of a flow had failed.
+fn ended_badly(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    flow: CallFlowId,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let params = [business_id.into(), statistics::minute(now.before(ENDED_SPAN)).into(), flow.into()];
+    let last = tx.sql().row(SELECT_LAST_ENDED, &params, |row| row.word(0, DeliveryStatus::from_word))?;
+    Ok(last == Some(DeliveryStatus::Failed))
 }
 
 fn pulse(tx: &mut Tx<'_>, business_id: BusinessId, call_flow_id: CallFlowId) -> StoreResult<Pulse> {

@@ -141,8 +141,6 @@ pub(crate) fn read_attempt(row: &dyn Row) -> StoreResult<Attempt> {
         response_excerpt: row.opt_text(9)?,
         repeated: row.bool(10)?,
         phases: row.opt_text(11)?.map(|json| destination::from_json(&json)).transpose()?,
-        header_names: row
-            .opt_text(12)?
-            .map_or_else(|| Ok(Vec::new()), |json| destination::from_json(&json))?,
+        header_names: row.opt_text(12)?.map(|json| destination::from_json(&json)).transpose()?,
     })
 }

@@ -258,7 +258,7 @@ impl Harness {
                 response_headers: vec![("content-type".into(), "text/plain".into())],
                 response_excerpt: Some("ok".into()),
                 repeated: false,
-                header_names: vec!["X-Token".into()],
+                header_names: Some(vec!["X-Token".into()]),
                 phases: Some(Phases { dns_ms: 2, connect_ms: 8, wait_ms: 30, ..Phases::default() }),
             },
             ended_at: self.world.now(),

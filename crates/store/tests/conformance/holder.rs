@@ -48,6 +48,43 @@ async fn a_holder_that_is_silent_is_replaced_and_writes_nothing_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reports_that_are_committed_in_one_exchange_are_held_to_the_same() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let Place::Schema(schema) = &h.place else { panic!("this is about schemas") };
+    let sent = || h.store.figures().statements.total();
+    let before = sent();
+    h.planned(&flow).await;
+    let step_by_step = sent() - before;
+    h.planned(&flow).await;
+    // Where the version is not the one that was kept, one exchange goes in vain, and all is done step by step after it.
+    server().run(&format!("UPDATE {schema}.configuration SET version = version + 1"));
+    let before = sent();
+    h.planned(&flow).await;
+    assert!(sent() - before > step_by_step, "it was not tried in one exchange");
+    h.planned(&flow).await;
+    let calls = || server().ask(&format!("SELECT count(*) FROM {schema}.calls"));
+    let before = calls();
+    set(&h.place, "host = 'elsewhere', token = '\\x000102030405060708090a0b0c0d0e0f'");
+    let refused = h.report(h.call(flow.id)).await.unwrap_err();
+    assert!(refused.to_string().contains("taken the database over"), "{refused}");
+    assert_eq!((calls(), h.take_planned().len()), (before, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_whose_configuration_is_not_counted_is_refused() {
+    let h = Harness::start().await;
+    let Place::Schema(schema) = &h.place else { panic!("this is about schemas") };
+    server().run(&format!("ALTER TABLE {schema}.api_keys DISABLE TRIGGER count_configuration"));
+    let Harness { store, world, place, .. } = h;
+    drop(store);
+    let Some(refused) = open(&place, &world, &Arc::new(Heard::default()), SECRET).await.err() else {
+        panic!("it was let in")
+    };
+    assert!(refused.to_string().contains("ENABLE TRIGGER count_configuration"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_holder_hears_that_its_place_was_taken_or_is_gone_and_of_nothing_else() {
     let h = Harness::start().await;
     assert_eq!(displaced(&h).await, None, "it holds its place");

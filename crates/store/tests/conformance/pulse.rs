@@ -103,6 +103,16 @@ async fn many_that_wait_for_late_retries_hide_neither_what_is_due_nor_what_fails
     assert_eq!(found.oldest_due_at, Some(due_at));
     let names: Vec<_> = found.failing.iter().map(|failing| failing.name.as_str()).collect();
     assert_eq!(names, [busy.name.as_str(), "Quiet"]);
+    // Nor do many that were not tried yet.
+    for _ in 0..BEATS_MAX + 5 {
+        beat(&h, &quiet, None).await;
+    }
+    assert_eq!(state(&h).await.failing.len(), 2);
+    // Nor do more than are looked through, once they are due and not tried: the last that ended says it then.
+    try_join_all((0..2_100).map(|_| h.report(h.call(busy.id)))).await.unwrap();
+    h.take_planned();
+    h.world.advance(Duration::from_mins(1));
+    assert_eq!(state(&h).await.failing.len(), 2);
     // What failed a day ago and was not tried since fails no more.
     h.world.advance(Duration::from_hours(25));
     beat(&h, &busy, Some(Verdict::Delivered)).await;

@@ -1,6 +1,7 @@
 //! People over a real store in a throw-away folder, with a clock that is set.
 
 use super::*;
+use crate::app::health;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
 use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
@@ -102,6 +103,7 @@ impl House {
             tests: TestGate::default(),
             streams: App::streams(),
             sign_ins: SignInGate::default(),
+            seen: health::Seen::default(),
             proxy: ProxyWatch::default(),
             passwords: Passwords::default(),
             observer: None,

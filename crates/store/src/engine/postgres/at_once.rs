@@ -3,7 +3,7 @@
 //! That can be done where nobody has to ask anything: what a group would find at its beginning is supposed, and the server holds it to that.
 
 use super::connection::{PostgresConnection, wait};
-use super::failure::Refused;
+use super::failure::{Broken, Refused, translate_error};
 use super::many::Set;
 use crate::engine::State;
 use crate::error::{StoreError, StoreResult};
@@ -45,7 +45,7 @@ impl PostgresConnection {
         self.sent += 3 + statements.len() as u64;
         let Self { runtime, client, session, .. } = self;
         let version: [&(dyn ToSql + Sync); 1] = [&version];
-        // Sent in this order, since each is sent as it is first looked at.
+        // Sent in this order, since each is sent as it is first looked at, those of `join_all` one after the other.
         let all = join4(
             client.batch_execute("BEGIN"),
             client.query(&look, &version),
@@ -62,6 +62,7 @@ impl PostgresConnection {
                 return Err(StoreError::Unknown(said.map_or_else(String::new, |error| error.reason())));
             }
         };
+        let has_begun = begun.is_ok();
         let before = [begun.err(), looked.err()].into_iter().flatten();
         let failed = before.chain(written.into_iter().filter_map(Result::err)).next();
         match (failed, committed) {
@@ -69,12 +70,14 @@ impl PostgresConnection {
                 Err(StoreError::Unknown("the database committed with a warning".to_owned()))
             }
             (None, Ok(())) => Ok(Some(at.elapsed())),
-            // It was asked to commit what had failed, and has answered: it took all of it back.
-            (Some(_), Ok(())) => Ok(None),
+            // It was asked to commit what it had found at fault, and has answered: it took all of it back. Where nothing was begun, what
+            // followed stood alone.
+            (Some(failed), Ok(())) if has_begun && failed.as_db_error().is_some() => Ok(None),
             (None, Err(error)) if error.code().and_then(Refused::of).is_some_and(Refused::is_no) => Ok(None),
-            (failed, Err(error)) => {
+            (failed, committed) => {
                 self.is_ended = true;
-                Err(StoreError::Unknown(failed.unwrap_or(error).to_string()))
+                let error = failed.or(committed.err()).map(|error| translate_error(Broken::Failed(error)));
+                Err(StoreError::Unknown(error.map_or_else(String::new, |error| error.reason())))
             }
         }
     }

@@ -333,6 +333,10 @@ impl Door<'_> {
     }
 
     fn ask(&mut self, sql: &str, of: Of, params: &[Value<'_>]) -> StoreError {
+        // Where nothing may be asked it is known now that this way leads nowhere.
+        if self.round.is_unasked {
+            return self.unfit();
+        }
         if let Err(error) = self.fits(sql, params) {
             return error;
         }

@@ -34,6 +34,8 @@ impl Session {
             ("statement_timeout", ms(statement_timeout)),
             ("lock_timeout", ms(LOCK_TIMEOUT)),
             ("idle_in_transaction_session_timeout", ms(IDLE_TIMEOUT)),
+            // A commit that was not confirmed by a standby is told by a warning alone.
+            ("client_min_messages", "warning".to_owned()),
             // Whoever looks for a few rows waits longer for a plan's translation into machine code than for the rows.
             ("jit", "off".to_owned()),
         ];

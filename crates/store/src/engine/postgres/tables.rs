@@ -10,6 +10,11 @@ use std::collections::HashMap;
 const OWN: [&str; 3] = ["configuration", "holder", "migrations"];
 const SELECT_OWNED: &str = "SELECT relname::TEXT, pg_has_role(relowner, 'USAGE') FROM pg_class
     WHERE relnamespace = current_schema()::REGNAMESPACE AND relkind = 'r'";
+/// What counts the changes of the configuration, see `configuration.rs`.
+const COUNT_TRIGGERS: &str = "SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE c.relnamespace = current_schema()::REGNAMESPACE AND t.tgname = 'count_configuration' AND t.tgenabled IN ('O', 'A')
+    AND c.relname IN ('businesses', 'api_keys', 'call_flows', 'destinations', 'numbers')";
+const TRIGGERS: u64 = 5;
 const SELECT_USER: &str = "SELECT current_user::TEXT";
 
 /// Refuses a schema that lacks a table of this version, has one of another owner, or was brought here by steps that are not ours.
@@ -32,6 +37,12 @@ pub fn check(sql: &mut dyn Sql, schema: &str) -> StoreResult<()> {
                 )));
             }
         }
+    }
+    // Without them a key that was revoked would go on working.
+    if sql.count(COUNT_TRIGGERS, &[])? != TRIGGERS {
+        return Err(StoreError::Unusable(format!(
+            "the schema {schema} lacks triggers named count_configuration, or they are disabled: enable them (ALTER TABLE … ENABLE TRIGGER count_configuration), or bring the schema back from a copy"
+        )));
     }
     Ok(())
 }

@@ -24,15 +24,17 @@ const TRIES: usize = 5;
 /// How long a connection is taken to be there after it was heard of.
 const WARM: Duration = Duration::from_secs(1);
 
-/// Starts the writer, which connects for its first group.
+/// Starts the writer, which connects for its first group. A group that has nothing to ask goes at once, where that may be.
 pub fn start(
     name: &str,
     address: Arc<Address>,
     schema: Arc<str>,
     guard: String,
+    may_go_at_once: bool,
     shared: Arc<TxShared>,
 ) -> StoreResult<Writer> {
-    let mut line = Line { address, schema, guard, connection: None, heard_at: Instant::now() };
+    let mut line =
+        Line { address, schema, guard, connection: None, may_go_at_once, heard_at: Instant::now() };
     Writer::start(name, Arc::clone(&shared.figures), move |waiting, runtime| {
         run(&mut line, waiting, &shared, runtime);
     })
@@ -44,6 +46,8 @@ struct Line {
     schema: Arc<str>,
     guard: String,
     connection: Option<PostgresConnection>,
+    /// Whether its groups may have nothing to ask.
+    may_go_at_once: bool,
     /// When it was last heard of.
     heard_at: Instant,
 }
@@ -54,11 +58,9 @@ impl Line {
         // A connection may have ended while it was idle; sent over that, nobody would know what became of the group.
         let is_warm = self.heard_at.elapsed() < WARM;
         let is_gathered = group.iter().all(|operation| operation.way() == Way::Gathered);
-        let Some(connection) = self
-            .connection
-            .as_mut()
-            .filter(|connection| is_warm && is_gathered && connection.knows_its_beginning())
-        else {
+        let Some(connection) = self.connection.as_mut().filter(|connection| {
+            self.may_go_at_once && is_warm && is_gathered && connection.knows_its_beginning()
+        }) else {
             return Ok(None);
         };
         connection.suppose();
