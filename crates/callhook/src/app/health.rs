@@ -2,7 +2,7 @@
 
 use super::App;
 use domain::Timestamp;
-use domain::id::BusinessId;
+use domain::id::{BusinessId, CallFlowId};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -68,7 +68,11 @@ pub async fn of_business(app: &App, business_id: BusinessId) -> StoreResult<Heal
         state
     } else {
         let began = Instant::now();
-        let state = app.store.work_state(business_id).await?;
+        let in_vain = match &app.observer {
+            Some(observer) => observer.failing(business_id).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let state = app.store.work_state(business_id, in_vain).await?;
         app.seen.keep(business_id, &state, began.elapsed());
         state
     };
@@ -91,6 +95,12 @@ impl Health {
         }
     }
 
+    /// Whether this flow's destination fails now.
+    #[must_use]
+    pub fn is_failing(&self, flow: &CallFlowId) -> bool {
+        self.failing.iter().any(|failing| failing.pulse.call_flow_id == *flow)
+    }
+
     /// The line.
     #[must_use]
     pub fn words(&self) -> String {
@@ -98,7 +108,8 @@ impl Health {
             ([], _) if self.is_paused => "sending is paused".to_owned(),
             ([], None) => "nothing waits, nothing fails".to_owned(),
             ([], Some(since)) => format!("the oldest delivery is {} late", span(self.now.since(since))),
-            ([one], _) => format!("{} is failing", one.name),
+            // Within marks of its own, whichever way it is written: else it could turn the rest around.
+            ([one], _) => format!("\u{2068}“{}”\u{2069} is failing", one.name),
             (several, _) => format!("{} destinations are failing", several.len()),
         }
     }

@@ -1,8 +1,8 @@
 //! The one task that owns the schedule.
 
-use super::{AttemptReport, Attempts, Clock, HandedOver, Parts, Stopped};
+use super::{AttemptReport, Attempts, Clock, HandedOver, Parts, Query, Stopped};
 use crate::figures::Figures;
-use crate::schedule::{Answer, Command, Event, Schedule, Snapshot, Start, StoreFailure, Ticket};
+use crate::schedule::{Answer, Command, Event, Schedule, Start, StoreFailure, Ticket};
 use domain::delivery::DeliveryKind;
 use domain::retry::{AttemptResult, RetrySchedule, Verdict};
 use failpoint::{Point, reach};
@@ -58,7 +58,7 @@ impl EventLoop {
 
     pub async fn run(
         mut self,
-        mut queries: mpsc::Receiver<oneshot::Sender<Snapshot>>,
+        mut queries: mpsc::Receiver<Query>,
         mut stop: oneshot::Receiver<Duration>,
     ) -> Stopped {
         let mut deadline: Deadline = None;
@@ -80,10 +80,7 @@ impl EventLoop {
                     deadline = Some(tokio::time::Instant::now() + asked.unwrap_or_default());
                     self.take_in(Event::Stop);
                 }
-                Some(answer) = queries.recv() => {
-                    // Who asked may have gone.
-                    let _ = answer.send(self.schedule.snapshot());
-                }
+                Some(query) = queries.recv() => self.answer(query),
                 Some((commits, at)) = self.handed_over.commits.recv() => {
                     self.take_in(Event::Committed(commits, at));
                 }
@@ -103,6 +100,14 @@ impl EventLoop {
             self.figures.ended(&outcome.attempt);
         }
         self.schedule.handle(self.clock.now(), event, &mut self.commands);
+    }
+
+    /// Who asked may have gone.
+    fn answer(&self, query: Query) {
+        match query {
+            Query::Snapshot(answer) => drop(answer.send(self.schedule.snapshot())),
+            Query::Failing(business_id, answer) => drop(answer.send(self.schedule.failing(business_id))),
+        }
     }
 
     fn take_in_pause(&mut self) {

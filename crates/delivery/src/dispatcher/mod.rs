@@ -17,6 +17,7 @@ use crate::schedule::{Config, Now, Snapshot};
 use async_trait::async_trait;
 use domain::Timestamp;
 use domain::delivery::Attempt;
+use domain::id::{BusinessId, DestinationId};
 use domain::retry::{AttemptResult, RetrySchedule};
 use event_loop::EventLoop;
 use failpoint::{Point, reach};
@@ -88,15 +89,30 @@ pub struct Dispatcher {
 /// Looks at a dispatcher, also when that has ended.
 #[derive(Clone)]
 pub struct Observer {
-    queries: mpsc::Sender<oneshot::Sender<Snapshot>>,
+    queries: mpsc::Sender<Query>,
     figures: Arc<Figures>,
+}
+
+/// What is asked of a dispatcher.
+pub(crate) enum Query {
+    Snapshot(oneshot::Sender<Snapshot>),
+    Failing(BusinessId, oneshot::Sender<Vec<DestinationId>>),
 }
 
 impl Observer {
     /// The schedule as it stands; `None` where the dispatcher has ended.
     pub async fn snapshot(&self) -> Option<Snapshot> {
+        self.ask(Query::Snapshot).await
+    }
+
+    /// Destinations of the business whose last attempt failed; `None` where the dispatcher has ended.
+    pub async fn failing(&self, business_id: BusinessId) -> Option<Vec<DestinationId>> {
+        self.ask(|answer| Query::Failing(business_id, answer)).await
+    }
+
+    async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        self.queries.send(answer).await.ok()?;
+        self.queries.send(query(answer)).await.ok()?;
         answered.await.ok()
     }
 

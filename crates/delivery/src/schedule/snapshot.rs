@@ -4,6 +4,7 @@ use super::Schedule;
 use super::lane::Standing;
 use super::row::Key;
 use domain::Timestamp;
+use domain::id::{BusinessId, DestinationId};
 use std::time::Duration;
 
 /// The schedule at a moment.
@@ -44,6 +45,14 @@ pub struct Snapshot {
 }
 
 impl Schedule {
+    /// Destinations of the business whose last attempt failed. Looks at each lane: for people, not for each event.
+    #[must_use]
+    pub fn failing(&self, business_id: BusinessId) -> Vec<DestinationId> {
+        let Some(business) = self.turns.known_business(business_id) else { return Vec::new() };
+        let lanes = self.lanes.iter().map(|(_, lane)| lane);
+        lanes.filter(|lane| lane.business == business && lane.failures > 0).map(|lane| lane.id).collect()
+    }
+
     /// The schedule as it stands. Looks at each lane: for metrics, not for each event.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -83,6 +83,11 @@ impl Turns {
         index
     }
 
+    /// The business by which its lanes name it, where it has any.
+    pub fn known_business(&self, id: BusinessId) -> Option<u32> {
+        self.business_by_id.get(&id).copied()
+    }
+
     /// A lane of the business was forgotten.
     pub fn leave_business(&mut self, index: u32) {
         let business = self.business_mut(index);

@@ -11,7 +11,7 @@ use delivery::dispatcher::{Clock, Stopped};
 use delivery::limits;
 use domain::Timestamp;
 use domain::id::CallFlowId;
-use model::{Status, business_id, delivery_id};
+use model::{Status, business_id, delivery_id, lane_id};
 use stand_ins::{Reply, Setup};
 use std::time::Duration;
 use store::queue::{CommitListener, DeliveryChange};
@@ -62,6 +62,22 @@ async fn attempts_are_counted_by_how_they_ended_and_how_late_they_began() {
     let (lateness, durations) = (figures.lateness.read(), figures.attempt_duration.read());
     assert_eq!((lateness.count(), durations.count(), figures.attempts_repeated.total()), (2, 2, 0));
     assert!(lateness.sum < 250_000, "{lateness:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_fails_is_known_before_all_that_waits_was_tried() {
+    let setup = Setup::new();
+    setup.receiver.reply(Reply::Fail);
+    let dispatcher = setup.start().await;
+    setup.settle(100 * MS).await;
+    assert_eq!(dispatcher.observer().failing(business_id(0)).await, Some(Vec::new()));
+    setup.report(1, None);
+    setup.settle(100 * MS).await;
+    assert_eq!(dispatcher.observer().failing(business_id(0)).await, Some(vec![lane_id(1)]));
+    assert_eq!(dispatcher.observer().failing(business_id(1)).await, Some(Vec::new()));
+    setup.receiver.reply(Reply::SucceedAfter(MS));
+    setup.settle(31 * SECOND).await;
+    assert_eq!(dispatcher.observer().failing(business_id(0)).await, Some(Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use crate::statistics;
 use crate::tx::Tx;
 use domain::Timestamp;
 use domain::delivery::DeliveryStatus;
-use domain::id::{BusinessId, CallFlowId, DeliveryId};
+use domain::id::{BusinessId, CallFlowId, DeliveryId, DestinationId};
 use std::time::Duration;
 
 /// Deliveries of a flow that are looked at.
@@ -80,7 +80,7 @@ const SELECT_BEATS: &str = "SELECT id, status, last_error IS NOT NULL FROM deliv
     WHERE business_id = ?1 AND call_flow_id = ?2 AND kind = 'call' ORDER BY id DESC LIMIT ?3";
 /// Of each destination: when the first in its lane is due, and whether the last delivery that was tried failed. Both go by an index, and
 /// end with what they look for: a million rows that wait for late retries cost as much as one, and hide nothing.
-const SELECT_STANDING: &str = "SELECT d.call_flow_id,
+const SELECT_STANDING: &str = "SELECT d.call_flow_id, d.id,
         (SELECT q.next_attempt_at FROM deliveries q WHERE q.destination_id = d.id AND q.next_attempt_at IS NOT NULL
             ORDER BY q.next_attempt_at LIMIT 1),
         (SELECT CASE WHEN b.status = 'delivered' OR (b.status = 'failed' AND b.id < ?3) THEN 0 ELSE 1 END
@@ -102,27 +102,39 @@ impl Store {
         self.read(move |tx| flows.iter().map(|flow| pulse(tx, business_id, *flow)).collect()).await
     }
 
-    /// How the business's work stands.
-    pub async fn work_state(&self, business_id: BusinessId) -> StoreResult<WorkState> {
-        self.read(move |tx| work_state(tx, business_id)).await
+    /// How the business's work stands. `in_vain`: destinations of which it is known that their last attempt failed; asked for those whose
+    /// newest deliveries say nothing.
+    pub async fn work_state(
+        &self,
+        business_id: BusinessId,
+        in_vain: Vec<DestinationId>,
+    ) -> StoreResult<WorkState> {
+        self.read(move |tx| work_state(tx, business_id, &in_vain)).await
     }
 }
 
-pub(crate) fn work_state(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<WorkState> {
+pub(crate) fn work_state(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    in_vain: &[DestinationId],
+) -> StoreResult<WorkState> {
     let now = tx.now();
     let since = DeliveryId::floor(now.before(TROUBLE_SPAN));
     let params = [business_id.into(), (TRIED_WITHIN as u64).into(), since.into()];
-    let read = |row: &dyn Row| Ok((row.id::<CallFlowId>(0)?, row.opt_time(1)?, row.opt_int(2)?));
+    let read = |row: &dyn Row| {
+        Ok((row.id::<CallFlowId>(0)?, row.id::<DestinationId>(1)?, row.opt_time(2)?, row.opt_int(3)?))
+    };
     let standing = tx.sql().rows(SELECT_STANDING, &params, read)?;
-    let due = standing.iter().filter_map(|(_, first_at, _)| *first_at).filter(|first_at| *first_at <= now);
+    let due = standing.iter().filter_map(|(_, _, first_at, _)| *first_at).filter(|first_at| *first_at <= now);
     let oldest_due_at = due.min();
     let mut failing = Vec::new();
-    for (flow, first_at, has_failed) in standing {
+    for (flow, destination, first_at, has_failed) in standing {
         if failing.len() == FLOWS_MAX {
             break;
         }
         let is_failing = match has_failed {
             Some(has_failed) => has_failed == 1,
+            None if in_vain.contains(&destination) => true,
             None if first_at.is_some_and(|at| now.since(at) > DUE_FOR) => {
                 ended_badly(tx, business_id, flow, now)?
             }

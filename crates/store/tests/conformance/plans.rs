@@ -140,7 +140,7 @@ async fn among_many_rows_each_filter_goes_by_its_index() {
         });
         check(&plans.await, index);
     }
-    let standing = plans(h.store.work_state(h.business)).await;
+    let standing = plans(h.store.work_state(h.business, Vec::new())).await;
     check(&standing, "deliveries_by_call_flow");
     check(&standing, "deliveries_pending_by_lane");
     let lane = DestinationId::from_bytes(4_u128.to_be_bytes());

@@ -23,7 +23,7 @@ async fn beat(h: &Harness, flow: &CallFlow, verdict: Option<Verdict>) {
 }
 
 async fn state(h: &Harness) -> WorkState {
-    h.store.work_state(h.business).await.unwrap()
+    h.store.work_state(h.business, Vec::new()).await.unwrap()
 }
 
 #[tokio::test]
@@ -108,6 +108,11 @@ async fn many_that_wait_for_late_retries_hide_neither_what_is_due_nor_what_fails
         beat(&h, &quiet, None).await;
     }
     assert_eq!(state(&h).await.failing.len(), 2);
+    // Where nothing was tried that is on record, those who send know.
+    let fresh = h.flow(|settings| settings.name = "Fresh".into()).await;
+    let (_, pending, _) = h.planned(&fresh).await;
+    let in_vain = h.store.work_state(h.business, vec![pending.lane]).await.unwrap().failing;
+    assert_eq!((state(&h).await.failing.len(), in_vain.len()), (2, 3));
     // Nor do more than are looked through, once they are due and not tried: the last that ended says it then.
     try_join_all((0..2_100).map(|_| h.report(h.call(busy.id)))).await.unwrap();
     h.take_planned();
@@ -128,7 +133,7 @@ async fn only_the_last_deliveries_of_a_flow_are_looked_at_and_no_others_business
     }
     assert_eq!(h.store.pulses(h.business, vec![flow.id]).await.unwrap()[0].beats.len(), BEATS_MAX);
     let other = h.store.create_business("other".to_owned(), domain::phone_number::Country::US).await.unwrap();
-    assert_eq!(h.store.work_state(other.id).await.unwrap(), WorkState::default());
+    assert_eq!(h.store.work_state(other.id, Vec::new()).await.unwrap(), WorkState::default());
     assert_eq!(h.store.pulses(other.id, vec![flow.id]).await.unwrap()[0].beats, []);
 }
 

@@ -261,7 +261,7 @@ fn what_the_delivery_engine_and_readers_ask_for_has_its_index() {
         let expected = format!("COVERING INDEX deliveries_pending_by_lane (destination_id=? AND {range})");
         assert!(counts.contains(&expected), "{counts}");
     }
-    let standing = plans(|tx| delivery::pulse::work_state(tx, BUSINESS));
+    let standing = plans(|tx| delivery::pulse::work_state(tx, BUSINESS, &[]));
     for index in [
         "COVERING INDEX deliveries_pending_by_lane (destination_id=?",
         "deliveries_by_call_flow (business_id=? AND call_flow_id=?)",
