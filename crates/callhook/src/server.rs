@@ -199,9 +199,13 @@ impl Server {
         };
         drop(store);
         // No outcome can be recorded any more: whoever holds the store now makes these attempts again, whether or not they are waited for.
-        let drain_max =
-            if matches!(ended, Err(ServerError::Displaced(_))) { Duration::ZERO } else { drain_max };
-        tracing::info!("callhook stops: it finishes what is in flight");
+        let is_displaced = matches!(ended, Err(ServerError::Displaced(_)));
+        let drain_max = if is_displaced { Duration::ZERO } else { drain_max };
+        if is_displaced {
+            tracing::info!("callhook stops");
+        } else {
+            tracing::info!("callhook stops: it finishes what is in flight");
+        }
         stopping.send_replace(true);
         if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
             tracing::warn!("Some requests were still open and are cut off");

@@ -6,6 +6,7 @@ use crate::error::{StoreError, StoreResult};
 
 const SELECT_USER: &str = "SELECT quote_ident(current_user), quote_ident(current_database()),
     has_database_privilege(current_database(), 'CREATE')";
+const QUOTE: &str = "SELECT quote_ident(?1::TEXT)";
 const SELECT_SCHEMA: &str =
     "SELECT quote_ident(pg_get_userbyid(nspowner)), has_schema_privilege(oid, 'USAGE'),
     has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = ?1::TEXT";
@@ -18,9 +19,11 @@ pub fn check(sql: &mut dyn Sql, schema: &str) -> StoreResult<()> {
     let user = sql.row(SELECT_USER, &[], |row| Ok((row.text(0)?, row.text(1)?, row.bool(2)?)))?;
     let (user, database, may_make) =
         user.ok_or_else(|| StoreError::Corrupt("the database does not say who asks".to_owned()))?;
-    let name = schema.trim_matches('"');
+    let bare = schema.trim_matches('"');
+    // In a statement that somebody runs it may need its quotes: `user`, `1a`.
+    let name = sql.row(QUOTE, &[bare.into()], |row| row.text(0))?.unwrap_or_else(|| schema.to_owned());
     let found =
-        sql.row(SELECT_SCHEMA, &[name.into()], |row| Ok((row.text(0)?, row.bool(1)?, row.bool(2)?)))?;
+        sql.row(SELECT_SCHEMA, &[bare.into()], |row| Ok((row.text(0)?, row.bool(1)?, row.bool(2)?)))?;
     let Some((owner, may_use, may_make_tables)) = found else {
         if may_make {
             return Ok(());
