@@ -88,6 +88,9 @@ pub struct Run {
     /// Seconds of load in each measurement
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Connections of the pipeline's full load
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
     /// Deliveries that wait, or rows that lists are read from
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,

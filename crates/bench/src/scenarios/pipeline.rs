@@ -1,7 +1,7 @@
 //! The whole way of a call: at full load against the bare pipeline, and paced for its latency.
 
+use super::Bench;
 use super::spent::{Each, Spent};
-use super::{Bench, CONNECTIONS};
 use crate::Outcome;
 use crate::figures::{Rounds, Times};
 use crate::load::{Acknowledged, Load};
@@ -58,8 +58,9 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
         None => (Aim::RatioAtLeast(0.6), Aim::RatioAtMost(1.6)),
         Some(_) => (Aim::RatioAtLeast(0.4), Aim::None),
     };
+    let delivered = format!("pipeline, {} connections: delivered/s", bench.run.connections);
     let report = &mut bench.report;
-    report.compare("pipeline, 64 connections: delivered/s", bare.throughput, callhook.throughput, throughput);
+    report.compare(&delivered, bare.throughput, callhook.throughput, throughput);
     report.compare("pipeline: CPU µs per delivery", bare.cpu_us.clone(), callhook.cpu_us, cpu);
     if bench.postgres.is_some() {
         server(report, "pipeline", bare.cpu_us, callhook.server_cpu_us, callhook.statements);
@@ -134,7 +135,7 @@ async fn measure(bench: &Bench, rate: Option<u32>, which: Which, side: &mut Side
             (program, Some(flow))
         }
     };
-    let connections = if rate.is_some() { PACED_CONNECTIONS } else { CONNECTIONS };
+    let connections = if rate.is_some() { PACED_CONNECTIONS } else { bench.run.connections };
     let load =
         Load { address: program.address, call_flow_id, connections, length: WARM_UP, rate, first: 1, clock };
     let warm = load.clone().run().await?.len();
