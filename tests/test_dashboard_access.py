@@ -203,6 +203,20 @@ def test_a_person_leaves_a_business_and_deletes_the_own_account(server, admin):
     assert admin.get(admin.home).status_code == 200
 
 
+def test_who_is_removed_or_lowered_does_not_come_back_by_an_own_invitation(server, admin):
+    for name, path, fields in [("removed", "/remove", {}), ("lowered", "", {"role": "member"})]:
+        person = invited(admin, f"{name}@example.com", "admin")
+        page = person.post(f"{person.home}/settings/invitations", {"email": f"back-{name}@example.com", "role": "admin"})
+        link = re.search(r'<pre id="link"[^>]*>([^<]+)</pre>', page.text)[1]
+        settings = admin.get(f"{admin.home}/settings").text
+        row = re.search(rf"<tr>(?:(?!</tr>).)*back-{name}@example.com(?:(?!</tr>).)*</tr>", settings, re.DOTALL)[0]
+        assert "invited by " in row and "server" not in row, row
+        member = re.search(rf"<td>{name}@example.com</td>.*?/settings/members/([0-9a-f-]{{36}})", settings, re.DOTALL)[1]
+        assert Visitor(server.base).get(link).status_code == 200
+        assert admin.post(f"{admin.home}/settings/members/{member}{path}", fields).status_code == 303
+        assert Visitor(server.base).get(link).status_code == 404, name
+
+
 def test_the_operator_deletes_a_user(server, admin):
     person = invited(admin, "dismissed@example.com", "admin")
     page = person.post(f"{person.home}/settings/invitations", {"email": "backdoor@example.com", "role": "admin"})

@@ -64,6 +64,7 @@ const INSERT: &str =
 const COUNT_OPEN: &str = "SELECT count(*) FROM invitations WHERE business_id = ?1 AND expires_at > ?2";
 const DELETE: &str = "DELETE FROM invitations WHERE business_id = ?1 AND id = ?2";
 const DELETE_BY_OR_FOR: &str = "DELETE FROM invitations WHERE invited_by = ?1 OR email = ?2";
+const DELETE_BY: &str = "DELETE FROM invitations WHERE business_id = ?1 AND invited_by = ?2";
 const DELETE_OF_EMAIL: &str = "DELETE FROM invitations WHERE business_id = ?1 AND email = ?2";
 
 impl Store {
@@ -113,6 +114,11 @@ impl Store {
 /// Withdraws what a person has made and what waits for that person: neither brings anybody in who is to stay away.
 pub(crate) fn withdraw_by_or_for(tx: &mut Tx<'_>, user: &User) -> StoreResult<()> {
     tx.sql().execute(DELETE_BY_OR_FOR, &[user.id.into(), user.email.as_str().into()]).map(drop)
+}
+
+/// Withdraws what a person has made in a business whose administrator the person is no more: nobody comes back through it.
+pub(crate) fn withdraw_by(tx: &mut Tx<'_>, business_id: BusinessId, user_id: UserId) -> StoreResult<()> {
+    tx.sql().execute(DELETE_BY, &[business_id.into(), user_id.into()]).map(drop)
 }
 
 fn invite(tx: &mut Tx<'_>, new: &NewInvitation) -> StoreResult<Invitation> {

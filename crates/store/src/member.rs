@@ -4,7 +4,7 @@ use crate::Store;
 use crate::engine::Row;
 use crate::error::{StoreError, StoreResult};
 use crate::tx::Tx;
-use crate::user;
+use crate::{invitation, user};
 use domain::api_key::Role;
 use domain::id::{BusinessId, UserId};
 use domain::limits::MEMBERS_MAX;
@@ -50,7 +50,7 @@ impl Store {
         .await
     }
 
-    /// Changes what a person may do. The last administrator stays one.
+    /// Changes what a person may do. The last administrator stays one; open invitations by who is none any more end.
     pub async fn set_member_role(
         &self,
         business_id: BusinessId,
@@ -62,18 +62,20 @@ impl Store {
             check_admin(tx, business_id, by)?;
             if role != Role::Admin {
                 check_not_last_admin(tx, business_id, user_id)?;
+                invitation::withdraw_by(tx, business_id, user_id)?;
             }
             changed(tx.sql().execute(SET_ROLE, &[user_id.into(), business_id.into(), role.as_str().into()])?)
         })
         .await
     }
 
-    /// Has a person leave a business. The last administrator stays.
+    /// Has a person leave a business, and ends the open invitations by that person. The last administrator stays.
     pub async fn leave_business(&self, business_id: BusinessId, user_id: UserId) -> StoreResult<()> {
         self.write(move |tx| remove(tx, business_id, user_id)).await
     }
 
-    /// Removes a person: from the answer on, the person sees nothing of the business. The last administrator stays.
+    /// Removes a person: from the answer on, the person sees nothing of the business, and open invitations by that person end. The
+    /// last administrator stays.
     pub async fn remove_member(
         &self,
         business_id: BusinessId,
@@ -132,6 +134,7 @@ pub(crate) fn insert(
 
 fn remove(tx: &mut Tx<'_>, business_id: BusinessId, user_id: UserId) -> StoreResult<()> {
     check_not_last_admin(tx, business_id, user_id)?;
+    invitation::withdraw_by(tx, business_id, user_id)?;
     changed(tx.sql().execute(DELETE, &[user_id.into(), business_id.into()])?)
 }
 

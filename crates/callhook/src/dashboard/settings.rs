@@ -74,6 +74,17 @@ impl SettingsPage {
         days.map(|days| days.get().to_string()).unwrap_or_default()
     }
 
+    /// Who made an invitation: one of the business's administrators, or whoever runs the server.
+    fn invited_by(&self, invitation: &Invitation) -> &str {
+        let by = invitation.invited_by;
+        let member = self.members.iter().find(|member| Some(member.user.id) == by);
+        match (member, by) {
+            (Some(member), _) => &member.user.name,
+            (None, Some(_)) => "somebody who has left",
+            (None, None) => "whoever runs the server",
+        }
+    }
+
     fn is_self(&self, member: &Member) -> bool {
         member.user.id == self.frame.seat.person.signed_in.user.id
     }

@@ -281,6 +281,37 @@ async fn a_person_leaves_a_business_and_the_last_administrator_does_not() {
 }
 
 #[tokio::test]
+async fn the_open_invitations_of_who_is_no_administrator_any_more_end_and_no_others() {
+    let h = Harness::start().await;
+    let ann = ann(&h).await;
+    let zed = h.store.create_business("Zed".into(), Country::US).await.unwrap().id;
+    let is_open = async |name: &str| {
+        h.store.invitation(secret(&format!("invitation of {name}"))).await.unwrap().is_some()
+    };
+    for name in ["removed", "lowered", "leaving"] {
+        let person = member(&h, h.business, name, Role::Admin).await;
+        invite(&h, zed, name, Role::Admin, None).await.unwrap();
+        let token = secret(&format!("invitation of {name}"));
+        h.store.accept_invitation(token, Accept::Existing(person.id)).await.unwrap();
+        let (here, there, anns) = (format!("back-{name}"), format!("other-{name}"), format!("by-ann-{name}"));
+        invite(&h, h.business, &here, Role::Admin, Some(person.id)).await.unwrap();
+        invite(&h, zed, &there, Role::Admin, Some(person.id)).await.unwrap();
+        invite(&h, h.business, &anns, Role::Admin, Some(ann.id)).await.unwrap();
+        h.store.set_member_role(h.business, ann.id, person.id, Role::Admin).await.unwrap();
+        assert!(is_open(&here).await, "who stays an administrator keeps it");
+        match name {
+            "removed" => h.store.remove_member(h.business, ann.id, person.id).await.unwrap(),
+            "lowered" => {
+                h.store.set_member_role(h.business, ann.id, person.id, Role::Member).await.unwrap();
+            }
+            _ => h.store.leave_business(h.business, person.id).await.unwrap(),
+        }
+        assert!(!is_open(&here).await, "{name}");
+        assert!(is_open(&there).await && is_open(&anns).await, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_person_is_gone_with_all_that_was_the_persons_and_nothing_else_is() {
     let h = Harness::start().await;
     let ann = ann(&h).await;
