@@ -56,6 +56,8 @@ pub const MORE_FILTERS: [list::Filter; 8] = [
     ("qualified", "Qualified"),
     ("updated_since", "Changed since"),
 ];
+/// Those of them that are times.
+const TIMES: [&str; 3] = ["start_date", "end_date", "updated_since"];
 
 /// The pages.
 pub fn router() -> Router<Arc<App>> {
@@ -92,6 +94,9 @@ struct ListPage {
 }
 
 async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
+    if let Some(settled) = query.settled(&seat.path("/calls"), &TIMES, &seat.person.clock) {
+        return Ok(Redirect::to(&settled).into_response());
+    }
     let (filter, wrong) = match read_filter(&seat, &query) {
         Ok(filter) => (filter, None),
         Err(refused) => (CallFilter::default(), Some(sentence(&refused.to_string()))),

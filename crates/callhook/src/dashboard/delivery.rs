@@ -41,6 +41,8 @@ pub const FILTERS: [list::Filter; 8] = [
     ("until", "Until"),
     ("test", "Tests"),
 ];
+/// Those of them that are times.
+const TIMES: [&str; 2] = ["since", "until"];
 
 /// The pages.
 pub fn router() -> Router<Arc<App>> {
@@ -111,6 +113,9 @@ struct ListPage {
 }
 
 async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
+    if let Some(settled) = query.settled(&seat.path("/deliveries"), &TIMES, &seat.person.clock) {
+        return Ok(Redirect::to(&settled).into_response());
+    }
     let (filter, wrong) = match read_filter(&seat, &query) {
         Ok(filter) => (filter, None),
         Err(refused) => (DeliveryFilter::default(), Some(sentence(&refused.to_string()))),

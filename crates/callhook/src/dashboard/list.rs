@@ -22,6 +22,9 @@ pub fn labelled(filters: &[Filter], refused: Invalid) -> Invalid {
     }
 }
 
+/// In which zone a form's fields were drawn.
+const ZONE: &str = "zone";
+
 /// The parameters of an address. What a form leaves empty counts as not given.
 #[derive(Clone, Debug, Default)]
 pub struct Query(Vec<(String, String)>);
@@ -82,6 +85,27 @@ impl Query {
     pub fn time(&self, name: &str, clock: &Clock) -> Option<String> {
         let text = self.get(name)?;
         Some(clock.read_field(text).map_or_else(|| text.to_owned(), |at| at.to_string()))
+    }
+
+    /// The address of the list at `path` with each time in RFC 3339, where a form has given it: it means the same wherever it is followed.
+    /// A form says in which zone its fields were drawn, which is another one than the person's before the script has told that.
+    #[must_use]
+    pub fn settled(&self, path: &str, times: &[&str], clock: &Clock) -> Option<String> {
+        let drawn = self.get(ZONE).map_or_else(|| clock.clone(), |zone| clock.within(zone));
+        let read = |(name, text): &(String, String)| {
+            Some(text.trim())
+                .filter(|_| times.contains(&name.as_str()))
+                .and_then(|text| drawn.read_field(text))
+        };
+        if self.get(ZONE).is_none() && !self.0.iter().any(|pair| read(pair).is_some()) {
+            return None;
+        }
+        let settled = self.0.iter().filter(|(name, _)| name != ZONE).map(|pair| {
+            let text = read(pair).map_or_else(|| pair.1.clone(), |at| at.to_string());
+            (&pair.0, text)
+        });
+        let settled = form_urlencoded::Serializer::new(String::new()).extend_pairs(settled).finish();
+        Some(if settled.is_empty() { path.to_owned() } else { format!("{path}?{settled}") })
     }
 
     /// The same as a form's field shows it, whichever way the address has it; what is no time stays as it was given.
@@ -223,6 +247,28 @@ mod tests {
         check("2026-03-30", "2026-03-30T02:00", "2026-03-31T02:00");
         check("soon", "soon", "soon");
         check("", "", "");
+    }
+
+    #[test]
+    fn what_a_form_gives_becomes_an_address_that_means_the_same_everywhere() {
+        let headers = [(COOKIE, HeaderValue::from_static("zone=Europe%2FBerlin"))];
+        let clock = Clock::of(&headers.into_iter().collect(), Timestamp::default());
+        let check = |query: &str, settled: Option<&str>| {
+            assert_eq!(
+                Query::read(query).settled("/list", &["since", "until"], &clock).as_deref(),
+                settled,
+                "{query}"
+            );
+        };
+        check(
+            "since=2026-03-30T14:30&error=2026-03-30T14:30",
+            Some("/list?since=2026-03-30T12%3A30%3A00Z&error=2026-03-30T14%3A30"),
+        );
+        check("zone=UTC&since=2026-03-30T14:30&until=&status=", Some("/list?since=2026-03-30T14%3A30%3A00Z"));
+        check("zone=UTC&status=failed&since=soon", Some("/list?status=failed&since=soon"));
+        check("zone=UTC", Some("/list"));
+        check("status=failed&since=2026-03-30T14:30:00Z&until=2026-03-30", None);
+        check("", None);
     }
 
     #[test]

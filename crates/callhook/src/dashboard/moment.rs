@@ -24,6 +24,17 @@ impl Clock {
         Self { zone, now }
     }
 
+    /// The same clock in another zone; in its own where there is none of that name.
+    pub fn within(&self, zone: &str) -> Self {
+        let zone = TimeZone::get(zone).unwrap_or_else(|_| self.zone.clone());
+        Self { zone, now: self.now }
+    }
+
+    /// What its zone is called.
+    pub fn zone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
     /// The hour that begins then: `14:00`.
     pub fn hour(&self, at: Timestamp) -> String {
         strtime::format("%H:%M", &self.zoned(at)).unwrap_or_default()
@@ -161,6 +172,15 @@ mod tests {
         for other in ["tomorrow", "2026-03-30", "2026-03-30T14:30:00Z", "2026-03-30T14:30:00+02:00"] {
             assert_eq!(clock.read_field(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_clock_can_be_read_in_the_zone_that_a_form_was_drawn_in() {
+        let new_york = clock("zone=America%2FNew_York");
+        let read = |zone| new_york.within(zone).read_field("2026-03-30T10:30").unwrap().to_string();
+        assert_eq!(new_york.zone(), "America/New_York");
+        assert_eq!([read("UTC"), read("nonsense")], ["2026-03-30T10:30:00Z", "2026-03-30T14:30:00Z"]);
+        assert_eq!(clock("zone=nonsense").zone(), "UTC");
     }
 
     #[test]
