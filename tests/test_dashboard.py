@@ -280,6 +280,24 @@ def test_the_times_of_a_filter_mean_what_is_shown_whichever_zone_the_form_was_dr
         assert browser.driver.current_url.endswith(f"{path}?{name}=2026-03-30T14%3A30%3A00Z")
 
 
+def test_of_two_who_change_the_same_field_the_second_is_told(server, admin, filled):
+    call = f"{admin.home}/calls/{re.search(r'/calls/([0-9a-f-]{36})', admin.get(f'{admin.home}/calls').text)[1]}"
+    before = dict(re.findall(r'name="(\w+_before)" value="([^"]*)"', admin.get(call).text))
+    form = before | {name.removesuffix("_before"): value for name, value in before.items()}
+    assert admin.post(call, form | {"value": "11.00"}).status_code == 303
+    assert admin.post(call, form | {"value": "11.00"}).status_code == 303, "the same form again"
+    assert admin.post(call, form | {"cost": "3.00"}).status_code == 303, "another field is nobody's concern"
+    answer = admin.post(call, form | {"value": "12.00", "utm_term": "tried"})
+    assert answer.status_code == 422
+    assert "Value was changed by somebody else meanwhile" in answer.text and "It is 11.00 now." in answer.text
+    assert 'name="value" inputmode="decimal" value="12.00"' in answer.text, "what was typed is kept"
+    stored = admin.get(call).text
+    assert 'value="11.00"' in stored and 'value="3.00"' in stored and "tried" not in stored, "nothing is changed"
+    again = dict(re.findall(r'name="(\w+)" (?:inputmode="decimal" )?value="([^"]*)"', answer.text))
+    assert admin.post(call, again).status_code == 303
+    assert 'value="12.00"' in admin.get(call).text
+
+
 def test_what_an_address_filters_by_stands_in_the_form_and_is_called_as_there(admin, filled):
     def shown(path: str) -> tuple[str, dict[str, str]]:
         answer = admin.get(f"{admin.home}{path}", cookies={"zone": "America%2FNew_York"})

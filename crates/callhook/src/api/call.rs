@@ -293,7 +293,7 @@ pub async fn patch(
     Id(id): Id<CallId>,
     Body(body): Body<Value>,
 ) -> Result<Reply, ApiError> {
-    let call = app::call::correct(&app, scope.business_id, id, Change::Patch(body)).await?;
+    let call = app::call::correct(&app, scope.business_id, id, Change::Patch(body), None).await?;
     Ok(shown(call, &app.public_url))
 }
 

@@ -11,6 +11,7 @@ use domain::phone_number::{Country, Party, PhoneNumber};
 use domain::secret::Secret;
 use domain::{Invalid, Timestamp, sample, text};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::time::Duration;
 use store::StoreResult;
 use store::call::{CallCorrection, Recorded, Reporter};
@@ -260,8 +261,15 @@ pub async fn report_sample(
     app.store.record_call(reporter, None, call).await
 }
 
-/// Corrects a call.
-pub async fn correct(app: &App, business_id: BusinessId, id: CallId, change: Change) -> StoreResult<Call> {
+/// Corrects a call. `seen` has what was known of the fields that change, where that is known: where one was changed by somebody else
+/// since, nothing is.
+pub async fn correct(
+    app: &App,
+    business_id: BusinessId,
+    id: CallId,
+    change: Change,
+    seen: Option<Value>,
+) -> StoreResult<Call> {
     let correct = move |call: &Call| {
         let current = CorrectionDocument {
             attribution: call.attribution.clone(),
@@ -270,7 +278,11 @@ pub async fn correct(app: &App, business_id: BusinessId, id: CallId, change: Cha
         };
         // Cannot fail: plain data with string keys.
         let current = serde_json::to_value(current).unwrap_or_default();
-        let wanted: CorrectionDocument = change.apply(current, &[])?;
+        let wanted: CorrectionDocument = change.apply(current.clone(), &[])?;
+        if let Some(seen) = &seen {
+            let wanted = serde_json::to_value(&wanted).unwrap_or_default();
+            check_not_overtaken(seen, &current, &wanted)?;
+        }
         Ok(CallCorrection {
             attribution: Some(wanted.attribution.checked().named("attribution")?),
             value_cents: Some(wanted.value_cents.map(cents).transpose().named("value_cents")?),
@@ -278,6 +290,19 @@ pub async fn correct(app: &App, business_id: BusinessId, id: CallId, change: Cha
         })
     };
     app.store.correct_call(business_id, id, correct).await
+}
+
+/// Refuses where a field is neither what was seen of it nor what it is to be: somebody else has changed it meanwhile.
+fn check_not_overtaken(seen: &Value, current: &Value, wanted: &Value) -> Result<(), Invalid> {
+    for (name, seen) in seen.as_object().into_iter().flatten() {
+        if seen.is_object() {
+            check_not_overtaken(seen, &current[name], &wanted[name]).named(name)?;
+        } else if current[name] != *seen && current[name] != wanted[name] {
+            let reason = "was changed by somebody else meanwhile: save again to put yours in its place, or reload the page to keep theirs";
+            return Err(Invalid::field(name, reason));
+        }
+    }
+    Ok(())
 }
 
 fn status(word: &str) -> Result<CallStatus, Invalid> {

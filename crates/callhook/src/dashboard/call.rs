@@ -217,15 +217,17 @@ async fn correct(
     seat.check_member()?;
     let id: CallId = list::id(&id)?;
     let typed = CallForm::read(&form);
-    let corrected = match typed.change() {
-        Ok(patch) => app::call::correct(&app, seat.business_id(), id, Change::Patch(patch)).await.map(drop),
-        Err(refused) => Err(refused.into()),
+    let (patch, seen) = match typed.change().and_then(|patch| Ok((patch, typed.seen()?))) {
+        Ok(read) => read,
+        Err(refused) => return read_page(&app, seat, id, None, Some(typed.refused(&refused))).await,
     };
-    match corrected {
-        Ok(()) => Ok(Redirect::to(&seat.path(&format!("/calls/{id}?done=corrected"))).into_response()),
+    match app::call::correct(&app, seat.business_id(), id, Change::Patch(patch), Some(seen)).await {
+        Ok(_) => Ok(Redirect::to(&seat.path(&format!("/calls/{id}?done=corrected"))).into_response()),
         Err(error) => {
             let refused = PageError::of_form(error)?;
-            read_page(&app, seat, id, None, Some(typed.refused(&refused))).await
+            let call = app.store.call(seat.business_id(), id).await?;
+            let typed = typed.refused(&refused).beside(&call);
+            read_page(&app, seat, id, None, Some(typed)).await
         }
     }
 }

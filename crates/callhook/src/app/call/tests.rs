@@ -1,7 +1,7 @@
 //! Start, end and duration: each is told from the others.
 
 use super::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 
 const NOW: &str = "2026-03-30T15:00:00Z";
@@ -54,4 +54,22 @@ fn blank_texts_are_not_given() {
     .unwrap();
     assert_eq!((call.source_call_id, call.destination_number, call.transcription), (None, None, None));
     assert_eq!((call.call_flow_id, call.attribution), (None, Attribution::default()));
+}
+
+#[test]
+fn what_somebody_else_has_changed_meanwhile_is_not_overwritten() {
+    let check = |seen: Value, current: Value, wanted: Value| {
+        check_not_overtaken(&seen, &current, &wanted).err().map(|refused| refused.field)
+    };
+    let (five, six, seven) =
+        (json!({"value_cents": 5}), json!({"value_cents": 6}), json!({"value_cents": 7}));
+    assert_eq!(check(five.clone(), five.clone(), six.clone()), None);
+    assert_eq!(check(five.clone(), seven, six.clone()).as_deref(), Some("value_cents"));
+    assert_eq!(check(five, six.clone(), six.clone()), None, "the same form again");
+    assert_eq!(check(json!({}), six.clone(), six), None, "what is not changed here");
+    let source = |source: Option<&str>| json!({"attribution": source.map_or(json!({}), |source| json!({"source": source}))});
+    let seen = json!({"attribution": {"source": null}});
+    assert_eq!(check(seen.clone(), source(None), source(Some("bing"))), None);
+    let refused = check(seen, source(Some("google")), source(Some("bing")));
+    assert_eq!(refused.as_deref(), Some("attribution.source"));
 }

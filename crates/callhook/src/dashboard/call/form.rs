@@ -71,9 +71,19 @@ impl CallForm {
 
     /// What was changed, as a merge patch.
     pub fn change(&self) -> Result<Value, Invalid> {
+        self.changed(|field| &field.value)
+    }
+
+    /// What the page was drawn with of what was changed, likewise.
+    pub fn seen(&self) -> Result<Value, Invalid> {
+        self.changed(|field| &field.before)
+    }
+
+    fn changed(&self, text: impl Fn(&Field) -> &str) -> Result<Value, Invalid> {
         let (mut patch, mut attribution) = (json!({}), json!({}));
-        for Field { name, value, .. } in self.fields.iter().filter(|field| field.value != field.before) {
-            match *name {
+        for field in self.fields.iter().filter(|field| field.value != field.before) {
+            let (name, value) = (field.name, text(field));
+            match name {
                 "value" | "cost" => {
                     let cents = cents(value).map_err(|refused| refused.within(name))?;
                     patch[format!("{name}_cents")] = json!(cents);
@@ -90,6 +100,20 @@ impl CallForm {
         let field = refused.field.trim_start_matches("attribution.").trim_end_matches("_cents");
         let (name, label) = FIELDS.into_iter().find(|(name, _)| *name == field).unwrap_or_default();
         self.wrong = Some((name, spoken(label, refused)));
+        self
+    }
+
+    /// The same beside what is stored: where the refused field has got another value meanwhile, that is named, and is what saving again
+    /// then changes.
+    pub fn beside(mut self, call: &Call) -> Self {
+        let stored = Self::of(call);
+        let Some((wrong, words)) = &mut self.wrong else { return self };
+        let both = self.fields.iter_mut().zip(stored.fields).find(|(typed, _)| typed.name == *wrong);
+        if let Some((typed, stored)) = both.filter(|(typed, stored)| typed.before != stored.before) {
+            let now = if stored.value.is_empty() { "empty" } else { &stored.value };
+            words.push_str(&format!(" It is {now} now."));
+            typed.before = stored.before;
+        }
         self
     }
 
