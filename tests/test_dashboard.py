@@ -253,7 +253,9 @@ def test_what_failed_is_found_and_sent_again(browser, server, admin, filled, end
     browser.wait_for("would be sent again")
     failed = [one["id"] for one in server.deliveries(status="failed", test="false")]
     browser.press(f"Redeliver {len(failed)}")
-    browser.wait_for("They are sent again")
+    browser.wait_for(f"{len(failed)} {'is' if len(failed) == 1 else 'are'} sent again")
+    assert "status=" not in browser.path and "Nothing matches" not in browser.text(), "the list has those that are sent again"
+    assert all(browser.all(f"#d-{one}") for one in failed)
     wait_until(lambda: all(server.delivery(one)["attempt_count"] == 6 for one in failed), 20, "the new series")
     delivery = failed[0]
     browser.open(f"{admin.home}/deliveries/{delivery}")
@@ -296,6 +298,15 @@ def test_of_two_who_change_the_same_field_the_second_is_told(server, admin, fill
     again = dict(re.findall(r'name="(\w+)" (?:inputmode="decimal" )?value="([^"]*)"', answer.text))
     assert admin.post(call, again).status_code == 303
     assert 'value="12.00"' in admin.get(call).text
+
+
+def test_sending_again_says_how_many_are_left_out_and_why(server, admin, filled):
+    nowhere = "01a22773-0000-7000-8000-000000000000"
+    delivered = server.deliveries(status="delivered", test="false")[0]["id"]
+    answer = admin.post(f"{admin.home}/deliveries/redeliver", [("id", nowhere), ("id", delivered)])
+    assert "1 is sent again. Left out: 1 not there any more." in admin.get(answer.headers["location"]).text
+    answer = admin.post(f"{admin.home}/deliveries/redeliver", [("id", nowhere)])
+    assert "None is sent again: 1 not there any more." in admin.get(answer.headers["location"]).text
 
 
 def test_what_an_address_filters_by_stands_in_the_form_and_is_called_as_there(admin, filled):

@@ -1,11 +1,11 @@
-//! Sending again: those that were chosen, or all that a filter names.
+//! Sending again all that a filter names.
 
 use super::App;
 use domain::Invalid;
-use domain::id::{BusinessId, DeliveryId};
-use futures_util::future::join_all;
-use store::delivery::DeliveryFilter;
-use store::{StoreError, StoreResult};
+use domain::id::BusinessId;
+use store::StoreResult;
+use store::delivery::{DeliveryFilter, NotRedelivered};
+use store::idempotency::Answer;
 
 /// A filter that names something: an empty one would send everything again.
 pub fn narrowed(filter: DeliveryFilter) -> Result<DeliveryFilter, Invalid> {
@@ -16,17 +16,27 @@ pub fn narrowed(filter: DeliveryFilter) -> Result<DeliveryFilter, Invalid> {
     Ok(filter)
 }
 
-/// Sends these again. Answers how many; the others are on their way already, are tests, are gone, or have nowhere to go.
-pub async fn redeliver_chosen(app: &App, business_id: BusinessId, ids: &[DeliveryId]) -> StoreResult<usize> {
-    // All at once, so that they share a commit.
-    let sent = join_all(ids.iter().map(|id| app.store.redeliver(business_id, None, *id))).await;
-    let mut redelivered = 0;
-    for answer in sent {
-        match answer {
-            Ok(_) => redelivered += 1,
-            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(redelivered)
+/// What sending again came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redelivery {
+    /// Are sent again.
+    pub sent: u64,
+    /// The others.
+    pub not: NotRedelivered,
+}
+
+/// Sends again all that match, and says why some are not.
+pub async fn redeliver_matching(
+    app: &App,
+    business_id: BusinessId,
+    filter: DeliveryFilter,
+) -> StoreResult<Redelivery> {
+    // Before they are on their way.
+    let not = app.store.count_not_redeliverable(business_id, filter.clone()).await?;
+    let sent = match app.store.redeliver_matching(business_id, None, filter).await? {
+        Answer::New(counted) => counted.redelivered,
+        // Cannot be: only what has an idempotency key is repeated.
+        Answer::Repeated(_) => 0,
+    };
+    Ok(Redelivery { sent, not })
 }

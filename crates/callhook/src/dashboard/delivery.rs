@@ -4,10 +4,11 @@ use super::error::{PageError, sentence};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list::{self, Pager};
-use super::{call_flow, events};
+use super::{call_flow, events, redelivery};
 use crate::app::filter::DeliveryQuery;
 use crate::app::health::Light;
-use crate::app::{App, redelivery};
+use crate::app::redelivery::Redelivery;
+use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -131,7 +132,8 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
         delivery,
     };
     let rows = page.rows.into_iter().map(row).collect();
-    let frame = Frame::of(&app, seat, Room::Deliveries, "Deliveries").await?.saying(query.done());
+    let mut frame = Frame::of(&app, seat, Room::Deliveries, "Deliveries").await?.saying(query.done());
+    frame.said = frame.said.or_else(|| query.done().and_then(redelivery::said));
     let chosen = chosen(&frame.seat, &query, &names);
     let flows = flows.into_iter().map(|flow| (flow.id, flow.name)).collect();
     let status = frame::answered(wrong.is_some());
@@ -199,6 +201,8 @@ struct EstimatePage {
     query: list::Query,
     chosen: Vec<(&'static str, String)>,
     counted: Redelivered,
+    /// Why the others are left out, in words.
+    why_not: String,
 }
 
 /// What sending again all that match comes to, before it is done.
@@ -208,15 +212,17 @@ async fn estimate(
     query: list::Query,
 ) -> Result<Response, PageError> {
     seat.check_member()?;
-    let filter = redelivery::narrowed(read_filter(&seat, &query)?)?;
-    let counted = app.store.count_redeliverable(seat.business_id(), filter).await?;
+    let filter = app::redelivery::narrowed(read_filter(&seat, &query)?)?;
+    let counted = app.store.count_redeliverable(seat.business_id(), filter.clone()).await?;
+    let not = app.store.count_not_redeliverable(seat.business_id(), filter).await?;
     let flow = match query.get("call_flow_id").and_then(|id| id.parse().ok()) {
         Some(id) => optional(app.store.call_flow(seat.business_id(), id).await)?,
         None => None,
     };
     let chosen = chosen(&seat, &query, &flow.into_iter().map(|flow| (flow.id, flow.name)).collect());
     let frame = Frame::of(&app, seat, Room::Deliveries, "Redeliver").await?;
-    Ok(Page(EstimatePage { frame, query, chosen, counted }).into_response())
+    Ok(Page(EstimatePage { frame, query, chosen, counted, why_not: redelivery::why_not(&not) })
+        .into_response())
 }
 
 /// Sends again what was chosen, or all that match.
@@ -229,18 +235,21 @@ async fn redeliver_many(
     seat.check_member()?;
     let business_id = seat.business_id();
     if form.is_ticked("all") {
-        let filter = redelivery::narrowed(read_filter(&seat, &query)?)?;
-        app.store.redeliver_matching(business_id, None, filter).await?;
-        let to = format!("{}?{}&done=redelivering", seat.path("/deliveries"), query.filters());
+        let filter = app::redelivery::narrowed(read_filter(&seat, &query)?)?;
+        let came_to = app::redelivery::redeliver_matching(&app, business_id, filter).await?;
+        let done = redelivery::word(&came_to, false);
+        // They are in that state no longer, and their last failure passes too.
+        let filters =
+            if came_to.sent == 0 { query.filters() } else { query.filters_but(&["status", "error"]) };
+        let to = format!("{}?{filters}&done={done}", seat.path("/deliveries"));
         return Ok(Redirect::to(&to).into_response());
     }
     let chosen: Vec<DeliveryId> = form.all("id").filter_map(|id| id.parse().ok()).take(ROWS).collect();
-    let redelivered = redelivery::redeliver_chosen(&app, business_id, &chosen).await?;
-    let done = match (chosen.len(), redelivered) {
-        (0, _) => "none-chosen",
-        (_, 0) => "none-redelivered",
-        (chosen, all) if chosen == all => "redelivered",
-        _ => "some-redelivered",
+    let done = if chosen.is_empty() {
+        "none-chosen".to_owned()
+    } else {
+        let (sent, not) = app.store.redeliver_chosen(business_id, chosen).await?;
+        redelivery::word(&Redelivery { sent, not }, true)
     };
     let to = format!("{}?{}&done={done}", seat.path("/deliveries"), query.filters());
     Ok(Redirect::to(&to).into_response())

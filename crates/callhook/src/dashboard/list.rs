@@ -184,7 +184,14 @@ impl Query {
     /// The address's parameters without those that name a page or say what was done, for a link to another page.
     #[must_use]
     pub fn filters(&self) -> String {
-        let kept = self.0.iter().filter(|(name, _)| !["cursor", "done"].contains(&name.as_str()));
+        self.filters_but(&[])
+    }
+
+    /// The same without these.
+    #[must_use]
+    pub fn filters_but(&self, names: &[&str]) -> String {
+        let is_kept = |name: &str| !["cursor", "done"].contains(&name) && !names.contains(&name);
+        let kept = self.0.iter().filter(|(name, _)| is_kept(name));
         form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
     }
 }

@@ -27,6 +27,7 @@ pub mod list;
 pub mod moment;
 pub mod number;
 pub mod overview;
+pub mod redelivery;
 pub mod settings;
 pub mod sign_in;
 pub mod source;
@@ -61,18 +62,8 @@ pub fn not_found() -> Response {
 fn said(done: &str) -> Option<&'static str> {
     Some(match done {
         "flow-deleted" => "The call flow is deleted. What waited is cancelled.",
-        "redelivered" => "Those chosen are sent again.",
         "redelivered-one" => "It is sent again.",
-        "some-redelivered" => {
-            "Some are sent again. The others are on their way already, are tests, or have no destination any more."
-        }
-        "none-redelivered" => {
-            "None is sent again: they are on their way already, are tests, or have no destination any more."
-        }
         "none-chosen" => "None was chosen.",
-        "redelivering" => {
-            "They are sent again, in the order in which they were made. Their states are in the list."
-        }
         "cancelled" => "It is cancelled. An attempt that is in flight ends as it ends.",
         "corrected" => "The call is changed. What was sent stays what it was.",
         "erased" => "The call and all that was known of it is erased.",

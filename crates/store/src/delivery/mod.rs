@@ -12,8 +12,8 @@ mod test_run;
 
 pub use backlog::Backlog;
 pub use pulse::{BEATS_MAX, Beat, Failing, Pulse, WorkState};
-pub use redeliver::Redelivered;
 pub(crate) use redeliver::redeliver_step;
+pub use redeliver::{NotRedelivered, Redelivered};
 pub use test_run::TestRun;
 
 use crate::Store;

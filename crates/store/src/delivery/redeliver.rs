@@ -27,6 +27,30 @@ pub struct Redelivered {
     pub skipped: u64,
 }
 
+/// Of those that match and are not sent again, how many for which reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotRedelivered {
+    /// Are tests.
+    pub tests: u64,
+    /// Are on their way already.
+    pub pending: u64,
+    /// Have a webhook that is switched off, or no call flow any more.
+    pub switched_off: u64,
+    /// Have a payload that is past its retention.
+    pub without_payload: u64,
+    /// Are there no more.
+    pub gone: u64,
+}
+
+/// Why one is not sent again, in the order in which it is asked.
+#[derive(Clone, Copy)]
+enum Hindrance {
+    Test,
+    Pending,
+    SwitchedOff,
+    WithoutPayload,
+}
+
 const SELECT_NEWEST: &str = "SELECT id FROM deliveries WHERE business_id = ?1 ORDER BY id DESC LIMIT 1";
 const REDELIVER: &str = "UPDATE deliveries SET status = 'scheduled', version = version + 1, payload_id = ?4, attempt_in_series = 0,
         next_attempt_at = ?5, delivered_at = NULL, reason = NULL
@@ -34,6 +58,12 @@ const REDELIVER: &str = "UPDATE deliveries SET status = 'scheduled', version = v
 /// The same conditions as [`send_again`] has, so that an estimate is what then happens.
 const REDELIVERABLE: &str = "d.kind = 'call' AND d.next_attempt_at IS NULL AND (d.payload_id IS NOT NULL OR (d.call_id IS NOT NULL AND d.attempt_count = 0))
     AND EXISTS (SELECT 1 FROM destinations x WHERE x.business_id = d.business_id AND x.call_flow_id = d.call_flow_id
+        AND x.id = d.destination_id AND x.enabled = 1)";
+/// What of it keeps one from being sent again, in the order of [`Hindrance`]; what is left has no payload.
+const IS_TEST: &str = "d.kind <> 'call'";
+const IS_PENDING: &str = "d.kind = 'call' AND d.next_attempt_at IS NOT NULL";
+const IS_SWITCHED_OFF: &str = "d.kind = 'call' AND d.next_attempt_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM destinations x WHERE x.business_id = d.business_id AND x.call_flow_id = d.call_flow_id
         AND x.id = d.destination_id AND x.enabled = 1)";
 
 impl Store {
@@ -52,6 +82,47 @@ impl Store {
             find(tx, business_id, id)
         })
         .await
+    }
+
+    /// Sends these again, at most as many as one transaction may change. Answers how many, and why the others are not.
+    pub async fn redeliver_chosen(
+        &self,
+        business_id: BusinessId,
+        ids: Vec<DeliveryId>,
+    ) -> StoreResult<(u64, NotRedelivered)> {
+        self.write_as(Demand::of(ids.len()), move |tx| {
+            let (mut sent, mut not) = (0, NotRedelivered::default());
+            for id in &ids {
+                match row::find_pending(tx, business_id, *id)? {
+                    Some(found) if send_again(tx, &found)? => sent += 1,
+                    Some(found) => not.count(hindrance(&found)),
+                    None => not.gone += 1,
+                }
+            }
+            Ok((sent, not))
+        })
+        .await
+    }
+
+    /// Why some of what matches would not be sent again now.
+    pub async fn count_not_redeliverable(
+        &self,
+        business_id: BusinessId,
+        filter: DeliveryFilter,
+    ) -> StoreResult<NotRedelivered> {
+        let (mut counted, mut after) = (NotRedelivered::default(), None);
+        loop {
+            let step = filter.clone();
+            let (found, until) = self.read(move |tx| count_not_step(tx, business_id, &step, after)).await?;
+            counted.tests += found.tests;
+            counted.pending += found.pending;
+            counted.switched_off += found.switched_off;
+            counted.without_payload += found.without_payload;
+            if until.is_none() {
+                return Ok(counted);
+            }
+            after = until;
+        }
     }
 
     /// Sends again all that match now; more than one transaction may change goes on in the background. The answer is what
@@ -141,6 +212,29 @@ fn count_step(
     Ok((Redelivered { redelivered, skipped: matching.ids.len() as u64 - redelivered }, until))
 }
 
+/// The same step, asked why not.
+fn count_not_step(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    filter: &DeliveryFilter,
+    after: Option<DeliveryId>,
+) -> StoreResult<(NotRedelivered, Option<DeliveryId>)> {
+    let (counted, until) = count_step(tx, business_id, filter, after)?;
+    let mut not = NotRedelivered::default();
+    if counted.skipped > 0 {
+        let mut count = |condition| {
+            let mut search = filter.search(business_id);
+            search.within("d.id > ?", after).within("d.id <= ?", until).asked_plain(condition);
+            search.count(tx, &TABLE)
+        };
+        not.tests = count(IS_TEST)?;
+        not.pending = count(IS_PENDING)?;
+        not.switched_off = count(IS_SWITCHED_OFF)?;
+        not.without_payload = counted.skipped.saturating_sub(not.tests + not.pending + not.switched_off);
+    }
+    Ok((not, until))
+}
+
 fn ask_for_redeliverable(tx: &mut Tx<'_>, business_id: BusinessId, search: &mut Search) -> StoreResult<()> {
     let kept_from = bodies_kept_from(tx, business_id)?.map(DeliveryId::floor);
     search.asked_plain(REDELIVERABLE).asked("(d.payload_id IS NOT NULL OR d.id >= ?)", kept_from);
@@ -189,14 +283,42 @@ fn body_of(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<Option<i64>> {
     plan::insert_payload(tx, &body).map(Some)
 }
 
-fn refusal(found: &PendingRow) -> String {
+impl NotRedelivered {
+    const fn count(&mut self, hindrance: Hindrance) {
+        match hindrance {
+            Hindrance::Test => self.tests += 1,
+            Hindrance::Pending => self.pending += 1,
+            Hindrance::SwitchedOff => self.switched_off += 1,
+            Hindrance::WithoutPayload => self.without_payload += 1,
+        }
+    }
+}
+
+/// Why what [`send_again`] has refused is not sent again.
+fn hindrance(found: &PendingRow) -> Hindrance {
     if found.kind == DeliveryKind::Test {
-        "a test is not sent again: send a new test webhook instead".to_owned()
+        Hindrance::Test
     } else if found.status.is_pending() {
-        format!("the delivery is {}: only one that has ended can be sent again", found.status.as_str())
+        Hindrance::Pending
     } else if found.is_enabled() {
-        "the delivery's payload was removed after its retention: there is nothing to send any more".to_owned()
+        Hindrance::WithoutPayload
     } else {
-        "the webhook is switched off or its call flow was deleted: switch it on first".to_owned()
+        Hindrance::SwitchedOff
+    }
+}
+
+fn refusal(found: &PendingRow) -> String {
+    match hindrance(found) {
+        Hindrance::Test => "a test is not sent again: send a new test webhook instead".to_owned(),
+        Hindrance::Pending => {
+            format!("the delivery is {}: only one that has ended can be sent again", found.status.as_str())
+        }
+        Hindrance::WithoutPayload => {
+            "the delivery's payload was removed after its retention: there is nothing to send any more"
+                .to_owned()
+        }
+        Hindrance::SwitchedOff => {
+            "the webhook is switched off or its call flow was deleted: switch it on first".to_owned()
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
 use store::call_flow::CallFlowSettings;
-use store::delivery::{DeliveryFilter, Redelivered};
+use store::delivery::{DeliveryFilter, NotRedelivered, Redelivered};
 use store::queue::{Pending, PendingKind, Prepared, QueueStore};
 
 async fn ended(h: &Harness, flow: &CallFlow, verdict: Verdict) -> DeliveryId {
@@ -77,6 +77,28 @@ async fn a_switched_off_webhook_cannot_be_sent_to_again() {
     let filter = DeliveryFilter { call_flow_id: Some(flow.id), ..DeliveryFilter::default() };
     let counted = h.store.count_redeliverable(h.business, filter).await.unwrap();
     assert_eq!(counted, Redelivered { redelivered: 0, skipped: 1 });
+}
+
+#[tokio::test]
+async fn why_something_is_not_sent_again_is_counted_alike_for_a_filter_and_for_those_chosen() {
+    let h = Harness::start().await;
+    let (off, flow) = (h.flow(|_| {}).await, h.flow(|_| {}).await);
+    let switched_off = ended(&h, &off, Verdict::Failed).await;
+    let mut settings = CallFlowSettings::from(&off);
+    settings.post_call_webhook.enabled = false;
+    h.store.update_call_flow(h.business, off.id, move |_| Ok(settings.clone())).await.unwrap();
+    let again = ended(&h, &flow, Verdict::Failed).await;
+    let pending = h.planned(&flow).await.1.id;
+    let all = DeliveryFilter { until_ms: Some(i64::MAX), ..DeliveryFilter::default() };
+    let expected = NotRedelivered { pending: 1, switched_off: 1, ..NotRedelivered::default() };
+    assert_eq!(h.store.count_not_redeliverable(h.business, all.clone()).await.unwrap(), expected);
+    let nowhere = DeliveryId::from_bytes([7; 16]);
+    let chosen = vec![switched_off, again, pending, nowhere];
+    let sent = h.store.redeliver_chosen(h.business, chosen).await.unwrap();
+    assert_eq!(sent, (1, NotRedelivered { gone: 1, ..expected }));
+    assert_eq!(h.take_planned().iter().map(|(row, _)| row.id).collect::<Vec<_>>(), [again]);
+    let expected = NotRedelivered { pending: 2, switched_off: 1, ..NotRedelivered::default() };
+    assert_eq!(h.store.count_not_redeliverable(h.business, all).await.unwrap(), expected);
 }
 
 #[tokio::test]
