@@ -48,7 +48,7 @@ CHANGES = {
     "/call-flows/{flow}/test": ({"url": HOOK["url"]}, "member"), "/call-flows/{flow}/rotate-secret": ({}, "admin"),
     "/calls/sample": ({"call_flow_id": "{flow}"}, "member"), "/calls/{call}": ({"value": "12.50", "source": "bing"}, "member"),
     "/deliveries/redeliver": ({"id": "{delivery}"}, "member"), "/deliveries/{delivery}/cancel": ({}, "member"),
-    "/deliveries/{delivery}/redeliver": ({}, "member"), "/numbers": ({"phone_number": "+15735550000"}, "member"),
+    "/deliveries/{delivery}/redeliver": ({}, "member"), "/deliveries/{delivery}/redeliver-now": ({}, "member"), "/numbers": ({"phone_number": "+15735550000"}, "member"),
     "/numbers/{number}": ({"phone_number": "+15735551234", "friendly_name": "Van"}, "member"),
     "/sources": ({"name": "Second", "auth_token": "t"}, "admin"), "/sources/{source}": ({"name": "Twilio", "auth_token": "••••"}, "admin"),
     "/settings/retention": ({"payload_days": "30"}, "admin"), "/settings/keys": ({"name": "k", "role": "viewer"}, "admin"),

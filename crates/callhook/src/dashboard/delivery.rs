@@ -53,6 +53,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/b/{business}/deliveries/redeliver", get(estimate).post(redeliver_many))
         .route("/b/{business}/deliveries/{id}", get(read))
         .route("/b/{business}/deliveries/{id}/redeliver", post(redeliver).get(back))
+        .route("/b/{business}/deliveries/{id}/redeliver-now", post(redeliver_now).get(back))
         .route("/b/{business}/deliveries/{id}/cancel", post(cancel).get(back))
 }
 
@@ -324,6 +325,14 @@ impl ReadPage {
         )
     }
 
+    /// Whether an attempt is planned that another can take the place of.
+    fn can_be_redelivered_now(&self) -> bool {
+        let delivery = &self.delivery;
+        delivery.status == DeliveryStatus::Scheduled
+            && delivery.kind == DeliveryKind::Call
+            && delivery.next_attempt_at.is_some_and(|at| at > self.frame.clock().now())
+    }
+
     const fn can_be_redelivered(&self) -> bool {
         !self.delivery.status.is_pending() && matches!(self.delivery.kind, DeliveryKind::Call)
     }
@@ -417,6 +426,17 @@ async fn redeliver(
     seat.check_member()?;
     let id: DeliveryId = list::id(&id)?;
     app.store.redeliver(seat.business_id(), None, id).await?;
+    Ok(Redirect::to(&seat.path(&format!("/deliveries/{id}?done=redelivered-one"))))
+}
+
+async fn redeliver_now(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Redirect, PageError> {
+    seat.check_member()?;
+    let id: DeliveryId = list::id(&id)?;
+    app.store.redeliver_now(seat.business_id(), id).await?;
     Ok(Redirect::to(&seat.path(&format!("/deliveries/{id}?done=redelivered-one"))))
 }
 

@@ -55,6 +55,12 @@ const SELECT_NEWEST: &str = "SELECT id FROM deliveries WHERE business_id = ?1 OR
 const REDELIVER: &str = "UPDATE deliveries SET status = 'scheduled', version = version + 1, payload_id = ?4, attempt_in_series = 0,
         next_attempt_at = ?5, delivered_at = NULL, reason = NULL
     WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND next_attempt_at IS NULL";
+const REDELIVER_NOW: &str =
+    "UPDATE deliveries SET version = version + 1, attempt_in_series = 0, next_attempt_at = ?4, reason = NULL
+    WHERE business_id = ?1 AND id = ?2 AND version = ?3";
+/// How far off a planned attempt is at the least where another takes its place. One that is due may be in flight, and what is in flight
+/// cannot be called back: the receiver would get both.
+const PLANNED_AHEAD_MIN: Duration = Duration::from_secs(5);
 /// The same conditions as [`send_again`] has, so that an estimate is what then happens.
 const REDELIVERABLE: &str = "d.kind = 'call' AND d.next_attempt_at IS NULL AND (d.payload_id IS NOT NULL OR (d.call_id IS NOT NULL AND d.attempt_count = 0))
     AND EXISTS (SELECT 1 FROM destinations x WHERE x.business_id = d.business_id AND x.call_flow_id = d.call_flow_id
@@ -79,6 +85,18 @@ impl Store {
             if !send_again(tx, &found)? {
                 return Err(StoreError::Conflict(refusal(&found)));
             }
+            find(tx, business_id, id)
+        })
+        .await
+    }
+
+    /// Begins a new series now in place of the attempt that is planned for later: the same id and body, the attempts counted on.
+    ///
+    /// A conflict where the attempt is due, or nearly: it may be in flight.
+    pub async fn redeliver_now(&self, business_id: BusinessId, id: DeliveryId) -> StoreResult<Delivery> {
+        self.write(move |tx| {
+            let found = row::find_pending(tx, business_id, id)?.ok_or(StoreError::NotFound("delivery"))?;
+            send_now(tx, &found)?;
             find(tx, business_id, id)
         })
         .await
@@ -265,6 +283,29 @@ fn send_again(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<bool> {
     tx.tell(Committed::Planned { pending, wait: Duration::ZERO, job: None });
     tx.tell_change(change_of(found, DeliveryStatus::Scheduled, found.attempt_count));
     Ok(true)
+}
+
+/// Puts an attempt that is due now in place of one that is planned for later.
+fn send_now(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<()> {
+    if found.status != DeliveryStatus::Scheduled || found.kind == DeliveryKind::Test || !found.is_enabled() {
+        let word = found.status.as_str();
+        return Err(StoreError::Conflict(format!(
+            "the delivery is {word}: no attempt of it can be made earlier"
+        )));
+    }
+    let (now, before) = (tx.now(), found.pending);
+    if before.due_at < now.after(PLANNED_AHEAD_MIN) {
+        return Err(StoreError::Conflict(
+            "the planned attempt is due or about to be, and is sent on its own: wait for how it ends"
+                .to_owned(),
+        ));
+    }
+    let params = [before.business_id.into(), before.id.into(), before.version.into(), now.into()];
+    tx.sql().execute(REDELIVER_NOW, &params)?;
+    let pending = Pending { due_at: now, version: before.version + 1, ..before };
+    tx.tell(Committed::Planned { pending, wait: Duration::ZERO, job: None });
+    tx.tell_change(change_of(found, DeliveryStatus::Scheduled, found.attempt_count));
+    Ok(())
 }
 
 /// The frozen body; one that was cancelled while it waited for AI has none yet and is frozen now. One that is past its retention is not

@@ -1,6 +1,7 @@
 //! Sending again: a new series of the same delivery, from an ended state only.
 
 use crate::harness::{Harness, new};
+use domain::World;
 use domain::business::{Retention, RetentionDays};
 use domain::call_flow::CallFlow;
 use domain::delivery::DeliveryStatus;
@@ -77,6 +78,34 @@ async fn a_switched_off_webhook_cannot_be_sent_to_again() {
     let filter = DeliveryFilter { call_flow_id: Some(flow.id), ..DeliveryFilter::default() };
     let counted = h.store.count_redeliverable(h.business, filter).await.unwrap();
     assert_eq!(counted, Redelivered { redelivered: 0, skipped: 1 });
+}
+
+#[tokio::test]
+async fn a_planned_attempt_is_made_now_unless_it_may_be_in_flight() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let (_, due, _) = h.planned(&flow).await;
+    let refused = h.store.redeliver_now(h.business, due.id).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Conflict(reason) if reason.contains("is due")), "{refused}");
+    let retry_at = h.world.now().after(Duration::from_secs(30));
+    let outcome = h.outcome(due, 1, Verdict::RetryAt(retry_at));
+    h.store.record_outcomes(Arc::new(vec![outcome])).await.unwrap();
+    h.take_planned();
+    let delivery = h.store.redeliver_now(h.business, due.id).await.unwrap();
+    assert_eq!((delivery.status, delivery.attempt_count), (DeliveryStatus::Scheduled, 1));
+    assert_eq!(delivery.next_attempt_at, Some(h.world.now()));
+    let (pending, _) = h.take_planned().remove(0);
+    let Prepared::Send(job) = h.store.prepare(vec![pending]).await.unwrap().remove(0) else { panic!() };
+    assert_eq!((job.attempt, job.attempt_in_series), (2, 1), "a series of its own");
+    let again = h.store.redeliver_now(h.business, due.id).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "it may be in flight");
+    h.store.record_outcomes(Arc::new(vec![h.outcome(pending, 2, Verdict::Delivered)])).await.unwrap();
+    let ended = h.store.redeliver_now(h.business, due.id).await;
+    assert!(matches!(ended, Err(StoreError::Conflict(_))), "nothing is planned");
+    let waiting = h.waiting_flow().await;
+    let (_, waiting, _) = h.planned(&waiting).await;
+    let early = h.store.redeliver_now(h.business, waiting.id).await;
+    assert!(matches!(early, Err(StoreError::Conflict(_))), "it waits for AI and has no body yet");
 }
 
 #[tokio::test]
