@@ -344,11 +344,11 @@ def test_a_fault_of_the_form_changes_nothing_and_says_what(server, admin, things
     assert check(path, {"name": "", "url": ""}, "Name")
     assert check(path, {"name": "F", "url": "http://10.0.0.1/", "enabled": "on"}, "Webhook URL")
     assert check(path, {"name": "F", "retry_delays": "soon"}, "Waits between attempts")
-    assert check(path, [("name", "F"), ("header_name", "Host"), ("header_value", "x")], "Custom headers")
+    assert check(path, [("name", "F"), ("header_name", "Host"), ("header_value", "x")], "The header Host is a header that callhook sets itself")
     hidden = lambda url: [("name", "F"), ("url", url), ("header_name", "X-Token"), ("header_value", "hunter2" if url == HOOK["url"] else "••••")]
     assert admin.post(admin.home + path, hidden(HOOK["url"])).status_code == 303
     for url in ("http://127.0.0.1:10/x", "https://127.0.0.1:9/x", "http://127.0.0.2:9/x"):
-        assert check(path, hidden(url), "does not follow the URL to another scheme, host or port"), url
+        assert check(path, hidden(url), "The header X-Token is masked, and does not follow the URL to another scheme, host or port"), url
     assert server.data("GET", f"/call-flows/{flow}")["call_flow"]["post_call_webhook"]["url"] == HOOK["url"]
     admin.post(admin.home + path, {"name": "Form"})
     assert check("/numbers", {"phone_number": "x"}, "Number")

@@ -3,7 +3,7 @@
 mod form;
 
 use super::delivery::{host, optional};
-use super::error::{PageError, sentence};
+use super::error::{PageError, sentence, spoken};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list::{self, Pager};
@@ -50,17 +50,22 @@ pub fn router() -> Router<Arc<App>> {
 }
 
 /// What a field of the API is called on the page.
-pub fn label(field: &str) -> &'static str {
-    match field.strip_prefix("post_call_webhook.").unwrap_or(field) {
+fn label(field: &str) -> String {
+    let field = field.strip_prefix("post_call_webhook.").unwrap_or(field);
+    if let Some(name) = field.strip_prefix("headers.") {
+        return format!("The header {name}");
+    }
+    let label = match field {
         "name" => "Name",
         "source" => "Traffic source",
         "url" => "Webhook URL",
         "wait_for_ai" => "Wait for AI processing",
         field if field.starts_with("retry_delays_seconds") => "Waits between attempts",
-        field if field.starts_with("headers") => "Custom headers:",
+        "headers" => "The list of custom headers",
         "" => "The settings",
         _ => "Settings:",
-    }
+    };
+    label.to_owned()
 }
 
 /// A row of the list.
@@ -171,6 +176,8 @@ struct EditPage {
     is_typed: bool,
     receiver: Option<Receiver>,
     wrong: Option<(String, String)>,
+    /// Whether it was a test that was refused: then that is said where a test's result stands.
+    is_test_refused: bool,
     test: Option<TestResult>,
     sent: String,
     pulse: Pulse,
@@ -196,6 +203,7 @@ impl EditPage {
 struct Shown {
     typed: Option<FlowForm>,
     wrong: Option<Invalid>,
+    is_test_refused: bool,
     test: Option<TestResult>,
     new_secret: Option<String>,
 }
@@ -231,7 +239,11 @@ async fn edit_page(
         receiver: DestinationUrl::parse(&form.url).ok().and_then(|url| Receiver::of(&url)),
         form,
         is_typed,
-        wrong: shown.wrong.map(|refused| (refused.field, refused.reason)),
+        wrong: shown.wrong.map(|refused| {
+            let words = spoken(&label(&refused.field), &refused);
+            (refused.field, words)
+        }),
+        is_test_refused: shown.is_test_refused,
         sent: shown.test.as_ref().map(|test| pretty(&test.payload)).unwrap_or_default(),
         test: shown.test,
         spark: spark(&pulse),
@@ -388,6 +400,17 @@ async fn again(
     edit_page(app, seat, id, None, shown).await
 }
 
+async fn test_refused(
+    app: &App,
+    seat: Seat,
+    id: CallFlowId,
+    typed: FlowForm,
+    refused: Invalid,
+) -> Result<Response, PageError> {
+    let shown = Shown { typed: Some(typed), wrong: Some(refused), is_test_refused: true, ..Shown::default() };
+    edit_page(app, seat, id, None, shown).await
+}
+
 async fn test(
     State(app): State<Arc<App>>,
     seat: Seat,
@@ -400,7 +423,7 @@ async fn test(
     let webhook = typed.webhook().map_err(|refused| refused.within("post_call_webhook"));
     let webhook = match webhook {
         Ok(webhook) => webhook,
-        Err(refused) => return again(&app, seat, id, typed, refused).await,
+        Err(refused) => return test_refused(&app, seat, id, typed, refused).await,
     };
     let stored = app.store.call_flow(seat.business_id(), id).await?;
     let document = TestDocument { post_call_webhook: Some(webhook) };
@@ -414,7 +437,7 @@ async fn test(
             edit_page(&app, seat, id, None, shown).await
         }
         Ok(Answer::Repeated(_)) => Ok(Redirect::to(&flow_path(&seat, id)).into_response()),
-        Err(error) => again(&app, seat, id, typed, PageError::of_form(error)?).await,
+        Err(error) => test_refused(&app, seat, id, typed, PageError::of_form(error)?).await,
     }
 }
 

@@ -67,7 +67,7 @@ impl FlowForm {
             if headers.insert(name.clone(), value.clone()).is_some() {
                 return Err(Invalid::field(
                     "headers",
-                    format!("name {name} twice: each header is sent once"),
+                    format!("names {name} twice: each header is sent once"),
                 ));
             }
         }
