@@ -153,6 +153,41 @@ def test_a_test_that_fails_says_in_words_what_to_do(browser, filled, endpoint):
     assert browser.find("[name=url]").get_attribute("aria-invalid") == "true"
 
 
+def test_a_test_that_is_refused_says_so_where_its_result_stands(browser, filled):
+    browser.open("/")
+    browser.open(f"{browser.path}/call-flows/{filled['good']['id']}")
+    for address, words in (("http://10.0.0.1/", "Webhook URL"), ("http://127.0.0.1:9/", "The header X-Token is masked, and does not follow the URL")):
+        browser.fill(url=address)
+        browser.press("Send test webhook")
+        browser.wait_for(words)
+        alert, = browser.all("[role=alert]")
+        assert alert.text.startswith(words)
+        browser.wait_until(lambda alert=alert: browser.driver.execute_script(
+            "const box = arguments[0].getBoundingClientRect(); return 0 <= box.top && box.bottom <= innerHeight", alert), "the message in view")
+    browser.driver.execute_script("window.onbeforeunload = null; window.stop()")
+
+
+def test_what_is_long_breaks_or_is_cut(server, admin, filled, endpoint):
+    """An address without breaks, a caller's long name, what is folded away: no page grows wider than a phone for it."""
+    long = {"enabled": True, "url": f"{endpoint.base}/broken/{'a' * 1_500}"}
+    flow = server.data("POST", "/call-flows", {"name": "Long", "post_call_webhook": long}, 201)["call_flow"]
+    call = server.report(flow, caller_number="N" * 255)
+    found = lambda: [one for one in server.deliveries(call_id=call["id"]) if one["status"] == "failed"]
+    delivery = wait_until(found, 20, "the failure")[0]
+    home = admin.home
+    server.data("POST", "/api-keys", {"name": "Phone system of the business", "role": "viewer"}, 201)
+    with Browser(server.base) as browser:
+        browser.become(admin)
+        browser.open(f"{home}/calls")
+        assert all(cell.rect["width"] <= 400 for cell in browser.all("td.caller")), "one caller's name pushes the other columns away"
+    for width in (320, 390, 1280):
+        with Browser(server.base, width=width) as browser:
+            browser.become(admin)
+            for path in ("", "/settings", f"/deliveries/{delivery['id']}", f"/call-flows/{flow['id']}", f"/call-flows/{filled['broken']['id']}", "/calls"):
+                browser.open(home + path)
+                assert not browser.is_wider_than_its_window(), (width, path)
+
+
 @pytest.mark.parametrize(["address", "words"], [
     ("https://hooks.zapier.com/hooks/catch/1/a/", "Catch Hook"), ("https://hooks.slack.com/services/T/B/x", "incoming webhook"),
     ("https://hook.eu1.make.com/abc", "Custom webhook"), ("https://script.google.com/macros/s/A/exec", "doPost"),
