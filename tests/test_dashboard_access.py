@@ -337,6 +337,13 @@ def test_an_export_has_what_the_filter_says(server, admin, things):
     assert len(rows) == 2 and "\"'=1+1\"" in rows[1]
 
 
+def test_a_filter_that_cannot_be_meant_shows_no_rows(admin, things):
+    for path, words in (("/calls?start_date=garbage", "From"), ("/deliveries?since=garbage", "From")):
+        answer = admin.get(admin.home + path)
+        assert answer.status_code == 422 and words in re.search('role="alert">([^<]+)', answer.text)[1]
+        assert "<tr id=" not in answer.text and "Nothing matches" not in answer.text and "<tr id=" in admin.get(admin.home + path.split("?")[0]).text
+
+
 def test_a_fault_of_the_form_changes_nothing_and_says_what(server, admin, things):
     check = lambda path, form, words: words in str(Texts(admin.post(admin.home + path.format(**things), form).text))
     flow = server.data("POST", "/call-flows", {"name": "Form"}, 201)["call_flow"]["id"]

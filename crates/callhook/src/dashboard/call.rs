@@ -98,11 +98,14 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
         return Ok(Redirect::to(&settled).into_response());
     }
     let (filter, wrong) = match read_filter(&seat, &query) {
-        Ok(filter) => (filter, None),
-        Err(refused) => (CallFilter::default(), Some(sentence(&refused.to_string()))),
+        Ok(filter) => (Some(filter), None),
+        Err(refused) => (None, Some(sentence(&refused.to_string()))),
     };
     let business_id = seat.business_id();
-    let page = app.store.list_calls(business_id, filter, query.before()?, ROWS).await?;
+    let page = match filter {
+        Some(filter) => app.store.list_calls(business_id, filter, query.before()?, ROWS).await?,
+        None => store::list::Page::cut(Vec::new(), 0),
+    };
     let pager = query.pager(&seat.path("/calls"), page.next(|call| *call.id.as_bytes()));
     let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
     let flows: Vec<_> = flows.into_iter().map(|flow| (flow.id, flow.name)).collect();

@@ -119,11 +119,14 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
         return Ok(Redirect::to(&settled).into_response());
     }
     let (filter, wrong) = match read_filter(&seat, &query) {
-        Ok(filter) => (filter, None),
-        Err(refused) => (DeliveryFilter::default(), Some(sentence(&refused.to_string()))),
+        Ok(filter) => (Some(filter), None),
+        Err(refused) => (None, Some(sentence(&refused.to_string()))),
     };
     let business_id = seat.business_id();
-    let page = app.store.list_deliveries(business_id, filter, query.before()?, ROWS).await?;
+    let page = match filter {
+        Some(filter) => app.store.list_deliveries(business_id, filter, query.before()?, ROWS).await?,
+        None => store::list::Page::cut(Vec::new(), 0),
+    };
     let pager = query.pager(&seat.path("/deliveries"), page.next(|delivery| *delivery.id.as_bytes()));
     let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
     let names = names(&app, business_id, &flows, &page.rows).await?;
@@ -300,6 +303,8 @@ impl ReadPage {
     fn phases(&self, phases: &Phases) -> String {
         let first = if phases.connection_reused {
             "reused connection".to_owned()
+        } else if self.delivery.url.starts_with("http:") && phases.tls_ms == 0 {
+            format!("dns {} · connect {}", phases.dns_ms, phases.connect_ms)
         } else {
             format!("dns {} · connect {} · tls {}", phases.dns_ms, phases.connect_ms, phases.tls_ms)
         };
