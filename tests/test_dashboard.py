@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness import Callhook, Receiver, wait_until
-from visitor import PASSWORD, Browser, code, first, flaws_of_html, invited, setup_link
+from visitor import PASSWORD, Browser, Visitor, code, first, flaws_of_html, invited, setup_link
 
 # What callers, phone systems and receivers may say, none of it to be believed.
 HOSTILE = "<script>window.broken = 1</script>\"'><img src=x onerror=window.broken=1> \u202egnihsa javascript:window.broken=1"
@@ -538,7 +538,8 @@ def test_a_second_factor_is_asked_for_and_taken_once_and_a_recovery_code_stands_
         browser.wait_for("Password forgotten?")
         browser.fill(email="careful@example.com", password=PASSWORD)
         browser.press("Sign in")
-        browser.wait_for("Code of your authenticator app")
+        browser.wait_for("The password is right. Give it once more, and the code of your authenticator app.")
+        assert browser.driver.switch_to.active_element.get_attribute("name") == "password"
         browser.fill(password=PASSWORD, code=shown)
         browser.press("Sign in")
         browser.wait_for("was used already")
@@ -560,4 +561,6 @@ def test_a_second_factor_is_asked_for_and_taken_once_and_a_recovery_code_stands_
             if said == "/b/":
                 browser.open("/account")
                 browser.wait_for("9 recovery codes are left")
+                other = Visitor(server.base).sign_in("careful@example.com", code=recovery_codes[1])
+                assert other.status_code == 303, "a recovery code is taken from the code's field as well"
                 browser.press("Sign out")

@@ -99,13 +99,16 @@ async fn sign_in(State(app): State<Arc<App>>, client: Client, form: Form) -> Res
         Err(refused) => {
             let (status, retry_after) = status(&refused);
             let needs_code = matches!(refused, SignInError::NeedsCode) || given_code(&form).is_some();
+            let note = matches!(refused, SignInError::NeedsCode).then_some(
+                "The password is right. Give it once more, and the code of your authenticator app.",
+            );
             let wrong = match refused {
                 SignInError::NeedsCode => None,
                 refused => Some(sentence(&refused.to_string())),
             };
             let kept = form.text("kept").to_owned();
             let email = form.text("email").to_owned();
-            let page = SignInPage { to, kept, email, needs_code, note: None, wrong };
+            let page = SignInPage { to, kept, email, needs_code, note, wrong };
             let mut response = (status, Page(page)).into_response();
             if let Some(wait) = retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
