@@ -137,6 +137,7 @@ def test_another_site_changes_nothing(server, admin, things, headers):
     for path, (form, _) in CHANGES.items():
         answer = admin.post(admin.home + path.format(**things), fill(form, things), headers=headers)
         assert answer.status_code == 403 and answer.headers["connection"] == "close", path
+        assert "it was not made. Open the page again" in answer.text and '<a href="/">' in answer.text
     assert admin.post("/sign-out", headers=headers).status_code == 403
     assert server.data("GET", "/call-flows")["call_flows"] == before
 
@@ -170,7 +171,8 @@ def test_who_is_removed_sees_nothing_at_once_and_the_last_admin_stays(server, ad
     assert person.get(person.home).status_code == 200
     assert admin.post(f"{admin.home}/settings/members/{of['short']}/remove").status_code == 303
     assert person.get(person.home).status_code == 404
-    assert person.get("/").status_code == 403
+    left = person.get("/")
+    assert left.status_code == 403 and 'href="/account"' in left.text and 'action="/sign-out"' in left.text and 'href="/"' not in left.text
     answer = admin.post(f"{admin.home}/settings/members/{of['ada']}/remove")
     assert answer.status_code == 422 and "admin" in answer.text
     answer = admin.post(f"{admin.home}/settings/members/{of['ada']}", {"role": "viewer"})

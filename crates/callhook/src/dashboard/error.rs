@@ -23,6 +23,8 @@ pub enum PageError {
     },
     /// The person may not do this here; the sentence says what it needs.
     Forbidden(&'static str),
+    /// The person belongs to no business.
+    NoBusiness,
     /// There is nothing at this address, or nothing for this person.
     NotFound,
     /// What was asked cannot be done.
@@ -68,10 +70,20 @@ impl From<Invalid> for PageError {
 struct ErrorPage<'a> {
     title: &'a str,
     words: String,
+    /// Where the overview is; nothing where the person has none.
+    overview: Option<&'a str>,
+}
+
+/// The page of a refusal.
+pub fn page(status: StatusCode, title: &str, words: String, overview: Option<&str>) -> Response {
+    let page = ErrorPage { title, words, overview }.render();
+    // Cannot fail: the page writes texts into a text.
+    (status, Html(page.unwrap_or_default())).into_response()
 }
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
+        let overview = (!matches!(self, Self::NoBusiness)).then_some("/");
         let (status, title, words, cause) = match self {
             Self::SignIn { to, form: None } => {
                 let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
@@ -79,6 +91,10 @@ impl IntoResponse for PageError {
             }
             Self::SignIn { to, form: Some(form) } => return sign_in::ask_again(&to, &form),
             Self::Forbidden(words) => (StatusCode::FORBIDDEN, "Not allowed", words.to_owned(), None),
+            Self::NoBusiness => {
+                let words = "You are in no business any more: ask an admin for an invitation.";
+                (StatusCode::FORBIDDEN, "No business", words.to_owned(), None)
+            }
             Self::NotFound => not_found("page"),
             Self::Refused(refused) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "Not possible", sentence(&refused.to_string()), None)
@@ -86,9 +102,7 @@ impl IntoResponse for PageError {
             Self::Store(error) => of_store(error),
             Self::Undrawn(cause) => fault(cause),
         };
-        let page = ErrorPage { title, words }.render();
-        // Cannot fail: the page writes texts into a text.
-        let mut response = (status, Html(page.unwrap_or_default())).into_response();
+        let mut response = page(status, title, words, overview);
         if let Some(cause) = cause {
             response.extensions_mut().insert(Cause(cause));
         }

@@ -3,7 +3,7 @@
 //! A cookie goes along with what another site sends as well, so a change is taken only where the browser says that it comes from a page
 //! of this address (`Origin`, `Sec-Fetch-Site`).
 
-use super::client;
+use super::{client, error};
 use crate::app::App;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -44,7 +44,11 @@ pub async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -
     protected(match admit(&app, request).await {
         Ok(request) => next.run(request).await,
         // What was not read of a form ends the connection, which a browser is told before it sends the next request there.
-        Err(refusal) => ([(header::CONNECTION, "close")], refusal).into_response(),
+        Err((status, words)) => {
+            let overview = app.own_origin.as_ref().map_or("/", |_| &app.public_url);
+            let page = error::page(status, "Not taken", words, Some(overview));
+            ([(header::CONNECTION, "close")], page).into_response()
+        }
     })
 }
 

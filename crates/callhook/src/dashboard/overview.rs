@@ -34,10 +34,7 @@ pub fn router() -> Router<Arc<App>> {
 
 /// The first of the person's businesses.
 async fn home(person: Person) -> Result<Redirect, PageError> {
-    let first =
-        person.signed_in.memberships.first().ok_or(PageError::Forbidden(
-            "You are in no business any more: ask an admin for an invitation.",
-        ))?;
+    let first = person.signed_in.memberships.first().ok_or(PageError::NoBusiness)?;
     Ok(Redirect::to(&format!("/b/{}", first.business_id)))
 }
 
