@@ -360,6 +360,8 @@ def test_a_fault_of_the_form_changes_nothing_and_says_what(server, admin, things
         assert check(path, hidden(url), "The header X-Token is masked, and does not follow the URL to another scheme, host or port"), url
     assert server.data("GET", f"/call-flows/{flow}")["call_flow"]["post_call_webhook"]["url"] == HOOK["url"]
     admin.post(admin.home + path, {"name": "Form"})
+    call = server.report(None, tracking_number="+15735550002")["id"]
+    assert check(f"/calls/{call}", {"value": "1000000000.01", "value_before": ""}, "Value is an amount from -1000000000 to 1000000000.")
     assert check("/numbers", {"phone_number": "x"}, "Number")
     assert check("/settings/retention", {"call_days": "-1"}, "days")
     assert server.data("GET", f"/call-flows/{flow}")["call_flow"]["name"] == "Form"

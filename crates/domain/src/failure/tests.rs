@@ -33,7 +33,7 @@ fn every_status_is_said_with_its_number_and_what_to_do() {
         (406, ["406", "JSON"]),
         (415, ["415", "JSON"]),
         (407, ["407", "proxy"]),
-        (408, ["408", "tries again while attempts are left"]),
+        (408, ["408", "a later attempt may succeed"]),
         (409, ["409", "already"]),
         (413, ["413", "transcript"]),
         (418, ["418", "refused the request"]),

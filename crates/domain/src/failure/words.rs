@@ -78,7 +78,7 @@ fn status_words(status: u16, retry_at: Option<Timestamp>) -> String {
                 Its owner must let webhooks through, or give an address that is reached directly."
             .into(),
         408 => "The endpoint gave up waiting for the request (408). It, or the way to it, is overloaded; \
-                callhook tries again while attempts are left."
+                a later attempt may succeed."
             .into(),
         409 => "The endpoint says that the data conflicts with what it has (409). It probably has this call already: \
                 look there before sending it again."
@@ -93,14 +93,14 @@ fn status_words(status: u16, retry_at: Option<Timestamp>) -> String {
         429 => format!("The endpoint asks for fewer requests (429).{told} If it stays so, raise its limit."),
         503 => format!(
             "The endpoint is up but refuses work (503). Nothing is wrong with the data.{told} \
-             callhook tries again while attempts are left; if it stays so, ask the endpoint's owner."
+             A later attempt may succeed; if it stays so, ask the endpoint's owner."
         ),
         502 | 504 => format!(
             "What stands in front of the endpoint could not reach it ({status}). The server behind it is down or slow; \
-             nothing is wrong with the data, and callhook tries again while attempts are left."
+             nothing is wrong with the data, and a later attempt may succeed."
         ),
         500..=599 => format!(
-            "The endpoint has an error of its own ({status}). Nothing is wrong with the data; callhook tries again while attempts are left. \
+            "The endpoint has an error of its own ({status}). Nothing is wrong with the data; a later attempt may succeed. \
              If it stays so, its owner finds the cause in its log."
         ),
         400..=499 => format!(
@@ -155,7 +155,7 @@ fn dns_words(host: &str, reason: DnsFailure) -> String {
         }
         DnsFailure::ServerFailed => format!(
             "The name servers could not say where {host} is. The name's DNS settings are broken or its servers are away; \
-             callhook tries again while attempts are left; its owner should check them."
+             a later attempt may succeed; its owner should check them."
         ),
         DnsFailure::NoAnswer => format!(
             "No name server answered when asked for {host}. Check this machine's network and its DNS settings \
@@ -191,7 +191,7 @@ fn connect_words(host: &str, port: u16, reason: ConnectFailure) -> String {
         ),
         ConnectFailure::Exhausted => format!(
             "This machine had no socket left to connect to {host}:{port}. \
-             Raise the limit of open files for callhook (`ulimit -n`); callhook tries again while attempts are left."
+             Raise the limit of open files for callhook (`ulimit -n`); a later attempt may succeed."
         ),
         ConnectFailure::Other(code) => {
             let code = code.map(|code| format!(" (system error {code})")).unwrap_or_default();

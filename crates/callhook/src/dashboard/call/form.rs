@@ -5,6 +5,7 @@ use crate::dashboard::form::Form;
 use domain::Invalid;
 use domain::attribution::Attribution;
 use domain::call::Call;
+use domain::limits::CENTS_MAX;
 use serde_json::{Value, json};
 
 /// The fields, and what the page calls them; those of the visitor's journey last.
@@ -163,7 +164,9 @@ fn cents(text: &str) -> Result<Option<i64>, Invalid> {
     if whole.is_empty() || part.len() > 2 || !is_number(whole) || !is_number(part) {
         return Err(wrong());
     }
-    let cents = format!("{whole}{part:0<2}").parse::<i64>().map_err(|_| wrong())?;
+    let cents = format!("{whole}{part:0<2}").parse::<i64>().ok().filter(|cents| *cents <= CENTS_MAX);
+    let most = CENTS_MAX / 100;
+    let cents = cents.ok_or_else(|| Invalid::value(format!("is an amount from -{most} to {most}")))?;
     Ok(Some(sign * cents))
 }
 
@@ -181,6 +184,9 @@ mod tests {
         for wrong in ["x", "1.234", "1.2.3", ".5", "1e3", "--1", "9999999999999999999"] {
             check(wrong, None);
         }
+        check("-1000000000", Some(Some(-CENTS_MAX)));
+        let refused = cents("1000000000.01").unwrap_err();
+        assert_eq!(refused.reason, "is an amount from -1000000000 to 1000000000", "in what is typed");
         assert_eq!([Some(5_000), Some(-75), None].map(amount), ["50.00", "-0.75", ""]);
     }
 
