@@ -252,8 +252,8 @@ async fn redeliver_many(
     let done = if chosen.is_empty() {
         "none-chosen".to_owned()
     } else {
-        let (sent, not) = app.store.redeliver_chosen(business_id, chosen).await?;
-        redelivery::word(&Redelivery { sent, not }, true)
+        let (again, not) = app.store.redeliver_chosen(business_id, chosen).await?;
+        redelivery::word(&Redelivery { sent: again, not }, true)
     };
     let to = format!("{}?{}&done={done}", seat.path("/deliveries"), query.filters());
     Ok(Redirect::to(&to).into_response())

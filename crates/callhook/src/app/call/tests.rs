@@ -68,8 +68,8 @@ fn what_somebody_else_has_changed_meanwhile_is_not_overwritten() {
     assert_eq!(check(five, six.clone(), six.clone()), None, "the same form again");
     assert_eq!(check(json!({}), six.clone(), six), None, "what is not changed here");
     let source = |source: Option<&str>| json!({"attribution": source.map_or(json!({}), |source| json!({"source": source}))});
-    let seen = json!({"attribution": {"source": null}});
-    assert_eq!(check(seen.clone(), source(None), source(Some("bing"))), None);
-    let refused = check(seen, source(Some("google")), source(Some("bing")));
+    let before = json!({"attribution": {"source": null}});
+    assert_eq!(check(before.clone(), source(None), source(Some("bing"))), None);
+    let refused = check(before, source(Some("google")), source(Some("bing")));
     assert_eq!(refused.as_deref(), Some("attribution.source"));
 }

@@ -112,7 +112,9 @@ impl CallForm {
         let both = self.fields.iter_mut().zip(stored.fields).find(|(typed, _)| typed.name == *wrong);
         if let Some((typed, stored)) = both.filter(|(typed, stored)| typed.before != stored.before) {
             let now = if stored.value.is_empty() { "empty" } else { &stored.value };
-            words.push_str(&format!(" It is {now} now."));
+            words.push_str(" It is ");
+            words.push_str(now);
+            words.push_str(" now.");
             typed.before = stored.before;
         }
         self
