@@ -262,7 +262,7 @@ def test_what_failed_is_found_and_sent_again(browser, server, admin, filled, end
     browser.wait_for("http_503")
     browser.press("Redeliver all that match …")
     browser.wait_for("would be sent again")
-    failed = [one["id"] for one in server.deliveries(status="failed", test="false")]
+    failed = [one["id"] for one in server.deliveries(call_flow_id=filled["broken"]["id"], status="failed", test="false")]
     browser.press(f"Redeliver {len(failed)}")
     browser.wait_for(f"{len(failed)} {'is' if len(failed) == 1 else 'are'} sent again")
     assert "status=" not in browser.path and "Nothing matches" not in browser.text(), "the list has those that are sent again"
