@@ -3,7 +3,7 @@
 //! That can be done where nobody has to ask anything: what a group would find at its beginning is supposed, and the server holds it to that.
 
 use super::connection::{PostgresConnection, wait};
-use super::failure::{Broken, Refused, translate_error};
+use super::failure::{Broken, Refused, translate_error, with_a_warning};
 use super::many::Set;
 use crate::engine::State;
 use crate::error::{StoreError, StoreResult};
@@ -66,9 +66,7 @@ impl PostgresConnection {
         let before = [begun.err(), looked.err()].into_iter().flatten();
         let failed = before.chain(written.into_iter().filter_map(Result::err)).next();
         match (failed, committed) {
-            (None, Ok(())) if self.warned.load(Ordering::Relaxed) => {
-                Err(StoreError::Unknown("the database committed with a warning".to_owned()))
-            }
+            (None, Ok(())) if self.warned.load(Ordering::Relaxed) => Err(with_a_warning()),
             (None, Ok(())) => Ok(Some(at.elapsed())),
             // It was asked to commit what it had found at fault, and has answered: it took all of it back. Where nothing was begun, what
             // followed stood alone.

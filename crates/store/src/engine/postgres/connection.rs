@@ -4,7 +4,7 @@
 
 use super::address::Address;
 use super::configuration::Configuration;
-use super::failure::{Broken, Refused, not_connected, translate_error};
+use super::failure::{Broken, Refused, not_connected, translate_error, with_a_warning};
 use super::many::Ids;
 use super::session::Session;
 use super::statement::{PostgresRow, check, translate};
@@ -197,10 +197,7 @@ impl PostgresConnection {
         self.state = State::Gone;
         self.refused = None;
         match self.run("COMMIT") {
-            // A standby did not confirm, and somebody has broken off waiting for it.
-            Ok(()) if self.warned.load(Ordering::Relaxed) => {
-                Err(StoreError::Unknown("the database committed with a warning".to_owned()))
-            }
+            Ok(()) if self.warned.load(Ordering::Relaxed) => Err(with_a_warning()),
             Err(error) if !self.refused.is_some_and(Refused::is_no) => {
                 self.is_ended = true;
                 Err(StoreError::Unknown(error.reason()))

@@ -32,6 +32,11 @@ impl Refused {
     }
 }
 
+/// What a commit that came with a warning says: a standby did not confirm, and somebody has broken off waiting for it.
+pub fn with_a_warning() -> StoreError {
+    StoreError::Unknown("the database committed with a warning".to_owned())
+}
+
 /// Why a statement has no answer.
 pub enum Broken {
     /// The server or the connection said so.

@@ -23,6 +23,8 @@ pub struct Session {
     /// How long a statement may take.
     pub statement_timeout: Duration,
     settings: Vec<(&'static str, String)>,
+    /// Known by it; made once, since each transaction asks for it.
+    mark: String,
 }
 
 impl Session {
@@ -39,7 +41,7 @@ impl Session {
             // Whoever looks for a few rows waits longer for a plan's translation into machine code than for the rows.
             ("jit", "off".to_owned()),
         ];
-        Self { statement_timeout, settings }
+        Self { statement_timeout, mark: mark(&settings), settings }
     }
 
     /// Rows are found by an index and in its order, whatever the server has counted: what it plans for a table that is still small is kept,
@@ -49,20 +51,20 @@ impl Session {
         let ways =
             ["enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"];
         self.settings.extend(ways.map(|way| (way, "off".to_owned())));
+        self.mark = mark(&self.settings);
         self
     }
 
     /// What a connection is asked for as it is made.
     pub fn options(&self) -> String {
-        let mark = self.mark();
-        let all = self.settings.iter().map(|(name, value)| (*name, value)).chain([(MARK, &mark)]);
+        let all = self.settings.iter().map(|(name, value)| (*name, value)).chain([(MARK, &self.mark)]);
         // None of the values holds a space or a backslash, which would have to be escaped.
         all.map(|(name, value)| format!("-c {name}={value}")).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether the connection was made so, as a value of a `SELECT`.
     pub fn is_set(&self) -> String {
-        format!("coalesce(current_setting('{MARK}', true), '') = '{}' AND {IS_DURABLE}", self.mark())
+        format!("coalesce(current_setting('{MARK}', true), '') = '{}' AND {IS_DURABLE}", self.mark)
     }
 
     /// Sets all of it for the transaction, as values of a `SELECT`.
@@ -70,12 +72,12 @@ impl Session {
         let each = self.settings.iter().map(|(name, value)| format!("set_config('{name}', '{value}', true)"));
         each.chain([DURABLE.to_owned()]).collect::<Vec<_>>().join(", ")
     }
+}
 
-    fn mark(&self) -> String {
-        let mut mark = DefaultHasher::new();
-        self.settings.hash(&mut mark);
-        format!("{:016x}", mark.finish())
-    }
+fn mark(settings: &[(&'static str, String)]) -> String {
+    let mut mark = DefaultHasher::new();
+    settings.hash(&mut mark);
+    format!("{:016x}", mark.finish())
 }
 
 #[cfg(test)]
