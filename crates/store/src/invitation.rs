@@ -55,13 +55,17 @@ pub enum Accept {
 }
 
 /// Said of an invitation that leads nowhere.
-pub const GONE: &str = "invitation: it was accepted or withdrawn, or is past its time";
+pub const GONE: &str =
+    "invitation: it was accepted or withdrawn, or is past its time, or who made it is no admin any more";
 
 const COLUMNS: &str = "i.id, i.email, i.role, i.created_at, i.expires_at, i.invited_by";
 const INSERT: &str =
     "INSERT INTO invitations (business_id, id, email, role, token_hash, invited_by, created_at, expires_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-const COUNT_OPEN: &str = "SELECT count(*) FROM invitations WHERE business_id = ?1 AND expires_at > ?2";
+/// Open is what is within its time (`?2`) and was made by an administrator who still is one, or by whoever runs the server. Who stops to
+/// be one takes the invitations along, which this makes sure of: some were made before that was so.
+const IS_OPEN: &str = "i.expires_at > ?2 AND (i.invited_by IS NULL OR EXISTS (SELECT 1 FROM memberships m
+    WHERE m.user_id = i.invited_by AND m.business_id = i.business_id AND m.role = 'admin'))";
 const DELETE: &str = "DELETE FROM invitations WHERE business_id = ?1 AND id = ?2";
 const DELETE_BY_OR_FOR: &str = "DELETE FROM invitations WHERE invited_by = ?1 OR email = ?2";
 const DELETE_BY: &str = "DELETE FROM invitations WHERE business_id = ?1 AND invited_by = ?2";
@@ -80,7 +84,7 @@ impl Store {
         self.read(move |tx| {
             let now = tx.now();
             let sql = format!(
-                "SELECT {COLUMNS} FROM invitations i WHERE i.business_id = ?1 AND i.expires_at > ?2 ORDER BY i.email"
+                "SELECT {COLUMNS} FROM invitations i WHERE i.business_id = ?1 AND {IS_OPEN} ORDER BY i.email"
             );
             tx.sql().rows(&sql, &[business_id.into(), now.into()], read)
         })
@@ -133,7 +137,8 @@ fn invite(tx: &mut Tx<'_>, new: &NewInvitation) -> StoreResult<Invitation> {
     }
     tx.sql().execute(DELETE_OF_EMAIL, &[new.business_id.into(), new.email.as_str().into()])?;
     let now = tx.now();
-    if tx.sql().count(COUNT_OPEN, &[new.business_id.into(), now.into()])? >= INVITATIONS_MAX as u64 {
+    let count_open = format!("SELECT count(*) FROM invitations i WHERE i.business_id = ?1 AND {IS_OPEN}");
+    if tx.sql().count(&count_open, &[new.business_id.into(), now.into()])? >= INVITATIONS_MAX as u64 {
         return Err(StoreError::Conflict(format!(
             "the business has {INVITATIONS_MAX} open invitations, the most it may: withdraw one first"
         )));
@@ -197,7 +202,7 @@ fn by_token(tx: &mut Tx<'_>, token: &Secret) -> StoreResult<Option<OpenInvitatio
     let (hash, now) = (seal::hash(token.reveal()), tx.now());
     let sql = format!(
         "SELECT {COLUMNS}, i.business_id, b.name, u.id FROM invitations i JOIN businesses b ON b.id = i.business_id
-        LEFT JOIN users u ON u.email = i.email WHERE i.token_hash = ?1 AND i.expires_at > ?2"
+        LEFT JOIN users u ON u.email = i.email WHERE i.token_hash = ?1 AND {IS_OPEN}"
     );
     tx.sql().row(&sql, &[(&hash).into(), now.into()], |row| {
         Ok(OpenInvitation {

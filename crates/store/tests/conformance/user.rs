@@ -1,6 +1,6 @@
 //! People: set up once, invited, let in and out of businesses.
 
-use crate::harness::Harness;
+use crate::harness::{Harness, bytes};
 use domain::api_key::Role;
 use domain::id::{BusinessId, InvitationId, UserId};
 use domain::limits::{INVITATION_LIFE, INVITATIONS_MAX, SETUP_LINK_LIFE};
@@ -309,6 +309,26 @@ async fn the_open_invitations_of_who_is_no_administrator_any_more_end_and_no_oth
         assert!(!is_open(&here).await, "{name}");
         assert!(is_open(&there).await && is_open(&anns).await, "{name}");
     }
+}
+
+#[tokio::test]
+async fn an_invitation_counts_only_while_who_made_it_is_an_administrator() {
+    let h = Harness::start().await;
+    let ann = ann(&h).await;
+    let bob = member(&h, h.business, "bob", Role::Admin).await;
+    invite(&h, h.business, "carol", Role::Admin, Some(bob.id)).await.unwrap();
+    invite(&h, h.business, "dave", Role::Viewer, Some(ann.id)).await.unwrap();
+    invite(&h, h.business, "eve", Role::Viewer, None).await.unwrap();
+    // As it was before that took the invitations along.
+    for left in ["UPDATE memberships SET role = 'member'", "DELETE FROM memberships"] {
+        h.damage(&format!("{left} WHERE user_id = {}", bytes(bob.id.as_bytes())));
+        assert_eq!(h.store.invitation(secret("invitation of carol")).await.unwrap(), None, "{left}");
+        is_not_there(accept_as_new(&h, "carol").await);
+    }
+    let open = h.store.list_invitations(h.business).await.unwrap();
+    assert_eq!(open.iter().map(|open| &open.email).collect::<Vec<_>>(), [&email("dave"), &email("eve")]);
+    accept_as_new(&h, "dave").await.unwrap();
+    accept_as_new(&h, "eve").await.unwrap();
 }
 
 #[tokio::test]
