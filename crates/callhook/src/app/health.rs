@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use store::StoreResult;
-use store::delivery::{Failing, WorkState};
+use store::delivery::{FAILING_MAX, Failing, WorkState};
 use tokio::time::Instant;
 
 /// How long a due delivery may wait for its turn before that is worth a word: a sweep finds within 10 s what nobody had in hand.
@@ -44,7 +44,7 @@ impl Seen {
 pub struct Health {
     /// Since when the oldest due delivery waits, where that is too long.
     pub late_since: Option<Timestamp>,
-    /// Flows whose destination fails now.
+    /// Flows whose destination fails now, so many as are told of.
     pub failing: Vec<Failing>,
     /// Whether nothing is sent until the operator says so.
     pub is_paused: bool,
@@ -101,6 +101,12 @@ impl Health {
         self.failing.iter().any(|failing| failing.pulse.call_flow_id == *flow)
     }
 
+    /// Whether there may be more that fail than are told of.
+    #[must_use]
+    pub const fn may_fail_more(&self) -> bool {
+        self.failing.len() >= FAILING_MAX
+    }
+
     /// The line.
     #[must_use]
     pub fn words(&self) -> String {
@@ -110,6 +116,7 @@ impl Health {
             ([], Some(since)) => format!("the oldest delivery is {} late", span(self.now.since(since))),
             // Within marks of its own, whichever way it is written: else it could turn the rest around.
             ([one], _) => format!("\u{2068}“{}”\u{2069} is failing", one.name),
+            (_, _) if self.may_fail_more() => format!("{FAILING_MAX} or more destinations are failing"),
             (several, _) => format!("{} destinations are failing", several.len()),
         }
     }
@@ -129,6 +136,20 @@ pub fn span(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use store::delivery::Pulse;
+
+    #[test]
+    fn so_many_as_are_told_of_are_that_many_or_more() {
+        let pulse = Pulse { call_flow_id: CallFlowId::from([1; 16]), beats: Vec::new(), failing_since: None };
+        let failing = Failing { pulse, name: "Ads".to_owned(), url: String::new() };
+        let words = |count: usize| {
+            let failing = vec![failing.clone(); count];
+            Health { late_since: None, failing, is_paused: false, now: Timestamp::from_millis(0) }.words()
+        };
+        assert_eq!(words(2), "2 destinations are failing");
+        assert_eq!(words(FAILING_MAX - 1), "49 destinations are failing");
+        assert_eq!(words(FAILING_MAX), "50 or more destinations are failing");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_look_that_took_long_is_kept_for_a_while_and_a_quick_one_is_not() {

@@ -11,7 +11,7 @@ pub(crate) mod row;
 mod test_run;
 
 pub use backlog::Backlog;
-pub use pulse::{BEATS_MAX, Beat, Failing, Pulse, WorkState};
+pub use pulse::{BEATS_MAX, Beat, FAILING_MAX, Failing, Pulse, WorkState};
 pub(crate) use redeliver::redeliver_step;
 pub use redeliver::{NotRedelivered, Redelivered};
 pub use test_run::TestRun;

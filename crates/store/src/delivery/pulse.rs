@@ -21,8 +21,8 @@ const TRIED_WITHIN: usize = 2_000;
 const DUE_FOR: Duration = Duration::from_secs(30);
 /// How far back it is looked how a flow's deliveries ended, where that is all that is known.
 const ENDED_SPAN: Duration = Duration::from_hours(1);
-/// Failing flows that are told of.
-const FLOWS_MAX: usize = 50;
+/// Failing flows that are told of: where there are so many, there may be more.
+pub const FAILING_MAX: usize = 50;
 
 /// How one delivery went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub struct Failing {
 pub struct WorkState {
     /// When the oldest delivery was due that is not sent yet.
     pub oldest_due_at: Option<Timestamp>,
-    /// Flows that fail now.
+    /// Flows that fail now, [`FAILING_MAX`] at the most.
     pub failing: Vec<Failing>,
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn work_state(
     let oldest_due_at = due.min();
     let mut failing = Vec::new();
     for (flow, destination, first_at, has_failed) in standing {
-        if failing.len() == FLOWS_MAX {
+        if failing.len() == FAILING_MAX {
             break;
         }
         let is_failing = match has_failed {

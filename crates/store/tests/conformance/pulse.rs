@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use store::call_flow::CallFlowSettings;
-use store::delivery::{BEATS_MAX, Beat, WorkState};
+use store::delivery::{BEATS_MAX, Beat, FAILING_MAX, WorkState};
 use store::queue::QueueStore as _;
 
 /// Reports a call and ends its first attempt so; `None` leaves it untried.
@@ -50,6 +50,16 @@ async fn a_flow_fails_since_its_first_failure_after_a_success() {
     assert_eq!((second.beats.len(), second.failing_since), (2, None));
     beat(&h, &failing, Some(Verdict::Delivered)).await;
     assert_eq!(state(&h).await.failing, []);
+}
+
+#[tokio::test]
+async fn of_very_many_that_fail_so_many_are_told_of_as_are_named() {
+    let h = Harness::start().await;
+    for _ in 0..=FAILING_MAX {
+        let flow = h.flow(|_| {}).await;
+        beat(&h, &flow, Some(Verdict::Failed)).await;
+    }
+    assert_eq!(state(&h).await.failing.len(), FAILING_MAX);
 }
 
 #[tokio::test]
