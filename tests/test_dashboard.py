@@ -343,11 +343,12 @@ def test_what_an_address_filters_by_stands_in_the_form_and_is_called_as_there(ad
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
-def test_whoever_reloads_an_answer_sends_nothing_again(scripts, server, admin, filled):
+def test_whoever_reloads_an_answer_sends_nothing_again(scripts, server, admin, filled, endpoint):
+    own = server.flow(f"{endpoint.base}/calls", headers={"X-Token": "stored"})["id"]
     with Browser(server.base, scripts=scripts) as browser:
         browser.become(admin)
-        flow = f"{admin.home}/call-flows/{filled['good']['id']}"
-        tests = lambda: len(server.deliveries(test="true", call_flow_id=filled["good"]["id"]))
+        flow = f"{admin.home}/call-flows/{own}"
+        tests = lambda: len(server.deliveries(test="true", call_flow_id=own))
         before = tests()
         browser.open(flow)
         browser.press("Send test webhook")
@@ -356,16 +357,24 @@ def test_whoever_reloads_an_answer_sends_nothing_again(scripts, server, admin, f
         browser.driver.refresh()
         browser.wait_for("200 in")
         assert tests() == before + 1
-        if scripts:
-            # What is typed is in no address; the result is.
-            browser.fill(source="typed")
-            browser.press("Send test webhook")
-            wait_until(lambda: tests() == before + 2, what="the second test")
-            browser.wait_for("200 in")
-            assert browser.find("[name=source]").get_attribute("value") == "typed"
-            browser.driver.refresh()
-            browser.wait_for("200 in")
-            assert browser.find("[name=source]").get_attribute("value") != "typed" and tests() == before + 2
+        # What is typed stands in no address, and is there all the same until it is saved: for who has typed it.
+        value = lambda name: browser.all(f"[name={name}]")[0].get_attribute("value")
+        browser.fill(source="typed", header_value="t0ken")
+        browser.press("Send test webhook")
+        wait_until(lambda: tests() == before + 2, what="the second test")
+        browser.wait_for("200 in")
+        shown = browser.path
+        assert shown.startswith(f"{flow}?test=") and "t0ken" not in shown
+        browser.driver.refresh()
+        browser.wait_for("200 in")
+        assert (value("source"), value("header_value"), tests()) == ("typed", "t0ken", before + 2)
+        other = invited(admin, f"other-{scripts}@example.com", "admin").get(shown.split("#")[0]).text
+        assert "200" in other and "t0ken" not in other and 'value="typed"' not in other
+        browser.press("Save call flow")
+        browser.wait_for("Saved.")
+        browser.open(shown)
+        browser.wait_for("200 in")
+        assert (value("source"), value("header_value")) == ("typed", "••••")
     other = server.deliveries(test="false")[0]["id"]
     for no_test in (other, "nonsense", "018f3c1e-0000-7000-8000-000000000000"):
         page = admin.get(f"{flow}?test={no_test}")

@@ -5,6 +5,7 @@ use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::test_gate::TestGate;
+use crate::app::typed_forms::TypedForms;
 use crate::app::{App, health};
 use crate::config::{Config, ConfigError, write_private};
 use crate::front::{self, Limits};
@@ -145,6 +146,7 @@ impl Server {
             address_check: Arc::new(move |url| check.check(url)),
             outbound: network,
             tests: TestGate::default(),
+            typed: TypedForms::default(),
             streams: App::streams(),
             sign_ins: SignInGate::default(),
             seen: health::Seen::default(),

@@ -18,6 +18,7 @@ use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::test_gate::TestGate;
+use crate::app::typed_forms::TypedForms;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -259,6 +260,7 @@ impl Server {
             address_check: Arc::new(refuses_private),
             outbound: Arc::clone(&network) as Arc<dyn Outbound>,
             tests: TestGate::default(),
+            typed: TypedForms::default(),
             streams: App::streams(),
             sign_ins: SignInGate::default(),
             seen: health::Seen::default(),

@@ -29,6 +29,7 @@ pub mod source;
 pub mod test_gate;
 pub mod test_webhook;
 pub mod totp;
+pub mod typed_forms;
 pub mod user;
 
 use crate::telemetry::trace::Tracer;
@@ -48,6 +49,7 @@ use store::Store;
 use store::queue::DeliveryChange;
 use test_gate::TestGate;
 use tokio::sync::{broadcast, watch};
+use typed_forms::TypedForms;
 use url::Origin;
 
 /// Streams of one person at a time: a browser keeps six connections, and a person may have two browsers.
@@ -71,6 +73,8 @@ pub struct App {
     pub outbound: Arc<dyn Outbound>,
     /// Lets tests of webhooks in.
     pub tests: TestGate,
+    /// What was tested and is not saved.
+    pub typed: TypedForms,
     /// Places of streams without an end: each holds a connection, and those are few.
     pub streams: Places<UserId>,
     /// Slows down who guesses passwords.

@@ -189,7 +189,7 @@ struct EditPage {
     verify: &'static str,
     new_secret: Option<String>,
     /// When the flow was changed last, as far as the page knows.
-    version: i64,
+    version: String,
 }
 
 impl EditPage {
@@ -202,6 +202,8 @@ impl EditPage {
 #[derive(Default)]
 struct Shown {
     typed: Option<FlowForm>,
+    /// Which settings what was typed is to replace, where it is not those that are stored now.
+    version: Option<String>,
     wrong: Option<Invalid>,
     is_test_refused: bool,
     test: Option<TestResult>,
@@ -254,7 +256,7 @@ async fn edit_page(
         payload,
         verify: VERIFY,
         new_secret: shown.new_secret,
-        version: flow.updated_at.as_millis(),
+        version: shown.version.unwrap_or_else(|| flow.updated_at.as_millis().to_string()),
         frame,
     };
     Ok((status, Page(page)).into_response())
@@ -322,8 +324,12 @@ async fn read(
     query: list::Query,
 ) -> Result<Response, PageError> {
     let id = list::id(&id)?;
-    let shown =
-        Shown { test: recorded_test(&app, seat.business_id(), id, &query).await?, ..Shown::default() };
+    let test = recorded_test(&app, seat.business_id(), id, &query).await?;
+    let session_id = seat.person.signed_in.session.id;
+    let typed = test.as_ref().and_then(|test| app.typed.recall(session_id, test.delivery_id));
+    let typed = typed.map(|typed| Form::read(typed.reveal().as_bytes()));
+    let version = typed.as_ref().and_then(|typed| typed.given("version"));
+    let shown = Shown { typed: typed.as_ref().map(FlowForm::read), version, test, ..Shown::default() };
     let said = match query.done() {
         Some("saved") => Some(what_happens_now(&app.store.call_flow(seat.business_id(), id).await?)),
         done => done.and_then(super::said).map(str::to_owned),
@@ -384,7 +390,10 @@ async fn save(
         Err(refused) => return again(&app, seat, id, typed, refused).await,
     };
     match app::call_flow::update(&app, seat.business_id(), id, Change::Replace(document)).await {
-        Ok(_) => Ok(Redirect::to(&format!("{}?done=saved", flow_path(&seat, id))).into_response()),
+        Ok(_) => {
+            app.typed.forget(seat.person.signed_in.session.id);
+            Ok(Redirect::to(&format!("{}?done=saved", flow_path(&seat, id))).into_response())
+        }
         Err(error) => again(&app, seat, id, typed, PageError::of_form(error)?).await,
     }
 }
@@ -428,13 +437,12 @@ async fn test(
     let stored = app.store.call_flow(seat.business_id(), id).await?;
     let document = TestDocument { post_call_webhook: Some(webhook) };
     match test_webhook::run(&app, seat.business_id(), None, id, document).await {
-        // The result has an address, which takes what is saved and not what is only typed: that holds secrets.
-        Ok(Answer::New(result)) if typed == FlowForm::of(&stored) => {
-            Ok(Redirect::to(&test_path(&seat, id, result.delivery_id)).into_response())
-        }
-        Ok(Answer::New(result)) => {
-            let shown = Shown { typed: Some(typed), test: Some(result), ..Shown::default() };
-            edit_page(&app, seat, id, None, shown).await
+        Ok(Answer::New(TestResult { delivery_id, .. })) => {
+            // The result has an address. What is only typed has none, since it may hold secrets: it waits there for this session.
+            if typed != FlowForm::of(&stored) {
+                app.typed.keep(seat.person.signed_in.session.id, delivery_id, form.encoded());
+            }
+            Ok(Redirect::to(&test_path(&seat, id, delivery_id)).into_response())
         }
         Ok(Answer::Repeated(_)) => Ok(Redirect::to(&flow_path(&seat, id)).into_response()),
         Err(error) => test_refused(&app, seat, id, typed, PageError::of_form(error)?).await,

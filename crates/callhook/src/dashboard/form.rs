@@ -55,6 +55,12 @@ impl Form {
         self.0.iter().filter(move |(field, _)| field == name).map(|(_, text)| text.as_str())
     }
 
+    /// The same as `a=1&b=2` again.
+    #[must_use]
+    pub fn encoded(&self) -> Secret {
+        Secret::new(form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish())
+    }
+
     /// All fields.
     #[must_use]
     pub fn fields(&self) -> &[(String, String)] {

@@ -7,6 +7,7 @@ use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::test_gate::TestGate;
+use crate::app::typed_forms::TypedForms;
 use crate::app::user::{self, NewAccount, SetUp};
 use async_trait::async_trait;
 use axum::http::HeaderValue;
@@ -101,6 +102,7 @@ impl House {
             address_check: Arc::new(|_| Ok(())),
             outbound: Arc::new(NoNetwork),
             tests: TestGate::default(),
+            typed: TypedForms::default(),
             streams: App::streams(),
             sign_ins: SignInGate::default(),
             seen: health::Seen::default(),
