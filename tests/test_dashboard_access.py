@@ -239,9 +239,31 @@ def test_the_operator_deletes_a_user(server, admin):
 def test_the_operator_deletes_the_last_admin_where_that_is_asked():
     with Callhook() as server:
         visitor = first(server)
-        assert operator(server, "delete", "ada@example.com", "--last-admin").returncode == 0
+        refused = operator(server, "setup")
+        assert refused.returncode != 0 and "there is a user already" in refused.stderr
+        deleted = operator(server, "delete", "ada@example.com", "--last-admin")
+        assert deleted.returncode == 0 and "nobody can sign in any more: `callhook users setup` makes a link" in deleted.stdout
         assert visitor.get(visitor.home).status_code == 303
         assert operator(server, "list").stdout == ""
+        assert "Nobody can sign in any more" in server.log_text()
+        older, newer = (operator(server, "setup").stdout.strip() for _ in range(2))
+        assert newer.startswith(f"{server.base}/setup/") and Visitor(server.base).get(older).status_code == 404
+        assert Visitor(server.base).post(newer, {"name": "Bea", "email": "bea@example.com", "password": PASSWORD}).status_code == 303
+        assert "bea@example.com" in operator(server, "list").stdout and Visitor(server.base).get(newer).status_code == 404
+
+
+def test_a_lost_link_for_the_first_user_is_made_anew_also_without_a_server():
+    with Callhook() as server:
+        lost = setup_link(server)
+        newer = operator(server, "setup").stdout.strip()
+        assert Visitor(server.base).get(lost).status_code == 404 and Visitor(server.base).get(newer).status_code == 200
+        assert not (server.folder / "data" / "setup-link").exists(), "its link leads nowhere"
+        server.stop()
+        made = operator(server, "setup", "--public-url", server.base)
+        assert made.returncode == 0, made.stderr
+        server.restart()
+        assert Visitor(server.base).get(made.stdout.strip()).status_code == 404, "the start has made another"
+        assert Visitor(server.base).get(setup_link(server)).status_code == 200
 
 
 def test_guessing_is_slowed_and_tells_nothing():

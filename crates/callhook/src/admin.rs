@@ -35,6 +35,8 @@ use tokio::net::{UnixListener, UnixStream};
 const REQUEST_BYTES_MAX: u64 = 65_536;
 /// Bytes of one answer: a list of some 400,000 businesses.
 const ANSWER_BYTES_MAX: u64 = 64 * 1_048_576;
+/// In the data folder, where a start has no terminal to show the first user's link on.
+pub const SETUP_LINK_FILE: &str = "setup-link";
 /// The socket in the data folder.
 const SOCKET_NAME: &str = "callhook.sock";
 
@@ -56,6 +58,16 @@ admin_errors!(StoreError, Invalid, ConfigError, std::io::Error, serde_json::Erro
 
 /// Does it: through the server that runs on the folder, or else in this process.
 pub async fn ask(config: &Config, request: Request) -> Result<Answer, AdminError> {
+    let is_set_up = matches!(request, Request::SetUpUser);
+    let answer = ask_either(config, request).await?;
+    if is_set_up {
+        // The link in it leads nowhere any more.
+        let _ = std::fs::remove_file(config.data_dir.join(SETUP_LINK_FILE));
+    }
+    Ok(answer)
+}
+
+async fn ask_either(config: &Config, request: Request) -> Result<Answer, AdminError> {
     if let Some(answer) = ask_running(&config.data_dir, &request).await {
         return answer;
     }
@@ -169,6 +181,7 @@ pub async fn perform(
             let second_factor = if remove_totp { SecondFactor::Removed } else { SecondFactor::Kept };
             user::reset(store, world, public_url, &email, second_factor).await
         }
+        Request::SetUpUser => user::set_up(store, world, public_url).await,
         Request::DeleteUser { email, last_admin } => {
             let last_admin = if last_admin { LastAdmin::Goes } else { LastAdmin::Stays };
             user::delete(store, &email, last_admin).await

@@ -38,8 +38,6 @@ const CHANGES_HELD_MAX: usize = 4_096;
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// The file of the first key where no terminal could show it.
 const FIRST_KEY_FILE: &str = "first-api-key";
-/// The file of the first user's link where no terminal could show it.
-const SETUP_LINK_FILE: &str = "setup-link";
 
 /// A server that has been started and takes no requests yet.
 pub struct Server {
@@ -282,7 +280,7 @@ async fn prepare_setup(
     world: &dyn World,
     public_url: &str,
 ) -> Result<Option<Secret>, ServerError> {
-    let path = config.data_dir.join(SETUP_LINK_FILE);
+    let path = config.data_dir.join(admin::SETUP_LINK_FILE);
     let Some(link) = admin::setup_link(store, world, public_url).await? else {
         // Its link leads nowhere any more.
         let _ = std::fs::remove_file(&path);

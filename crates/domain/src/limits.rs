@@ -67,7 +67,7 @@ pub const SESSION_LIFE_MAX: Duration = Duration::from_hours(90 * 24);
 pub const SESSION_TOUCH_EVERY: Duration = Duration::from_mins(5);
 /// How long an invitation can be accepted: a week, so that a holiday is no reason for another one.
 pub const INVITATION_LIFE: Duration = Duration::from_hours(7 * 24);
-/// How long the link for the first user works; a restart makes another.
+/// How long the link for the first user works; a restart makes another, and so does the operator.
 pub const SETUP_LINK_LIFE: Duration = Duration::from_hours(7 * 24);
 /// How long a link for another password works.
 pub const RESET_LINK_LIFE: Duration = Duration::from_hours(24);

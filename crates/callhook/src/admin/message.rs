@@ -72,6 +72,8 @@ pub enum Request {
         /// Whether the second factor is removed as well.
         remove_totp: bool,
     },
+    /// Make the link for the first user anew.
+    SetUpUser,
     /// Delete a person.
     DeleteUser {
         /// The e-mail address.
@@ -103,6 +105,11 @@ pub enum Answer {
     Link {
         /// The whole address.
         url: String,
+    },
+    /// A person is deleted.
+    UserDeleted {
+        /// Whether that was the last one who could sign in.
+        is_last: bool,
     },
     /// The server takes calls.
     Condition(Condition),

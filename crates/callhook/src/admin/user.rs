@@ -53,12 +53,12 @@ pub(super) async fn reset(
 pub(super) async fn delete(store: &Store, email: &str, last_admin: LastAdmin) -> Result<Answer, AdminError> {
     let email = read_email(email)?;
     let shown = email.to_string();
-    let user = store.user_by_email(email).await?.ok_or_else(|| nobody(&shown))?;
-    match store.delete_user(user.id, last_admin).await {
+    let found = store.user_by_email(email).await?.ok_or_else(|| nobody(&shown))?;
+    match user::delete(store, found.id, last_admin).await {
         Err(StoreError::Conflict(reason)) => {
             Err(AdminError(format!("{reason}, or delete the user all the same with --last-admin")))
         }
-        deleted => Ok(deleted.map(|()| Answer::Done)?),
+        deleted => Ok(Answer::UserDeleted { is_last: !deleted? }),
     }
 }
 
@@ -68,6 +68,16 @@ fn read_email(text: &str) -> Result<EmailAddress, AdminError> {
 
 fn nobody(email: &str) -> AdminError {
     AdminError(format!("nobody has the e-mail address {email}: see `callhook users list`"))
+}
+
+/// Makes the first user's link anew: the one before was lost, or the last user is gone.
+pub(super) async fn set_up(store: &Store, world: &dyn World, public_url: &str) -> Result<Answer, AdminError> {
+    let link = setup_link(store, world, public_url).await?.ok_or_else(|| {
+        let reason =
+            "there is a user already: see `callhook users list`, and invite others with `callhook users add`";
+        AdminError(reason.to_owned())
+    })?;
+    Ok(Answer::Link { url: link.reveal().to_owned() })
 }
 
 /// Makes a link for the first user where there is none yet; it is to be shown once.

@@ -254,8 +254,20 @@ pub async fn delete_own(
     password: &Secret,
     client: &Client,
 ) -> Result<(), SignInError> {
-    sign_in::prove(app, signed_in, password, client).await?;
-    Ok(app.store.delete_user(signed_in.user.id, LastAdmin::Stays).await?)
+    sign_in::prove(app, signed_in, given, client).await?;
+    delete(&app.store, signed_in.user.id, LastAdmin::Stays).await?;
+    Ok(())
+}
+
+/// Deletes a person. Answers whether anybody is left who can sign in.
+pub async fn delete(store: &Store, user_id: UserId, last_admin: LastAdmin) -> StoreResult<bool> {
+    store.delete_user(user_id, last_admin).await?;
+    // The person is gone, whatever becomes of this look: it only saves the operator one.
+    let is_anybody_left = store.has_users().await.unwrap_or(true);
+    if !is_anybody_left {
+        tracing::warn!("Nobody can sign in any more: `callhook users setup` makes a link for the first user");
+    }
+    Ok(is_anybody_left)
 }
 
 /// Where a link leads; it is a secret until it is used.

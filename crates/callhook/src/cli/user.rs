@@ -5,6 +5,8 @@ use crate::admin::{self, Answer, Request, UserLine};
 use clap::{Args, Subcommand};
 use url::Url;
 
+const LAST_USER_DELETED: &str = "The user is deleted, and nobody can sign in any more: `callhook users setup` makes a link for the first user.";
+
 /// Commands about people who sign in.
 #[derive(Debug, Subcommand)]
 pub enum Users {
@@ -41,6 +43,13 @@ pub enum Users {
         #[command(flatten)]
         folder: Folder,
     },
+    /// Make the first user's link anew, while nobody can sign in: prints a link that works once, within 7 days
+    Setup {
+        #[command(flatten)]
+        own: OwnAddress,
+        #[command(flatten)]
+        folder: Folder,
+    },
     /// Delete a person: sessions and memberships end at once, and open invitations by and for the person
     Delete {
         /// The person's e-mail address
@@ -72,6 +81,7 @@ impl Users {
             Self::Reset { email, remove_totp, own, folder } => {
                 (folder, own.public_url, Request::ResetUser { email, remove_totp })
             }
+            Self::Setup { own, folder } => (folder, own.public_url, Request::SetUpUser),
             Self::Delete { email, last_admin, folder } => {
                 (folder, None, Request::DeleteUser { email, last_admin })
             }
@@ -82,7 +92,8 @@ impl Users {
         match block_on(async { Ok(admin::ask(&config, request).await?) })? {
             Answer::Users(users) => users.iter().try_for_each(|user| print(&line(user))),
             Answer::Link { url } => print(&url),
-            Answer::Done => print("The user is deleted."),
+            Answer::UserDeleted { is_last: false } => print("The user is deleted."),
+            Answer::UserDeleted { is_last: true } => print(LAST_USER_DELETED),
             _ => Err(Failure::new("the server gave another answer")),
         }
     }
