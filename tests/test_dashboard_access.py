@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from harness import BINARY, SECRET_KEY, Callhook, wait_until
-from visitor import PASSWORD, Texts, Visitor, code, first, invited, setup_link
+from visitor import PASSWORD, Texts, Visitor, first, invited, setup_link
 
 HOOK = {"enabled": True, "url": "http://127.0.0.1:9/x"}
 
@@ -277,44 +277,6 @@ def test_guessing_is_slowed_and_tells_nothing():
         unknown = stranger.sign_in("nobody@example.com", "wrong password 0")
         assert unknown.status_code == 401
         assert unknown.text.replace("nobody@", "ada@") == known[0].text
-
-
-def with_second_factor(visitor) -> list[str]:
-    """Sets one up; answers the recovery codes."""
-    secret = re.search(r'name="secret" value="([A-Z2-7]+)"', visitor.post("/account/second-factor").text)[1]
-    page = visitor.post("/account/second-factor/confirm", {"secret": secret, "code": code(secret), "current_password": PASSWORD})
-    return recovery_codes(page.text)
-
-
-def recovery_codes(page: str) -> list[str]:
-    return re.search(r'<pre id="recovery-codes"[^>]*>([^<]+)</pre>', page)[1].split()
-
-
-def test_recovery_codes_work_once_and_guesses_at_them_are_slowed(server, admin):
-    person = invited(admin, "recovering@example.com", "viewer")
-    assert person.post("/account/recovery-codes", {"current_password": PASSWORD}).status_code == 422, "there is no second factor yet"
-    codes = with_second_factor(person)
-    assert len(set(codes)) == 10
-    page = person.get("/account").text
-    assert "10 recovery codes are left" in page and not any(one in page for one in codes)
-    elsewhere = Visitor(server.base)
-    sign_in = lambda code: elsewhere.sign_in("recovering@example.com", recovery_code=code)
-    assert elsewhere.sign_in("recovering@example.com").status_code == 401
-    assert sign_in(codes[0].replace("-", " ").upper()).status_code == 303
-    assert "9 recovery codes are left" in elsewhere.get("/account").text
-    assert person.post("/account/recovery-codes", {"current_password": "wrong one here"}).status_code == 422
-    newer = recovery_codes(person.post("/account/recovery-codes", {"current_password": PASSWORD}).text)
-    assert not set(codes) & set(newer)
-    guesses = [sign_in(code) for code in (codes[0], codes[1], "0000-0000-0000-0000", "none", codes[2], newer[0])]
-    assert [answer.status_code for answer in guesses] == [401] * 5 + [429]
-    assert "was used already" in guesses[0].text
-    files = [file.read_bytes() for file in (server.folder / "data").rglob("*") if file.is_file()]
-    for one in newer:
-        assert not any(one.encode() in file or one.replace("-", "").encode() in file for file in files), "kept as a hash"
-    remove = lambda: person.post("/account/second-factor/remove", {"current_password": PASSWORD}).status_code
-    assert remove() == 422, "a password is asked for as slowly"
-    wait_until(lambda: remove() == 303, what="the end of the wait")
-    assert "recovery codes" not in person.get("/account").text
 
 
 def test_sessions_are_listed_and_ended(server, admin):

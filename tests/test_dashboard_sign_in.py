@@ -68,12 +68,13 @@ def test_a_second_factor_is_asked_for_and_taken_once_and_a_recovery_code_stands_
         browser.wait_for("Password forgotten?")
         browser.fill(email="careful@example.com", password=PASSWORD)
         browser.press("Sign in")
-        browser.wait_for("The password is right. Give it once more, and the code of your authenticator app.")
-        assert browser.driver.switch_to.active_element.get_attribute("name") == "password"
-        browser.fill(password=PASSWORD, code=shown)
+        browser.wait_for("The password is right. Now the code of your authenticator app.")
+        assert browser.driver.switch_to.active_element.get_attribute("name") == "code"
+        assert not browser.all("[name=password]") and "careful@example.com" in browser.text() and not browser.barriers()
+        browser.fill(code=shown)
         browser.press("Sign in")
         browser.wait_for("was used already")
-        browser.fill(password=PASSWORD, code=code(secret, time.time() + 30))
+        browser.fill(code=code(secret, time.time() + 30))
         browser.press("Sign in")
         wait_until(lambda: "/b/" in browser.path, what="the overview")
         browser.open("/account")
@@ -85,7 +86,7 @@ def test_a_second_factor_is_asked_for_and_taken_once_and_a_recovery_code_stands_
             browser.press("Sign in")
             browser.wait_for("Code of your authenticator app")
             browser.press("The app is not at hand")
-            browser.fill(password=PASSWORD, recovery_code=recovery_codes[0])
+            browser.fill(recovery_code=recovery_codes[0])
             browser.press("Sign in")
             browser.wait_until(lambda said=said: said in browser.path or said in browser.text(), said)
             if said == "/b/":

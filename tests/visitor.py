@@ -41,6 +41,12 @@ def code(secret: str, at: float | None = None) -> str:
     return f"{(struct.unpack('>I', digest[offset:offset + 4])[0] & 0x7fffffff) % 1_000_000:06}"
 
 
+def proof_of(answer: requests.Response) -> str | None:
+    """What the page that asks for the code carries in the password's place."""
+    found = re.search(r'name="proof" value="([^"]+)"', answer.text)
+    return found and found[1]
+
+
 class Visitor:
     """A browser that shows nothing: it keeps its cookies, says where it comes from, and follows no redirect unasked."""
 
@@ -56,8 +62,11 @@ class Visitor:
     def post(self, path: str, fields: dict | list | None = None, **options) -> requests.Response:
         return self.session.post(urljoin(self.base, path), data=fields or {}, timeout=30, allow_redirects=False, **options)
 
-    def sign_in(self, email: str, password: str = PASSWORD, **fields) -> requests.Response:
-        answer = self.post("/sign-in", {"email": email, "password": password, "to": "/"} | fields)
+    def sign_in(self, email: str, password: str = PASSWORD, **code: str) -> requests.Response:
+        """With the second step, where a code is given for it and asked for."""
+        answer = self.post("/sign-in", {"email": email, "password": password, "to": "/"})
+        if code and (proof := proof_of(answer)):
+            answer = self.post("/sign-in/code", {"proof": proof, "to": "/"} | code)
         if answer.status_code == 303:
             self.home = self.get("/").headers.get("location", "")
         return answer

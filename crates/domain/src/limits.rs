@@ -65,6 +65,8 @@ pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(14 * 24);
 pub const SESSION_LIFE_MAX: Duration = Duration::from_hours(90 * 24);
 /// How much older a session's last use may look than it is, so that not every request writes.
 pub const SESSION_TOUCH_EVERY: Duration = Duration::from_mins(5);
+/// How long a password counts that was given before the code of the second factor: as long as it takes to find the phone.
+pub const PASSWORD_PROOF_LIFE: Duration = Duration::from_mins(5);
 /// How long an invitation can be accepted: a week, so that a holiday is no reason for another one.
 pub const INVITATION_LIFE: Duration = Duration::from_hours(7 * 24);
 /// How long the link for the first user works; a restart makes another, and so does the operator.

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod list;
 pub mod member;
 pub mod number;
+pub mod password_proof;
 pub mod pause;
 pub mod queue;
 pub mod recovery_code;

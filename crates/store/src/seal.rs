@@ -4,7 +4,7 @@
 //! the newest seals, older ones still open.
 
 use crate::error::{StoreError, StoreResult};
-use chacha20poly1305::aead::{Aead, KeyInit};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use domain::secret::Secret;
 use hkdf::Hkdf;
@@ -51,20 +51,33 @@ impl Keyring {
     /// Seals bytes with a nonce that was never used before: 24 random bytes.
     #[must_use]
     pub fn seal(&self, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
+        self.seal_for(b"", plain, nonce)
+    }
+
+    /// The same for one purpose: it opens for no other, so that nothing that lies in the store passes for what was handed out.
+    #[must_use]
+    pub fn seal_for(&self, purpose: &[u8], plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
         let key = &self.keys[0];
+        let payload = Payload { msg: plain, aad: purpose };
         // Cannot fail: only texts of more than 256 GiB are refused.
-        let sealed = key.cipher.encrypt(&XNonce::from(nonce), plain).unwrap_or_default();
+        let sealed = key.cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
         [&key.id[..], &nonce, &sealed].concat()
     }
 
     /// Opens what was sealed with any of the keys.
     pub fn open(&self, sealed: &[u8]) -> StoreResult<Vec<u8>> {
+        self.open_for(b"", sealed)
+    }
+
+    /// Opens what was sealed for this purpose.
+    pub fn open_for(&self, purpose: &[u8], sealed: &[u8]) -> StoreResult<Vec<u8>> {
         let refused = || StoreError::Sealed;
         let (id, rest) = sealed.split_at_checked(KEY_ID_BYTES).ok_or_else(refused)?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES).ok_or_else(refused)?;
         let key = self.keys.iter().find(|key| key.id == id).ok_or_else(refused)?;
         let nonce = <[u8; NONCE_BYTES]>::try_from(nonce).map_err(|_| refused())?;
-        key.cipher.decrypt(&XNonce::from(nonce), sealed).map_err(|_| refused())
+        let payload = Payload { msg: sealed, aad: purpose };
+        key.cipher.decrypt(&XNonce::from(nonce), payload).map_err(|_| refused())
     }
 
     /// Opens a sealed text.
@@ -157,6 +170,17 @@ mod tests {
             changed[at] ^= 1;
             assert!(keys.open(&changed).is_err(), "byte {at}");
             assert!(keys.open(&sealed[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn what_was_sealed_for_one_purpose_opens_for_no_other() {
+        let keys = ring("first secret", &[]);
+        let (lying, carried) = (keys.seal(b"text", [7; 24]), keys.seal_for(b"sign-in", b"text", [7; 24]));
+        assert_eq!(keys.open_for(b"sign-in", &carried).unwrap(), b"text");
+        for refused in [keys.open(&carried), keys.open_for(b"sign-in", &lying), keys.open_for(b"x", &carried)]
+        {
+            assert!(matches!(refused, Err(StoreError::Sealed)));
         }
     }
 

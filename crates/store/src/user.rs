@@ -64,7 +64,7 @@ pub enum LastAdmin {
     Goes,
 }
 
-/// What somebody who signs in gives for the second factor.
+/// What somebody gives for the second factor.
 #[derive(Clone, Debug)]
 pub enum SecondProof {
     /// A code of the authenticator app, by its step.
@@ -161,6 +161,11 @@ impl Store {
             sign_in_link::remove_of(tx, id)
         })
         .await
+    }
+
+    /// Takes what a person gives for the second factor once more. A conflict where it was used before.
+    pub async fn take_second_proof(&self, id: UserId, proof: SecondProof) -> StoreResult<()> {
+        self.write(move |tx| use_proof(tx, id, &proof)).await
     }
 
     /// Sets or removes the second factor, with the recovery codes.

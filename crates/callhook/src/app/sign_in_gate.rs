@@ -34,11 +34,11 @@ struct Failed {
     addresses: Rows<IpAddr>,
 }
 
-/// A try, which has failed unless it says otherwise.
+/// A try, which has failed unless it says otherwise. It knows how the rows stood before it.
 pub struct Try {
     gate: SignInGate,
-    account: Option<EmailAddress>,
-    address: IpAddr,
+    account: Option<(EmailAddress, Row)>,
+    address: (IpAddr, Row),
 }
 
 impl SignInGate {
@@ -56,11 +56,9 @@ impl SignInGate {
         if wait > Duration::ZERO {
             return Err(wait);
         }
-        if let Some(account) = account {
-            failed.accounts.count(account, now);
-        }
-        failed.addresses.count(&address, now);
-        Ok(Try { gate: self.clone(), account: account.cloned(), address })
+        let account = account.map(|account| (account.clone(), failed.accounts.count(account, now)));
+        let address = (address, failed.addresses.count(&address, now));
+        Ok(Try { gate: self.clone(), account, address })
     }
 
     fn failed(&self) -> MutexGuard<'_, Failed> {
@@ -73,7 +71,7 @@ impl Try {
     /// It went well: the account's row of failures ends. The address's does not, or who guesses would sign in as himself in between.
     pub fn succeeded(self) {
         let mut failed = self.gate.failed();
-        if let Some(account) = &self.account {
+        if let Some((account, _)) = &self.account {
             failed.accounts.0.remove(account);
         }
         failed.addresses.take_back(&self.address);
@@ -96,6 +94,8 @@ struct Rows<K>(HashMap<K, Row>);
 struct Row {
     failures: u32,
     last_at: Timestamp,
+    /// Counts each, whatever it came to.
+    tries: u64,
 }
 
 impl<K> Default for Rows<K> {
@@ -116,20 +116,28 @@ impl<K: Clone + Eq + Hash> Rows<K> {
         wait_after(row.failures, tries).saturating_sub(now.since(row.last_at))
     }
 
-    fn count(&mut self, key: &K, now: Timestamp) {
+    /// Counts a try as failed. Answers how its row stood before.
+    fn count(&mut self, key: &K, now: Timestamp) -> Row {
         if self.0.len() >= REMEMBERED_MAX && !self.0.contains_key(key) {
             let oldest = self.0.iter().min_by_key(|(_, row)| row.last_at).map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {
                 self.0.remove(&oldest);
             }
         }
-        let row = self.0.entry(key.clone()).or_insert(Row { failures: 0, last_at: now });
-        *row = Row { failures: row.failures.saturating_add(1), last_at: now };
+        let row = self.0.entry(key.clone()).or_insert(Row { failures: 0, last_at: now, tries: 0 });
+        let before = *row;
+        *row =
+            Row { failures: row.failures.saturating_add(1), last_at: now, tries: row.tries.wrapping_add(1) };
+        before
     }
 
-    fn take_back(&mut self, key: &K) {
+    fn take_back(&mut self, (key, before): &(K, Row)) {
         let Some(row) = self.0.get_mut(key) else { return };
         row.failures = row.failures.saturating_sub(1);
+        // Unless there was another: the wait is over when it would have been, or the right password would make the code wait.
+        if row.tries == before.tries.wrapping_add(1) {
+            row.last_at = before.last_at;
+        }
         if row.failures == 0 {
             self.0.remove(key);
         }
@@ -145,7 +153,7 @@ fn wait_after(failures: u32, tries: u32) -> Duration {
 }
 
 /// What one holder of addresses has: of IPv6, at least the last 64 bits are free to choose.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -223,6 +231,23 @@ mod tests {
             gate.enter(Some(&email(1)), address(1), at(0)).unwrap().take_back();
         }
         assert!(gate.failed().accounts.0.is_empty() && gate.failed().addresses.0.is_empty());
+    }
+
+    #[test]
+    fn what_was_no_try_begins_no_wait_anew() {
+        let gate = SignInGate::default();
+        let enter = |now| gate.enter(Some(&email(1)), address(1), now);
+        for _ in 0..5 {
+            wait(&gate, 1, 1, at(0));
+        }
+        enter(at(2)).unwrap().take_back();
+        let (first, second) = (enter(at(2)).unwrap(), enter(at(2)).err());
+        assert_eq!(second, Some(Duration::from_secs(4)), "one that is under way counts");
+        drop(first);
+        let none = enter(at(6)).unwrap();
+        assert_eq!(wait(&gate, 1, 1, at(20)), Duration::ZERO, "the one beside it took long");
+        none.take_back();
+        assert_eq!(wait(&gate, 1, 1, at(20)), Duration::from_secs(8), "and another failed meanwhile");
     }
 
     #[test]

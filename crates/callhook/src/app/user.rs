@@ -1,6 +1,6 @@
 //! People: the first one set up, others invited, each with a password and a second factor of the person's own.
 
-use super::sign_in::{self, Client, SignInError, Started};
+use super::sign_in::{self, Client, Given, SignInError, Started};
 use super::totp::{self, Enrolment};
 use super::{App, given, random_text};
 use domain::api_key::Role;
@@ -150,7 +150,7 @@ pub async fn change_password(
     client: &Client,
 ) -> Result<(), SignInError> {
     let new = read_password(new, &signed_in.user.email).map_err(StoreError::from)?;
-    let credentials = sign_in::prove(app, signed_in, current, client).await?;
+    let credentials = sign_in::prove_by_password(app, signed_in, current, client).await?;
     let to_hash = app.passwords.hash(&*app.world, &new).await?;
     let from_hash = credentials.password_hash;
     let change = PasswordChange { from_hash, to_hash, keep: Some(signed_in.session.id) };
@@ -208,7 +208,7 @@ pub async fn confirm_totp(
         let reason = "a second factor is set already: remove it first";
         return Err(StoreError::Conflict(reason.to_owned()).into());
     }
-    sign_in::prove(app, signed_in, password, client).await?;
+    sign_in::prove_by_password(app, signed_in, password, client).await?;
     let Some(used_step) = totp::step(secret, code, app.now()) else {
         let reason = "is not the code that the app shows now: try the next one, and look whether the phone's clock is right";
         return Err(StoreError::from(Invalid::field("code", reason)).into());
@@ -223,10 +223,10 @@ pub async fn confirm_totp(
 pub async fn new_recovery_codes(
     app: &App,
     signed_in: &SignedIn,
-    password: &Secret,
+    given: &Given,
     client: &Client,
 ) -> Result<Vec<RecoveryCode>, SignInError> {
-    sign_in::prove(app, signed_in, password, client).await?;
+    sign_in::prove(app, signed_in, given, client).await?;
     let codes = draw_recovery_codes(app);
     app.store.set_recovery_codes(signed_in.user.id, codes.clone()).await?;
     Ok(codes)
@@ -240,10 +240,10 @@ fn draw_recovery_codes(app: &App) -> Vec<RecoveryCode> {
 pub async fn remove_totp(
     app: &App,
     signed_in: &SignedIn,
-    password: &Secret,
+    given: &Given,
     client: &Client,
 ) -> Result<(), SignInError> {
-    sign_in::prove(app, signed_in, password, client).await?;
+    sign_in::prove(app, signed_in, given, client).await?;
     Ok(app.store.set_totp(signed_in.user.id, None).await?)
 }
 
@@ -251,7 +251,7 @@ pub async fn remove_totp(
 pub async fn delete_own(
     app: &App,
     signed_in: &SignedIn,
-    password: &Secret,
+    given: &Given,
     client: &Client,
 ) -> Result<(), SignInError> {
     sign_in::prove(app, signed_in, given, client).await?;

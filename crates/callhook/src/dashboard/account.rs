@@ -6,7 +6,7 @@ use super::form::Form;
 use super::frame::{self, Page, Person};
 use super::list;
 use crate::app::App;
-use crate::app::sign_in::{Client, SignInError};
+use crate::app::sign_in::{Client, Given, SignInError};
 use crate::app::totp::Enrolment;
 use crate::app::user;
 use askama::Template;
@@ -145,14 +145,24 @@ async fn set_password(
     }
 }
 
-/// Shows again what was refused for the password that was to prove who it is, or for the new one.
+/// What is asked for before the second factor or the account goes.
+fn given(form: &Form) -> Given {
+    Given { password: form.secret("current_password"), code: form.text("code").to_owned() }
+}
+
+/// Shows again what was refused for what was to prove who it is, or for the new password.
 async fn refused(
     app: &App,
     person: Person,
     part: &'static str,
     error: SignInError,
 ) -> Result<Response, PageError> {
-    let wrong = Some((part, words(error)?));
+    let asks_code = person.signed_in.user.has_totp && part != "password";
+    let wrong = match error {
+        SignInError::Wrong if asks_code => "The current password or the code is wrong.".to_owned(),
+        error => words(error)?,
+    };
+    let wrong = Some((part, wrong));
     account_page(app, person, Shown { wrong, ..Shown::default() }).await
 }
 
@@ -220,7 +230,7 @@ async fn remove(
     client: Client,
     form: Form,
 ) -> Result<Response, PageError> {
-    match user::remove_totp(&app, &person.signed_in, &form.secret("current_password"), &client).await {
+    match user::remove_totp(&app, &person.signed_in, &given(&form), &client).await {
         Ok(()) => Ok(done("removed")),
         Err(error) => refused(&app, person, "second-factor", error).await,
     }
@@ -232,7 +242,7 @@ async fn new_recovery_codes(
     client: Client,
     form: Form,
 ) -> Result<Response, PageError> {
-    match user::new_recovery_codes(&app, &person.signed_in, &form.secret("current_password"), &client).await {
+    match user::new_recovery_codes(&app, &person.signed_in, &given(&form), &client).await {
         Ok(codes) => account_page(&app, person, Shown::of_new_codes(&codes)).await,
         Err(error) => refused(&app, person, "second-factor", error).await,
     }
@@ -271,7 +281,7 @@ async fn delete(
     client: Client,
     form: Form,
 ) -> Result<Response, PageError> {
-    match user::delete_own(&app, &person.signed_in, &form.secret("current_password"), &client).await {
+    match user::delete_own(&app, &person.signed_in, &given(&form), &client).await {
         Ok(()) => {
             let gone = Redirect::to("/sign-in?done=account-deleted");
             Ok(([cookie::drop_session(&app.public_url)], gone).into_response())

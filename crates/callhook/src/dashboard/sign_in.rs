@@ -6,7 +6,7 @@ use super::form::Form;
 use super::frame::{self, Page, Person};
 use super::list::Query;
 use crate::app::App;
-use crate::app::sign_in::{self, Attempt, Client, SignInError, Started};
+use crate::app::sign_in::{self, Client, Entered, SignInError, Started};
 use crate::app::user::{self, NewAccount, SetUp};
 use askama::Template;
 use axum::Router;
@@ -16,7 +16,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::secret::Secret;
 use std::sync::Arc;
-use std::time::Duration;
 use store::StoreError;
 use store::invitation::{Accept, OpenInvitation};
 
@@ -24,6 +23,7 @@ use store::invitation::{Accept, OpenInvitation};
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/sign-in", get(ask).post(sign_in))
+        .route("/sign-in/code", post(sign_in_with_code).get(back))
         .route("/sign-out", post(sign_out))
         .route("/setup/{token}", get(ask_set_up).post(set_up))
         .route("/invitation/{token}", get(ask_invitation).post(accept))
@@ -37,8 +37,19 @@ struct SignInPage {
     /// A form that was sent after the session had ended.
     kept: String,
     email: String,
-    needs_code: bool,
     note: Option<&'static str>,
+    wrong: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in/code.html")]
+struct CodePage {
+    to: String,
+    kept: String,
+    /// Whose code it is to be.
+    email: String,
+    /// Stands for the password, which is given once.
+    proof: Secret,
     wrong: Option<String>,
 }
 
@@ -86,49 +97,74 @@ async fn ask(query: Query) -> Response {
 }
 
 async fn sign_in(State(app): State<Arc<App>>, client: Client, form: Form) -> Result<Response, PageError> {
-    let attempt = Attempt {
-        email: form.text("email").to_owned(),
-        password: form.secret("password"),
-        code: given_code(&form),
+    let (to, kept) = (own_path(form.text("to")), form.text("kept").to_owned());
+    let email = form.text("email").to_owned();
+    match sign_in::sign_in(&app, &email, &form.secret("password"), &client).await {
+        Ok(Entered::Started(started)) => Ok(welcome(&app, &started, go_on(to, &kept))),
+        Ok(Entered::NeedsCode(proof)) => {
+            let page = CodePage { to, kept, email, proof, wrong: None };
+            Ok((StatusCode::UNAUTHORIZED, Page(page)).into_response())
+        }
+        Err(error) => refused(error, |wrong| {
+            Page(SignInPage { to, kept, email, note: None, wrong: Some(wrong) }).into_response()
+        }),
+    }
+}
+
+async fn sign_in_with_code(
+    State(app): State<Arc<App>>,
+    client: Client,
+    form: Form,
+) -> Result<Response, PageError> {
+    let proof = form.secret("proof");
+    let gave = match sign_in::gave_password(&app, &proof, &client).await {
+        Ok(gave) => gave,
+        Err(error) => return ask_password_again(error, &form),
     };
-    let to = own_path(form.text("to"));
-    match sign_in::sign_in(&app, attempt, &client).await {
-        Ok(started) => Ok(welcome(&app, &started, go_on(to, form.text("kept")))),
-        // A code that was used before is one more that is wrong.
-        Err(SignInError::Store(error)) if !matches!(error, StoreError::Conflict(_)) => Err(error.into()),
-        Err(refused) => {
-            let (status, retry_after) = status(&refused);
-            let needs_code = matches!(refused, SignInError::NeedsCode) || given_code(&form).is_some();
-            let note = matches!(refused, SignInError::NeedsCode).then_some(
-                "The password is right. Give it once more, and the code of your authenticator app.",
-            );
-            let wrong = match refused {
-                SignInError::NeedsCode => None,
-                refused => Some(sentence(&refused.to_string())),
-            };
-            let kept = form.text("kept").to_owned();
-            let email = form.text("email").to_owned();
-            let page = SignInPage { to, kept, email, needs_code, note, wrong };
-            let mut response = (status, Page(page)).into_response();
-            if let Some(wait) = retry_after {
-                response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
-            }
-            Ok(response)
+    let (to, kept) = (own_path(form.text("to")), form.text("kept").to_owned());
+    // The app's code or, from the field that is opened where the app is not at hand, a recovery code.
+    let code = form.given("recovery_code").or_else(|| form.given("code")).unwrap_or_default();
+    match sign_in::sign_in_with_code(&app, &gave, &code, &client).await {
+        Ok(started) => Ok(welcome(&app, &started, go_on(to, &kept))),
+        Err(error @ SignInError::Expired) => ask_password_again(error, &form),
+        Err(error) => {
+            let is_wrong = matches!(error, SignInError::Wrong);
+            refused(error, |words| {
+                let wrong = Some(if is_wrong { "The code is wrong.".to_owned() } else { words });
+                Page(CodePage { to, kept, email: gave.email.to_string(), proof, wrong }).into_response()
+            })
         }
     }
 }
 
-/// The app's code or, from the field that is opened where the app is not at hand, a recovery code.
-fn given_code(form: &Form) -> Option<String> {
-    form.given("recovery_code").or_else(|| form.given("code"))
+/// The first step again, where the second has come too late.
+fn ask_password_again(error: SignInError, form: &Form) -> Result<Response, PageError> {
+    let (to, kept) = (own_path(form.text("to")), form.text("kept").to_owned());
+    let email = form.text("email").to_owned();
+    refused(error, |wrong| {
+        Page(SignInPage { to, kept, email, note: None, wrong: Some(wrong) }).into_response()
+    })
 }
 
-/// The status, and how long to wait.
-const fn status(refused: &SignInError) -> (StatusCode, Option<Duration>) {
-    match refused {
-        SignInError::SlowDown { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(*retry_after)),
+/// Shows a step again with what is wrong; an error that no form mends comes back.
+fn refused(error: SignInError, page: impl FnOnce(String) -> Response) -> Result<Response, PageError> {
+    let wrong = sentence(&error.to_string());
+    let (status, wait) = match error {
+        SignInError::SlowDown { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
+        // A code that was used before is one more that is wrong.
+        SignInError::Store(error) if !matches!(error, StoreError::Conflict(_)) => return Err(error.into()),
         _ => (StatusCode::UNAUTHORIZED, None),
+    };
+    let mut response = (status, page(wrong)).into_response();
+    if let Some(wait) = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
     }
+    Ok(response)
+}
+
+/// Whoever reloads the second step begins with the first.
+async fn back() -> Redirect {
+    Redirect::to("/sign-in")
 }
 
 /// Where the person was going; with a form that waits, the question whether to send it.

@@ -19,6 +19,7 @@ mod lane;
 mod month;
 mod outcome;
 mod pace;
+mod password_proof;
 mod pulse;
 mod redelivery;
 mod retention;

@@ -15,6 +15,7 @@ mod job;
 mod lane;
 mod month;
 mod outcome;
+mod password_proof;
 mod plans;
 mod pulse;
 mod redelivery;

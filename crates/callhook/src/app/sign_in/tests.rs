@@ -7,6 +7,7 @@ use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::test_gate::TestGate;
+use crate::app::totp::Enrolment;
 use crate::app::typed_forms::TypedForms;
 use crate::app::user::{self, NewAccount, SetUp};
 use async_trait::async_trait;
@@ -23,6 +24,8 @@ use store::sign_in_link::SecondFactor;
 use store::tx::Rules;
 use store::{Store, StoreConfig};
 use tokio::sync::{broadcast, watch};
+
+mod second_factor;
 
 const PASSWORD: &str = "correct horse";
 
@@ -123,13 +126,40 @@ impl House {
         self.world.now_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
+    /// Goes through both steps, where there is a code for the second.
     async fn sign_in(&self, email: &str, password: &str, code: Option<&str>) -> Result<Started, SignInError> {
-        let attempt = Attempt {
-            email: email.to_owned(),
-            password: Secret::new(password),
-            code: code.map(str::to_owned),
-        };
-        sign_in(&self.app, attempt, &client(1)).await
+        match (sign_in(&self.app, email, &Secret::new(password), &client(1)).await?, code) {
+            (Entered::Started(started), _) => Ok(started),
+            (Entered::NeedsCode(_), None) => Err(SignInError::NeedsCode),
+            (Entered::NeedsCode(sealed), Some(code)) => self.give_code(&sealed, code, &client(1)).await,
+        }
+    }
+
+    /// The second step alone.
+    async fn give_code(&self, sealed: &Secret, code: &str, client: &Client) -> Result<Started, SignInError> {
+        let proof = gave_password(&self.app, sealed, client).await?;
+        sign_in_with_code(&self.app, &proof, code, client).await
+    }
+
+    /// What goes along with the code, of whom a code is asked for.
+    async fn give_password(&self, email: &str, password: &str) -> Secret {
+        let entered = sign_in(&self.app, email, &Secret::new(password), &client(1)).await;
+        let Ok(Entered::NeedsCode(sealed)) = entered else { panic!("{entered:?}") };
+        sealed
+    }
+
+    /// Sets a second factor up for Ann; answers its secret and the recovery codes.
+    async fn secure_ann(&self) -> (Secret, Vec<RecoveryCode>) {
+        let ann = self.signed_in(&self.ann).await.unwrap();
+        let Enrolment { secret, .. } = user::enrol_totp(&self.app, &ann.user);
+        let (code, password) = (self.code(&secret), Secret::new(PASSWORD));
+        let codes = user::confirm_totp(&self.app, &ann, &password, &secret, &code, &client(1)).await.unwrap();
+        (secret, codes)
+    }
+
+    /// What the app shows now.
+    fn code(&self, secret: &Secret) -> String {
+        totp::code(secret, self.world.now()).unwrap()
     }
 
     async fn signed_in(&self, started: &Started) -> Option<SignedIn> {
@@ -144,6 +174,10 @@ fn set_up() -> SetUp {
         password: Secret::new(PASSWORD),
         business: None,
     }
+}
+
+fn given(password: &str, code: &str) -> Given {
+    Given { password: Secret::new(password), code: code.to_owned() }
 }
 
 fn client(address: u8) -> Client {
@@ -211,102 +245,6 @@ async fn who_guesses_waits_and_who_knows_begins_anew() {
         let refused = house.sign_in("ann@example.com", "a wrong guess", None).await.unwrap_err();
         assert!(matches!(refused, SignInError::Wrong), "{refused:?}");
     }
-}
-
-#[tokio::test]
-async fn a_second_factor_is_asked_for_after_the_password_and_each_code_is_taken_once() {
-    let house = House::start().await;
-    let ann = house.signed_in(&house.ann).await.unwrap();
-    let offered = user::enrol_totp(&house.app, &ann.user);
-    let code = |house: &House| totp::code(&offered.secret, house.world.now()).unwrap();
-    let confirm = async |password: &str, code: &str| {
-        let password = Secret::new(password);
-        user::confirm_totp(&house.app, &ann, &password, &offered.secret, code, &client(1)).await
-    };
-    let wrong = confirm(PASSWORD, "12345").await;
-    assert!(
-        matches!(wrong, Err(SignInError::Store(StoreError::Invalid(refused))) if refused.field == "code")
-    );
-    let borrowed = confirm("a wrong guess", &code(&house)).await;
-    assert!(matches!(borrowed, Err(SignInError::Wrong)), "{borrowed:?}");
-    house.sign_in("ann@example.com", PASSWORD, None).await.expect("what is offered is not set");
-    confirm(PASSWORD, &code(&house)).await.unwrap();
-    let step = Duration::from_secs(30);
-
-    let sign_in = async |password, code: Option<&str>| house.sign_in("ann@example.com", password, code).await;
-    assert!(matches!(sign_in("a wrong guess", Some(&code(&house))).await, Err(SignInError::Wrong)));
-    for _ in 0..10 {
-        assert!(matches!(sign_in(PASSWORD, None).await, Err(SignInError::NeedsCode)), "which is no failure");
-    }
-    let used = sign_in(PASSWORD, Some(&code(&house))).await;
-    assert!(
-        matches!(used, Err(SignInError::Store(StoreError::Conflict(_)))),
-        "the one that it was set with: {used:?}"
-    );
-    house.advance(step);
-    sign_in(PASSWORD, Some(&code(&house))).await.unwrap();
-    let used = sign_in(PASSWORD, Some(&code(&house))).await;
-    assert!(matches!(used, Err(SignInError::Store(StoreError::Conflict(_)))), "{used:?}");
-    house.advance(step);
-    assert!(matches!(sign_in(PASSWORD, Some("000000")).await, Err(SignInError::Wrong)));
-
-    let ann = house.signed_in(&house.ann).await.unwrap();
-    assert!(ann.user.has_totp);
-    let another = user::enrol_totp(&house.app, &ann.user);
-    let code = totp::code(&another.secret, house.world.now()).unwrap();
-    let password = Secret::new(PASSWORD);
-    let replaced = user::confirm_totp(&house.app, &ann, &password, &another.secret, &code, &client(1)).await;
-    assert!(matches!(replaced, Err(SignInError::Store(StoreError::Conflict(_)))), "{replaced:?}");
-    let refused = user::remove_totp(&house.app, &ann, &Secret::new("a wrong guess"), &client(1)).await;
-    assert!(matches!(refused, Err(SignInError::Wrong)), "{refused:?}");
-    user::remove_totp(&house.app, &ann, &Secret::new(PASSWORD), &client(1)).await.unwrap();
-    sign_in(PASSWORD, None).await.unwrap();
-}
-
-#[tokio::test]
-async fn guesses_at_the_code_are_slowed_down_as_those_at_the_password() {
-    let house = House::start().await;
-    let ann = house.signed_in(&house.ann).await.unwrap();
-    let offered = user::enrol_totp(&house.app, &ann.user);
-    let code = totp::code(&offered.secret, house.world.now()).unwrap();
-    let password = Secret::new(PASSWORD);
-    user::confirm_totp(&house.app, &ann, &password, &offered.secret, &code, &client(1)).await.unwrap();
-    for _ in 0..5 {
-        // Asking for the code in between does not make the row of failures end.
-        let asked = house.sign_in("ann@example.com", PASSWORD, None).await;
-        assert!(matches!(asked, Err(SignInError::NeedsCode)), "{asked:?}");
-        let refused = house.sign_in("ann@example.com", PASSWORD, Some("00000x")).await;
-        assert!(matches!(refused, Err(SignInError::Wrong)), "{refused:?}");
-    }
-    let refused = house.sign_in("ann@example.com", PASSWORD, None).await;
-    assert!(matches!(refused, Err(SignInError::SlowDown { .. })), "{refused:?}");
-}
-
-#[tokio::test]
-async fn a_recovery_code_stands_in_for_the_app_once_and_guesses_at_it_are_slowed_down() {
-    let house = House::start().await;
-    let (app, ann) = (&house.app, house.signed_in(&house.ann).await.unwrap());
-    let offered = user::enrol_totp(app, &ann.user);
-    let code = totp::code(&offered.secret, house.world.now()).unwrap();
-    let password = Secret::new(PASSWORD);
-    let codes = user::confirm_totp(app, &ann, &password, &offered.secret, &code, &client(1)).await.unwrap();
-    assert_eq!(codes.len(), 10);
-    let sign_in = async |code: &RecoveryCode| {
-        house.sign_in("ann@example.com", PASSWORD, Some(&code.in_groups().to_uppercase())).await
-    };
-    sign_in(&codes[0]).await.unwrap();
-    assert_eq!(app.store.count_recovery_codes(ann.user.id).await.unwrap(), 9);
-    let borrowed = user::new_recovery_codes(app, &ann, &Secret::new("a wrong guess"), &client(1)).await;
-    assert!(matches!(borrowed, Err(SignInError::Wrong)), "{borrowed:?}");
-    let newer = user::new_recovery_codes(app, &ann, &password, &client(1)).await.unwrap();
-    for used in [&codes[0], &codes[1], &codes[2], &codes[3], &codes[4]] {
-        let refused = sign_in(used).await;
-        assert!(matches!(refused, Err(SignInError::Store(StoreError::Conflict(_)))), "{refused:?}");
-    }
-    let refused = sign_in(&newer[0]).await;
-    assert!(matches!(refused, Err(SignInError::SlowDown { .. })), "{refused:?}");
-    house.advance(Duration::from_secs(2));
-    sign_in(&newer[0]).await.unwrap();
 }
 
 #[tokio::test]
