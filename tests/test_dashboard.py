@@ -49,6 +49,7 @@ def filled(server, endpoint, admin):
     analysis = {"summary": HOSTILE, "ai_score": 80, "ai_category": "lead", "qualified_ai": True, "qualification_reason": HOSTILE}
     server.data("PUT", f"/calls/{call['id']}/analysis", analysis)
     wait_until(lambda: len(server.deliveries(status="failed")) == 3, 20, "the failures")
+    server.data("POST", "/webhook-deliveries/redeliver", {"filter": {"call_flow_id": broken["id"], "error": HOSTILE[:60]}}, 202)
     return {"good": good, "broken": broken, "call": call}
 
 
@@ -66,11 +67,13 @@ def pages_of(server, admin, filled) -> dict[str, str]:
     delivered = server.deliveries(status="delivered")[0]["id"]
     number = server.data("GET", "/numbers")["numbers"][0]["id"]
     source = server.data("GET", "/sources")["sources"][0]["id"]
+    redelivery = re.search(r'id="r-([0-9a-f-]{36})"', admin.get(f"{home}/redeliveries").text)[1]
     return {
         "overview": home, "call-flows": f"{home}/call-flows", "call-flow": f"{home}/call-flows/{filled['good']['id']}",
         "call-flow-broken": f"{home}/call-flows/{filled['broken']['id']}", "calls": f"{home}/calls", "call": f"{home}/calls/{filled['call']['id']}",
         "deliveries": f"{home}/deliveries", "delivery-failed": f"{home}/deliveries/{failed}", "delivery-delivered": f"{home}/deliveries/{delivered}",
-        "redeliver": f"{home}/deliveries/redeliver?status=failed", "numbers": f"{home}/numbers", "number": f"{home}/numbers/{number}",
+        "redeliver": f"{home}/deliveries/redeliver?status=failed",
+        "redeliveries": f"{home}/redeliveries", "redelivery": f"{home}/redeliveries/{redelivery}", "numbers": f"{home}/numbers", "number": f"{home}/numbers/{number}",
         "sources": f"{home}/sources", "source": f"{home}/sources/{source}", "settings": f"{home}/settings", "account": "/account",
         "not-found": f"{home}/nothing", "sign-in": "/sign-in",
     }
@@ -264,7 +267,9 @@ def test_what_failed_is_found_and_sent_again(browser, server, admin, filled, end
     browser.wait_for("would be sent again")
     failed = [one["id"] for one in server.deliveries(call_flow_id=filled["broken"]["id"], status="failed", test="false")]
     browser.press(f"Redeliver {len(failed)}")
-    browser.wait_for(f"{len(failed)} {'is' if len(failed) == 1 else 'are'} sent again")
+    browser.wait_for(f"{len(failed)} {'was' if len(failed) == 1 else 'were'} sent again.")
+    browser.press("Show the deliveries")
+    browser.wait_until(lambda: browser.all("#deliveries"), "the list")
     assert "status=" not in browser.path and "Nothing matches" not in browser.text(), "the list has those that are sent again"
     assert all(browser.all(f"#d-{one}") for one in failed)
     wait_until(lambda: all(server.delivery(one)["attempt_count"] == 6 for one in failed), 20, "the new series")

@@ -31,15 +31,17 @@ def things(server, admin):
     key = server.data("POST", "/api-keys", {"name": "Phone system", "role": "viewer"}, 201)["api_key"]
     call = server.report(flow)
     delivery = wait_until(server.deliveries, what="the delivery")[0]
+    redelivery = server.data("POST", "/webhook-deliveries/redeliver", {"filter": {"status": "skipped"}}, 202)["redelivery_id"]
     member = re.search(r"/settings/members/([0-9a-f-]{36})", admin.get(f"{admin.home}/settings").text)[1]
     return {"flow": flow["id"], "number": number["id"], "source": source["id"], "key": key["id"], "call": call["id"],
-            "delivery": delivery["id"], "member": member}
+            "delivery": delivery["id"], "redelivery": redelivery, "member": member}
 
 
 # Every page, and the least role that sees it.
 PAGES = {
     "": "viewer", "/call-flows": "viewer", "/call-flows/{flow}": "viewer", "/calls": "viewer", "/calls/{call}": "viewer", "/calls/export": "viewer",
     "/deliveries": "viewer", "/deliveries/{delivery}": "viewer", "/deliveries/redeliver?status=failed": "member", "/numbers": "viewer",
+    "/redeliveries": "viewer", "/redeliveries/{redelivery}": "viewer",
     "/numbers/{number}": "viewer", "/sources": "viewer", "/sources/{source}": "admin", "/settings": "viewer",
 }
 # Every change, its form, and the least role that may make it.

@@ -194,7 +194,10 @@ def test_redelivery_by_filter_counts_first(shared, receiver):
     assert shared.data("POST", "/webhook-deliveries/redeliver", chosen | {"dry_run": True}) == {"redelivered": 5, "skipped": 0}
     assert len(receiver.requests) == 5
     receiver.answer = lambda received: (200, {}, b"")
-    assert shared.data("POST", "/webhook-deliveries/redeliver", chosen, expect=202) == {"redelivered": 5, "skipped": 0}
+    begun = shared.data("POST", "/webhook-deliveries/redeliver", chosen, expect=202)
+    assert begun == {"redelivered": 5, "skipped": 0, "redelivery_id": begun["redelivery_id"]}
+    came_to = shared.data("GET", f"/redeliveries/{begun['redelivery_id']}")["redelivery"]
+    assert (came_to["status"], came_to["redelivered"], came_to["skipped"]) == ("ended", 5, 0)
     wait_until(lambda: len(shared.deliveries(call_flow_id=flow["id"], status="delivered")) == 5)
 
 

@@ -101,6 +101,8 @@ class History:
     # The flow whose failed deliveries are sent again by filter, at the last until none is left; and from when to when that was asked.
     matched_flow: str = ""
     matched: list[tuple[float, float]] = field(default_factory=list)
+    # What the API says at the end of each that was acknowledged, by id, in order. The last is asked for while nothing else happens.
+    redeliveries: dict[str, dict | None] = field(default_factory=dict)
     # Calls with a text that is found in the files as long as they are there.
     marks: dict[str, str] = field(default_factory=dict)
     erasures: dict[str, Erasure] = field(default_factory=dict)
@@ -170,7 +172,7 @@ class History:
 def flaws(history: History) -> list[str]:
     """Everything that must not be; empty where all is well."""
     checks = (
-        lost, made_twice, strayed, renumbered, doubled, changed, early, sent_unwanted, off_the_record, misjudged, ill_timed_ai, left_out,
+        lost, made_twice, strayed, renumbered, doubled, changed, early, sent_unwanted, off_the_record, misjudged, ill_timed_ai, left_out, miscounted,
         revived, sent_after_erasure, kept_too_long,
     )
     return [f"{check.__name__}: {flaw}" for check in checks for flaw in check(history)]
@@ -324,6 +326,19 @@ def left_out(history: History) -> Iterator[str]:
         is_meant = delivery["call_flow_id"] == history.matched_flow
         if is_meant and delivery["status"] == "failed":
             yield f"delivery {delivery['id']} matched what was to be sent again, and was not sent"
+
+
+def miscounted(history: History) -> Iterator[str]:
+    for id, redelivery in history.redeliveries.items():
+        if redelivery is None:
+            yield f"redelivery {id} was acknowledged and is not on record"
+        elif redelivery["status"] != "ended":
+            yield f"redelivery {id} is {redelivery['status']} and nothing goes on"
+    last = [redelivery for redelivery in history.redeliveries.values() if redelivery][-1:]
+    for redelivery in last:
+        done = redelivery["redelivered"] + redelivery["skipped"]
+        if (redelivery["redelivered"], done) != (redelivery["estimated"], redelivery["matched"]):
+            yield f"redelivery {redelivery['id']} counts {redelivery['redelivered']} of {redelivery['estimated']}, {done} of {redelivery['matched']}"
 
 
 def revived(history: History) -> Iterator[str]:

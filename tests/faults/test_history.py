@@ -32,6 +32,7 @@ def sound() -> History:
         cancelled_at={"d-cancelled": 0.3},
         matched_flow="m",
         matched=[(8.0, 8.1)],
+        redeliveries={"r": {"id": "r", "status": "ended", "matched": 1, "estimated": 1, "redelivered": 1, "skipped": 0}},
         marks={name: f"mark {name}" for name in ("kept", *erased)},
         erasures={
             "erased": Erasure("erased", 1.5), "in flight": Erasure("in flight", 0.5), "at the death": Erasure("at the death"),
@@ -183,6 +184,18 @@ def invent_an_analysis(history):
     history.receipts[4].payload["summary"] = "What was never said."
 
 
+def forget_a_redelivery(history):
+    history.redeliveries["r"] = None
+
+
+def leave_a_redelivery_under_way(history):
+    history.redeliveries["r"]["status"] = "under_way"
+
+
+def count_a_step_twice(history):
+    history.redeliveries["r"]["redelivered"] = 2
+
+
 def leave_the_matched_failed(history):
     history.deliveries["d-matched"]["status"] = "failed"
 
@@ -289,6 +302,7 @@ def revive_the_expired(history):
     (forget_an_attempt, "off_the_record"), (invent_an_attempt, "off_the_record"), (forget_the_doubled, "off_the_record"),
     (count_wrongly, "misjudged"), (call_the_taken_failed, "misjudged"), (give_up_early, "misjudged"),
     (fall_back_early, "ill_timed_ai"), (send_without_the_analysis, "ill_timed_ai"), (invent_an_analysis, "ill_timed_ai"),
+    (forget_a_redelivery, "miscounted"), (leave_a_redelivery_under_way, "miscounted"), (count_a_step_twice, "miscounted"),
     (leave_the_matched_failed, "left_out"), (leave_no_delivery_of_the_not_erased, "lost"),
     (list_the_erased, "revived"), (leave_a_delivery_of_the_erased, "revived"), (leave_a_delivery_of_the_half_erased, "revived"),
     (read_the_erased, "revived"), (revive_the_erased, "revived"), (leave_the_text_of_the_erased, "revived"), (search_nothing, "revived"),

@@ -258,9 +258,12 @@ class Workload:
         """All that have failed of one flow, in one request."""
         asked_at = time.monotonic()
         try:
-            return self.ask(session, "POST", "/webhook-deliveries/redeliver", {
+            begun = self.ask(session, "POST", "/webhook-deliveries/redeliver", {
                 "filter": {"call_flow_id": self.history.matched_flow, "status": "failed"},
             })
+            if begun:
+                self.history.redeliveries[begun["redelivery_id"]] = None
+            return begun
         finally:
             self.history.matched.append((asked_at, time.monotonic()))
 
@@ -372,6 +375,9 @@ class Workload:
             was_tried = delivery["attempt_count"] > 0
             detail = callhook.delivery(delivery["id"]) if was_tried else delivery | {"attempts": []}
             (history.expired_deliveries if is_expired else history.deliveries)[delivery["id"]] = detail
+        for redelivery in history.redeliveries:
+            answer = callhook.call("GET", f"/redeliveries/{redelivery}")
+            history.redeliveries[redelivery] = answer.json()["data"]["redelivery"] if answer.status_code == 200 else None
         if self.past_flow:
             stats = callhook.data("GET", "/webhook-deliveries/stats", params={"since": self.past_since, "call_flow_id": self.past_flow})["stats"]
             history.expired_counts = sum(stats["by_status"].values())

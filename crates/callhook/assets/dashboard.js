@@ -87,8 +87,9 @@ function follow() {
     events?.close();
     if (document.hidden) return;
     events = new EventSource(first.dataset.live);
-    events.addEventListener("delivery", soon);
-    events.addEventListener("lagged", soon);
+    // Of an end between the drawing of the page and this there is no hint any more.
+    if ("ends" in first.dataset) events.addEventListener("open", soon);
+    for (const hint of ["delivery", "redelivery", "lagged"]) events.addEventListener(hint, soon);
   };
   listen();
   document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) soon(); });

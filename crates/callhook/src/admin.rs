@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::pause::Outstanding;
-use store::queue::{CommitListener, Committed, DeliveryChange};
+use store::queue::{Change, CommitListener, Committed};
 use store::seal::Keyring;
 use store::sign_in_link::SecondFactor;
 use store::tx::Rules;
@@ -260,7 +260,7 @@ struct NobodyListens;
 
 impl CommitListener for NobodyListens {
     fn committed(&self, _: Vec<Committed>) {}
-    fn changed(&self, _: Vec<DeliveryChange>) {}
+    fn changed(&self, _: Vec<Change>) {}
     fn unknown(&self) {}
 }
 

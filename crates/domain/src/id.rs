@@ -99,6 +99,8 @@ ids! {
     SourceId,
     /// Work that goes on in steps in the background.
     JobId,
+    /// A sending again of all that match a filter; the job that goes on with it has the same.
+    RedeliveryId,
     /// A person who signs in.
     UserId,
     /// A person's signing in, from one browser, until it ends.

@@ -82,6 +82,8 @@ pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_hours(24);
 pub const RETENTION_DAYS_MAX: u16 = 3_650;
 /// How long a tombstone keeps a late repeat of an erased call's report away: phone systems repeat for days, people's imports for months.
 pub const TOMBSTONE_RETENTION: Duration = Duration::from_hours(400 * 24);
+/// How long what a redelivery came to can be read after its end: whoever began it looks within days, an audit within weeks.
+pub const REDELIVERY_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// How long counts of what ended are kept, and can be asked for.
 pub const STATISTICS_RETENTION: Duration = Duration::from_hours(90 * 24);
 /// How long an expected recording may still come; after it, its link says that there is none.

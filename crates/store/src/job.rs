@@ -46,32 +46,7 @@ const PUT_OFF: &str = "UPDATE jobs SET not_before = ?3 WHERE business_id = ?1 AN
 const DELETE: &str = "DELETE FROM jobs WHERE business_id = ?1 AND id = ?2";
 const HAS_AI: &str = "SELECT 1 FROM call_flows WHERE business_id = ?1 AND id = ?2 AND ai_enabled = 1";
 
-/// Jobs of a business that are looked at.
-const JOBS_SHOWN_MAX: u32 = 20;
-const SELECT_OF_BUSINESS: &str = "SELECT spec, cursor FROM jobs WHERE business_id = ?1 ORDER BY id LIMIT ?2";
-
 impl Store {
-    /// Up to deliveries made when the business's redeliveries that go on in the background have come; the oldest go first.
-    pub async fn redeliveries_under_way(
-        &self,
-        business_id: BusinessId,
-    ) -> StoreResult<Vec<Option<Timestamp>>> {
-        self.read(move |tx| {
-            let read = |row: &dyn Row| Ok((row.text(0)?, row.opt_id::<DeliveryId>(1)?));
-            let jobs =
-                tx.sql().rows(SELECT_OF_BUSINESS, &[business_id.into(), JOBS_SHOWN_MAX.into()], read)?;
-            let mut found = Vec::new();
-            for (spec, cursor) in jobs {
-                // One that cannot be read is put off and logged where it is run.
-                if let Ok(Job::Redeliver { .. }) = from_json(&spec) {
-                    found.push(cursor.map(|id| id.made_at()));
-                }
-            }
-            Ok(found)
-        })
-        .await
-    }
-
     /// Runs one step of the oldest job that is due. Answers whether there may be more to do.
     pub async fn run_job_step(&self) -> StoreResult<bool> {
         let has_work = self
@@ -92,6 +67,8 @@ impl Store {
                 tracing::error!(%error, job_id = %id, "A job's step failed and is tried again later");
                 let not_before = put_off_until(created_at, now);
                 tx.sql().execute(PUT_OFF, &[business_id.into(), id.into(), not_before.into()])?;
+                // It may be a redelivery, of which somebody sees that it waits.
+                tx.tell_redelivery(business_id);
             }
             Ok(true)
         })
@@ -103,7 +80,7 @@ fn go_on(tx: &mut Tx<'_>, business_id: BusinessId, id: JobId) -> StoreResult<()>
     let read = |row: &dyn Row| Ok((row.text(0)?, row.opt_id::<DeliveryId>(1)?));
     let found = tx.sql().row(SELECT_JOB, &[business_id.into(), id.into()], read)?;
     let (spec, cursor) = found.ok_or(StoreError::NotFound("job"))?;
-    let next = step(tx, business_id, &from_json(&spec)?, cursor)?;
+    let next = step(tx, business_id, id, &from_json(&spec)?, cursor)?;
     reach(Point::JobStepDone);
     match next {
         Some(next) => tx.sql().execute(ADVANCE, &[business_id.into(), id.into(), next.into()])?,
@@ -120,8 +97,14 @@ fn put_off_until(created_at: Timestamp, now: Timestamp) -> Timestamp {
 /// Runs the first step at once; what is left becomes a row. What fails for its data is left, too: the change that asks for
 /// the work stands.
 pub(crate) fn start(tx: &mut Tx<'_>, business_id: BusinessId, job: &Job) -> StoreResult<()> {
+    let id = JobId::new(tx.now(), tx.random());
+    start_as(tx, business_id, id, job)
+}
+
+/// The same under a given id: a redelivery's is that of its record.
+pub(crate) fn start_as(tx: &mut Tx<'_>, business_id: BusinessId, id: JobId, job: &Job) -> StoreResult<()> {
     let now = tx.now();
-    let (cursor, not_before) = match tx.alone(|tx| step(tx, business_id, job, None))? {
+    let (cursor, not_before) = match tx.alone(|tx| step(tx, business_id, id, job, None))? {
         Ok(None) => return Ok(()),
         Ok(cursor) => (cursor, now),
         Err(error) => {
@@ -130,7 +113,6 @@ pub(crate) fn start(tx: &mut Tx<'_>, business_id: BusinessId, job: &Job) -> Stor
         }
     };
     reach(Point::JobLeft);
-    let id = JobId::new(now, tx.random());
     let params =
         [business_id.into(), id.into(), to_json(job).into(), cursor.into(), now.into(), not_before.into()];
     tx.sql().execute(INSERT, &params).map(drop)
@@ -140,13 +122,14 @@ pub(crate) fn start(tx: &mut Tx<'_>, business_id: BusinessId, job: &Job) -> Stor
 fn step(
     tx: &mut Tx<'_>,
     business_id: BusinessId,
+    id: JobId,
     job: &Job,
     after: Option<DeliveryId>,
 ) -> StoreResult<Option<DeliveryId>> {
     match job {
         Job::CancelLane { lane, reason } => cancel_step(tx, business_id, *lane, reason),
         Job::EndWaiting { lane } => end_waiting_step(tx, business_id, *lane, after),
-        Job::Redeliver { filter } => delivery::redeliver_step(tx, business_id, filter, after),
+        Job::Redeliver { filter } => delivery::redelivery::step(tx, business_id, id, filter, after),
     }
 }
 

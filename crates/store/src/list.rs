@@ -64,6 +64,7 @@ pub struct Found {
 pub struct Search {
     conditions: Conditions,
     asked: Vec<String>,
+    told: Option<String>,
     is_led: bool,
 }
 
@@ -101,9 +102,9 @@ impl Search {
         self
     }
 
-    /// A condition without a value that is asked of each row.
-    pub fn asked_plain(&mut self, condition: &str) -> &mut Self {
-        self.asked.push(condition.to_owned());
+    /// What is said of each row that matches: an expression that answers a number, in which `?` stands for the value.
+    pub fn told(&mut self, expression: &str, value: impl Into<Value<'static>>) -> &mut Self {
+        self.told = Some(self.conditions.number(expression, value));
         self
     }
 
@@ -115,45 +116,55 @@ impl Search {
         order: Order,
         matches_max: usize,
     ) -> StoreResult<Found> {
+        let (mut ids, mut is_full) = (Vec::new(), false);
+        let until = self.walk(tx, table, order, &mut |id, _| {
+            is_full = ids.len() == matches_max;
+            if is_full {
+                return ControlFlow::Break(());
+            }
+            ids.push(id);
+            ControlFlow::Continue(())
+        })?;
+        let until = if is_full { ids.last().copied() } else { until };
+        Ok(Found { ids, until })
+    }
+
+    /// Hands each row that matches to `each`, in order, with what is told of it. A row at which that breaks off counts as not looked at.
+    /// Answers the row after which to go on; `None` where no more can match.
+    pub fn walk(
+        &self,
+        tx: &mut Tx<'_>,
+        table: &Table,
+        order: Order,
+        each: &mut dyn FnMut(RowId, i64) -> ControlFlow<()>,
+    ) -> StoreResult<Option<RowId>> {
         let Table { name, id, .. } = table;
-        let asked = if self.asked.is_empty() { "1".to_owned() } else { self.asked.join(" AND ") };
-        let conditions = self.conditions.sql();
+        let asked = if self.asked.is_empty() { "TRUE".to_owned() } else { self.asked.join(" AND ") };
+        let (told, conditions) = (self.told.as_deref().unwrap_or("1"), self.conditions.sql());
         let order = match order {
             Order::NewestFirst => "DESC",
             Order::OldestFirst => "ASC",
         };
         // The bound stands in the text as well: a planner that knows of it takes the order from an index.
         let sql = format!(
-            "SELECT {id}, {asked} FROM {name} {conditions} ORDER BY {id} {order} LIMIT {ROWS_LOOKED_AT_MAX}"
+            "SELECT {id}, CASE WHEN {asked} THEN {told} END FROM {name} {conditions} ORDER BY {id} {order} LIMIT {ROWS_LOOKED_AT_MAX}"
         );
-        let (mut found, mut looked_at, began) = (Found { ids: Vec::new(), until: None }, 0, Instant::now());
+        let (mut until, mut last, mut looked_at, began) = (None, None, 0, Instant::now());
         tx.sql().each_row(&sql, self.conditions.params(), &mut |row| {
             looked_at += 1;
             let id: RowId = row.id(0)?;
-            if row.opt_int(1)? == Some(1) {
-                if found.ids.len() == matches_max {
-                    found.until = found.ids.last().copied();
-                    return Ok(ControlFlow::Break(()));
-                }
-                found.ids.push(id);
+            if row.opt_int(1)?.is_some_and(|told| each(id, told).is_break()) {
+                until = last;
+                return Ok(ControlFlow::Break(()));
             }
+            last = Some(id);
             if looked_at >= ROWS_LOOKED_AT_MAX || began.elapsed() >= LOOK_TIME_MAX {
-                found.until = Some(id);
+                until = last;
                 return Ok(ControlFlow::Break(()));
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(found)
-    }
-
-    /// How many rows match. For what a look has bounded before: it counts them all.
-    pub fn count(&self, tx: &mut Tx<'_>, table: &Table) -> StoreResult<u64> {
-        let mut conditions = self.conditions.clone();
-        for condition in &self.asked {
-            conditions.add_plain(condition);
-        }
-        let sql = format!("SELECT count(*) FROM {} {}", table.name, conditions.sql());
-        tx.sql().count(&sql, conditions.params())
+        Ok(until)
     }
 
     /// One page, newest first: at most `limit` rows, and no more after one that `read` takes for the last.

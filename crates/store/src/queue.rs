@@ -161,10 +161,30 @@ pub enum Committed {
     LaneChanged(DestinationId),
 }
 
-/// A hint for dashboards and `tail`: something about a delivery changed. Who needs all reads the list.
+/// A hint for dashboards and `tail`: something changed. Who needs all reads it again.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A delivery.
+    Delivery(DeliveryChange),
+    /// How far a redelivery of the business is.
+    Redelivery(BusinessId),
+}
+
+impl Change {
+    /// The owner: nobody else may hear it.
+    #[must_use]
+    pub const fn business_id(&self) -> BusinessId {
+        match self {
+            Self::Delivery(change) => change.business_id,
+            Self::Redelivery(business_id) => *business_id,
+        }
+    }
+}
+
+/// What of a delivery changed.
 #[derive(Clone, Debug)]
 pub struct DeliveryChange {
-    /// The owner: nobody else may hear it.
+    /// The owner.
     pub business_id: BusinessId,
     /// The delivery.
     pub delivery_id: DeliveryId,
@@ -183,7 +203,7 @@ pub trait CommitListener: Send + Sync + 'static {
     /// Called after every commit that planned, ended or changed deliveries.
     fn committed(&self, commits: Vec<Committed>);
     /// Called with the same commits' hints.
-    fn changed(&self, changes: Vec<DeliveryChange>);
+    fn changed(&self, changes: Vec<Change>);
     /// Called after a commit whose result is unknown: it may have planned what nobody was told of.
     fn unknown(&self);
 }

@@ -3,9 +3,9 @@
 use crate::engine::{Sql, State};
 use crate::error::StoreResult;
 use crate::figures::Figures;
-use crate::queue::{CommitListener, Committed, DeliveryChange, QueueId};
+use crate::queue::{Change, CommitListener, Committed, DeliveryChange, QueueId};
 use crate::seal::Keyring;
-use domain::id::{CallId, DestinationId};
+use domain::id::{BusinessId, CallId, DestinationId};
 use domain::{Timestamp, World};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub enum Savepoints {
 #[derive(Default)]
 pub struct Told {
     commits: Vec<Committed>,
-    changes: Vec<DeliveryChange>,
+    changes: Vec<Change>,
     keys_changed: bool,
     /// See [`Tx::tell_erased`].
     pub erased: bool,
@@ -147,9 +147,14 @@ impl<'a> Tx<'a> {
         self.told.commits.push(committed);
     }
 
-    /// Tells dashboards of a change after the commit.
+    /// Tells dashboards of a change of a delivery after the commit.
     pub fn tell_change(&mut self, change: DeliveryChange) {
-        self.told.changes.push(change);
+        self.told.changes.push(Change::Delivery(change));
+    }
+
+    /// Tells dashboards after the commit that a redelivery of the business got on.
+    pub fn tell_redelivery(&mut self, business_id: BusinessId) {
+        self.told.changes.push(Change::Redelivery(business_id));
     }
 
     /// Counts a report, once it is on disk.
@@ -270,7 +275,9 @@ impl Told {
         figures.calls_known.add(self.reports.known);
         figures.calls_refused.add(self.reports.refused);
         for change in &self.changes {
-            figures.note(change.status);
+            if let Change::Delivery(change) = change {
+                figures.note(change.status);
+            }
         }
         if self.keys_changed {
             shared.scopes.forget();

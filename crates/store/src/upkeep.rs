@@ -5,7 +5,9 @@ use crate::engine::sqlite::reclaim;
 use crate::error::StoreResult;
 use crate::limits::{FREE_PAGES_KEPT, FREE_PAGES_STEP, ROWS_CHANGED_MAX};
 use crate::tx::Tx;
-use domain::limits::{IDEMPOTENCY_RETENTION, SOURCE_CALL_RETENTION, TOMBSTONE_RETENTION};
+use domain::limits::{
+    IDEMPOTENCY_RETENTION, REDELIVERY_RETENTION, SOURCE_CALL_RETENTION, TOMBSTONE_RETENTION,
+};
 use failpoint::{Point, reach};
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ const PURGE_SOURCE_CALLS: &str = "DELETE FROM source_calls WHERE (business_id, s
     (SELECT business_id, source_id, source_call_id FROM source_calls WHERE updated_at < ?1 AND due_at IS NULL ORDER BY updated_at LIMIT ?2)";
 const PURGE_TOMBSTONES: &str = "DELETE FROM tombstones WHERE (business_id, hash) IN
     (SELECT business_id, hash FROM tombstones WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
+const PURGE_REDELIVERIES: &str = "DELETE FROM redeliveries WHERE (business_id, id) IN
+    (SELECT business_id, id FROM redeliveries WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)";
 const PURGE_SESSIONS: &str = "DELETE FROM sessions WHERE (user_id, id) IN
     (SELECT user_id, id FROM sessions WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
 const PURGE_INVITATIONS: &str = "DELETE FROM invitations WHERE (business_id, id) IN
@@ -61,6 +65,7 @@ pub(crate) fn purge(tx: &mut Tx<'_>) -> StoreResult<bool> {
         (PURGE_IDEMPOTENCY_KEYS, IDEMPOTENCY_RETENTION),
         (PURGE_SOURCE_CALLS, SOURCE_CALL_RETENTION),
         (PURGE_TOMBSTONES, TOMBSTONE_RETENTION),
+        (PURGE_REDELIVERIES, REDELIVERY_RETENTION),
         (PURGE_SESSIONS, Duration::ZERO),
         (PURGE_INVITATIONS, Duration::ZERO),
         (PURGE_SIGN_IN_LINKS, Duration::ZERO),

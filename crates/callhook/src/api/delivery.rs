@@ -1,16 +1,15 @@
 //! Webhook deliveries over HTTP: listed, looked into, sent again, cancelled.
 
 use super::auth::{Member, Viewer};
-use super::body::{Command, OptionalCommand};
+use super::body::OptionalCommand;
 use super::call_flow::Nothing;
 use super::envelope::{Data, Reply};
 use super::error::{ApiError, Reading, Writing};
 use super::idempotency::{IdempotencyKey, keep, reply};
 use super::list::{Position, Query, next_cursor};
 use super::path::Id;
-use crate::app::document;
-use crate::app::filter::{DeliveryFilterDocument, DeliveryQuery};
-use crate::app::{App, redelivery};
+use crate::app::App;
+use crate::app::filter::DeliveryQuery;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::Timestamp;
@@ -18,10 +17,10 @@ use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Phases};
 use domain::event::Event;
 use domain::id::{CallFlowId, CallId, DeliveryId};
 use domain::payload::Payload;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use store::delivery::{DeliveryDetail, Redelivered};
+use store::delivery::DeliveryDetail;
 use utoipa::ToSchema;
 
 /// A payload exactly as it is sent.
@@ -162,29 +161,6 @@ pub struct DeliveryPage {
     next_cursor: Option<String>,
 }
 
-/// What is sent again.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = RedeliveryInput)]
-pub struct RedeliveryDocument {
-    /// Which deliveries; at least one condition.
-    #[serde(deserialize_with = "document::object")]
-    filter: DeliveryFilterDocument,
-    /// Only count.
-    #[serde(default)]
-    #[schema(default = false)]
-    dry_run: bool,
-}
-
-/// What sending again came to.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RedeliveredData {
-    /// Are sent again.
-    redelivered: u64,
-    /// Match, but are on their way already, are tests, or have no destination any more.
-    skipped: u64,
-}
-
 impl From<&Delivery> for DeliveryView {
     fn from(delivery: &Delivery) -> Self {
         Self {
@@ -298,30 +274,4 @@ pub async fn cancel(
     let render = |delivery: &Delivery| Reply::ok(DeliveryData { webhook_delivery: delivery.into() });
     let answer = app.store.cancel_delivery(scope.business_id, keep(once, render), id).await?;
     Ok(reply(answer, render))
-}
-
-/// Sends again all that match; with `dry_run` it only counts them.
-#[utoipa::path(post, path = "/webhook-deliveries/redeliver", tag = "Webhook deliveries", params(IdempotencyKey),
-    request_body = RedeliveryDocument,
-    responses((status = 202, body = Data<RedeliveredData>), (status = 200, body = Data<RedeliveredData>), Writing))]
-pub async fn redeliver_matching(
-    State(app): State<Arc<App>>,
-    Member(scope): Member,
-    Command { body, once }: Command<RedeliveryDocument>,
-) -> Result<Reply, ApiError> {
-    let filter = body.filter.filter().map_err(|refused| refused.within("filter"))?;
-    let filter = redelivery::narrowed(filter)?;
-    if body.dry_run {
-        let counted = app.store.count_redeliverable(scope.business_id, filter).await?;
-        return Ok(Reply::ok(RedeliveredData::from(&counted)));
-    }
-    let render = |counted: &Redelivered| Reply::new(StatusCode::ACCEPTED, RedeliveredData::from(counted));
-    let answer = app.store.redeliver_matching(scope.business_id, keep(once, render), filter).await?;
-    Ok(reply(answer, render))
-}
-
-impl From<&Redelivered> for RedeliveredData {
-    fn from(counted: &Redelivered) -> Self {
-        Self { redelivered: counted.redelivered, skipped: counted.skipped }
-    }
 }

@@ -14,7 +14,7 @@ use futures_util::{Stream, stream};
 use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
-use store::queue::DeliveryChange;
+use store::queue::{Change, DeliveryChange};
 use utoipa::ToSchema;
 
 /// A change of a delivery.
@@ -72,9 +72,13 @@ struct Subscriber {
 impl Subscriber {
     /// The next event; `None` when the program ends or the key was revoked.
     async fn next(&mut self) -> Option<Event> {
-        let event = match self.changes.next().await? {
-            Heard::Change(change) => delivery(&change),
-            Heard::Lagged => Event::default().event("lagged").data("{}"),
+        let event = loop {
+            match self.changes.next().await? {
+                Heard::Change(Change::Delivery(change)) => break delivery(&change),
+                // What it sends again is told of each delivery.
+                Heard::Change(Change::Redelivery(_)) => {}
+                Heard::Lagged => break Event::default().event("lagged").data("{}"),
+            }
         };
         let is_valid = matches!(self.app.store.authenticate(&self.key).await, Ok(Some(_)));
         is_valid.then_some(event)

@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod number;
 pub mod path;
 pub mod recording;
+pub mod redelivery;
 pub mod request;
 pub mod source;
 pub mod source_callback;
@@ -136,7 +137,8 @@ fn calls() -> OpenApiRouter<Arc<App>> {
 fn deliveries() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(delivery::list))
-        .routes(routes!(delivery::redeliver_matching))
+        .routes(routes!(redelivery::redeliver_matching))
+        .routes(routes!(redelivery::read))
         .routes(routes!(statistics::read))
         .routes(routes!(event::stream))
         .routes(routes!(delivery::read))

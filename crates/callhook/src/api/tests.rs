@@ -37,7 +37,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use store::queue::{CommitListener, Committed, DeliveryChange};
+use store::queue::{Change, CommitListener, Committed};
 use store::seal::Keyring;
 use store::tx::Rules;
 use store::{Store, StoreConfig};
@@ -82,12 +82,12 @@ impl World for TestWorld {
 }
 
 /// Passes hints on and keeps nothing else: nobody sends here.
-struct Hints(broadcast::Sender<DeliveryChange>);
+struct Hints(broadcast::Sender<Change>);
 
 impl CommitListener for Hints {
     fn committed(&self, _: Vec<Committed>) {}
 
-    fn changed(&self, changes: Vec<DeliveryChange>) {
+    fn changed(&self, changes: Vec<Change>) {
         for change in changes {
             // Nobody may be listening.
             let _ = self.0.send(change);

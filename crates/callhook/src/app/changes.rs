@@ -1,9 +1,9 @@
-//! Changes of a business's deliveries, as they are committed: hints for whoever shows them. Who needs all reads the list.
+//! Changes of a business's deliveries and redeliveries, as they are committed: hints for whoever shows them. Who needs all reads the list.
 
 use super::App;
 use domain::id::BusinessId;
 use std::time::Duration;
-use store::queue::DeliveryChange;
+use store::queue::Change;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
@@ -14,14 +14,14 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Hears the changes of one business from now on.
 pub struct Changes {
     business_id: BusinessId,
-    receiver: Receiver<DeliveryChange>,
+    receiver: Receiver<Change>,
     shutdown: watch::Receiver<bool>,
 }
 
 /// What was heard.
 pub enum Heard {
-    /// A delivery has changed.
-    Change(DeliveryChange),
+    /// Something has changed.
+    Change(Change),
     /// Some changes were dropped for a slow reader.
     Lagged,
 }
@@ -43,7 +43,7 @@ impl Changes {
                 received = self.receiver.recv() => received,
             };
             match received {
-                Ok(change) if change.business_id == self.business_id => return Some(Heard::Change(change)),
+                Ok(change) if change.business_id() == self.business_id => return Some(Heard::Change(change)),
                 Ok(_) => {}
                 Err(RecvError::Lagged(_)) => return Some(Heard::Lagged),
                 Err(RecvError::Closed) => return None,

@@ -7,7 +7,7 @@ use domain::delivery::DeliveryStatus;
 use domain::event::Event;
 use domain::limits::{ATTRIBUTION_CHARS_MAX, DURATION_SECONDS_MAX};
 use domain::{Invalid, Timestamp, text};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use store::call::CallFilter;
 use store::delivery::DeliveryFilter;
 use utoipa::{IntoParams, ToSchema};
@@ -162,32 +162,40 @@ pub struct DeliveryQuery {
 }
 
 /// Which deliveries, as the list's filters. All conditions hold together.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(as = DeliveryFilter)]
 pub struct DeliveryFilterDocument {
     /// Of this flow.
     #[schema(format = "uuid")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub call_flow_id: Option<String>,
     /// About this call.
     #[schema(format = "uuid")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub call_id: Option<String>,
     /// In this state.
     #[schema(value_type = Option<DeliveryStatus>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// Of this event.
     #[schema(value_type = Option<Event>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
     /// Tests, or no tests. Tests are never sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<bool>,
     /// Made at or after.
     #[schema(format = "date-time")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// Made before; a date without a time includes that day.
     #[schema(format = "date-time")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// Whose last failure has this code.
     #[schema(min_length = 1, max_length = 64)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
@@ -218,11 +226,54 @@ impl DeliveryFilterDocument {
     }
 }
 
+impl From<&DeliveryFilter> for DeliveryFilterDocument {
+    fn from(filter: &DeliveryFilter) -> Self {
+        let time = |millis: i64| {
+            let at = Timestamp::from_millis(millis);
+            if millis % 1_000 == 0 { at.to_string() } else { at.to_rfc3339_millis() }
+        };
+        Self {
+            call_flow_id: filter.call_flow_id.map(|id| id.to_string()),
+            call_id: filter.call_id.map(|id| id.to_string()),
+            status: filter.status.map(|status| status.as_str().to_owned()),
+            event: filter.event.map(|event| event.as_str().to_owned()),
+            test: filter.test,
+            since: filter.since_ms.map(time),
+            until: filter.until_ms.map(time),
+            error: filter.error.clone(),
+        }
+    }
+}
+
 impl DeliveryQuery {
     /// Checks every condition.
     pub fn filter(self) -> Result<DeliveryFilter, Invalid> {
         let test = parameter::flag("test", self.test.as_deref())?;
         let Self { call_flow_id, call_id, status, event, since, until, error, .. } = self;
         DeliveryFilterDocument { call_flow_id, call_id, status, event, test, since, until, error }.filter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_of_deliveries_is_written_as_it_is_read() {
+        let filter = DeliveryFilter {
+            call_flow_id: "018f3c1e-0000-7000-8000-000000000000".parse().ok(),
+            call_id: "018f3c1e-0000-7000-8000-000000000001".parse().ok(),
+            status: Some(DeliveryStatus::Failed),
+            event: Some(Event::Completed),
+            test: Some(false),
+            since_ms: Some(1_774_880_000_000),
+            until_ms: Some(1_774_880_000_001),
+            error: Some("http_503".to_owned()),
+        };
+        let written = DeliveryFilterDocument::from(&filter);
+        assert_eq!(written.since.as_deref(), Some("2026-03-30T14:13:20Z"));
+        assert_eq!(written.filter(), Ok(filter));
+        let nothing = DeliveryFilterDocument::from(&DeliveryFilter::default());
+        assert_eq!(serde_json::to_string(&nothing).unwrap(), "{}");
     }
 }

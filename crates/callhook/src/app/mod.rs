@@ -46,7 +46,7 @@ use proxy_watch::ProxyWatch;
 use sign_in_gate::SignInGate;
 use std::sync::Arc;
 use store::Store;
-use store::queue::DeliveryChange;
+use store::queue::Change;
 use test_gate::TestGate;
 use tokio::sync::{broadcast, watch};
 use typed_forms::TypedForms;
@@ -90,7 +90,7 @@ pub struct App {
     /// Follows calls; `None` where no traces are taken.
     pub tracer: Option<Arc<Tracer>>,
     /// Hints of changed deliveries.
-    pub changes: broadcast::Sender<DeliveryChange>,
+    pub changes: broadcast::Sender<Change>,
     /// Whether sending waits for the operator's word; the dispatcher follows it.
     pub sending_paused: watch::Sender<bool>,
     /// Becomes true when the program ends: what streams without an end stops then.
@@ -114,7 +114,8 @@ impl App {
     }
 
     /// 43 characters of base64url that nobody can guess.
-    fn random_text(&self) -> String {
+    #[must_use]
+    pub fn random_text(&self) -> String {
         random_text(&*self.world)
     }
 }

@@ -125,7 +125,8 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
 }
 
 fn read_filter(seat: &Seat, query: &list::Query) -> Result<CallFilter, Invalid> {
-    let clock = &seat.person.clock;
+    let (clock, filters) = (&seat.person.clock, [&FILTERS[..], &MORE_FILTERS].concat());
+    query.check(&filters)?;
     CallQuery {
         start_date: query.time("start_date", clock),
         end_date: query.time("end_date", clock),
@@ -145,7 +146,7 @@ fn read_filter(seat: &Seat, query: &list::Query) -> Result<CallFilter, Invalid> 
         ..CallQuery::default()
     }
     .filter()
-    .map_err(|refused| list::labelled(&[&FILTERS[..], &MORE_FILTERS].concat(), refused))
+    .map_err(|refused| list::labelled(&filters, refused))
 }
 
 /// What narrows the list, in words.

@@ -1,34 +1,33 @@
-//! Deliveries: the live list, one with all of its attempts, and sending again: one, several, all that match.
+//! Deliveries: the live list, and one with all of its attempts, which is sent again or cancelled.
 
 use super::error::{PageError, sentence};
-use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list::{self, Pager};
-use super::{call_flow, events, redelivery};
+use super::redelivery::{self, Shown};
+use super::{call_flow, events};
+use crate::app::App;
 use crate::app::filter::DeliveryQuery;
 use crate::app::health::Light;
-use crate::app::redelivery::Redelivery;
-use crate::app::{self, App};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use domain::Invalid;
 use domain::call::Call;
 use domain::call_flow::CallFlow;
 use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Phases};
 use domain::event::Event;
 use domain::id::{BusinessId, CallFlowId, DeliveryId};
 use domain::secret::MASK;
-use domain::{Invalid, Timestamp};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use store::StoreError;
-use store::delivery::{DeliveryDetail, DeliveryFilter, Redelivered};
+use store::delivery::{DeliveryDetail, DeliveryFilter, Stage};
 
 /// Rows of a page.
-const ROWS: usize = 50;
+pub const ROWS: usize = 50;
 /// Flows to choose from; another one is reached from its own page.
 const FLOWS: usize = 100;
 /// What narrows the list.
@@ -50,7 +49,6 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/b/{business}/deliveries", get(list))
         .route("/b/{business}/deliveries/events", get(events::stream))
-        .route("/b/{business}/deliveries/redeliver", get(estimate).post(redeliver_many))
         .route("/b/{business}/deliveries/{id}", get(read))
         .route("/b/{business}/deliveries/{id}/redeliver", post(redeliver).get(back))
         .route("/b/{business}/deliveries/{id}/redeliver-now", post(redeliver_now).get(back))
@@ -111,7 +109,7 @@ struct ListPage {
     chosen: Vec<(&'static str, String)>,
     pager: Pager,
     wrong: Option<String>,
-    under_way: Vec<Option<Timestamp>>,
+    under_way: Vec<Shown>,
 }
 
 async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
@@ -130,7 +128,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     let pager = query.pager(&seat.path("/deliveries"), page.next(|delivery| *delivery.id.as_bytes()));
     let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
     let names = names(&app, business_id, &flows, &page.rows).await?;
-    let under_way = app.store.redeliveries_under_way(business_id).await?;
+    let under_way = app.store.redeliveries_under_way(business_id).await?.into_iter().map(Shown).collect();
     let row = |delivery: Delivery| DeliveryRow {
         flow: names.get(&delivery.call_flow_id).cloned().unwrap_or_else(|| "deleted flow".to_owned()),
         delivery,
@@ -164,8 +162,9 @@ async fn names(
     Ok(names)
 }
 
-fn read_filter(seat: &Seat, query: &list::Query) -> Result<DeliveryFilter, Invalid> {
+pub(super) fn read_filter(seat: &Seat, query: &list::Query) -> Result<DeliveryFilter, Invalid> {
     let clock = &seat.person.clock;
+    query.check(&FILTERS)?;
     DeliveryQuery {
         call_flow_id: query.owned("call_flow_id"),
         call_id: query.owned("call_id"),
@@ -182,7 +181,7 @@ fn read_filter(seat: &Seat, query: &list::Query) -> Result<DeliveryFilter, Inval
 }
 
 /// What narrows the list, in words.
-fn chosen(
+pub(super) fn chosen(
     seat: &Seat,
     query: &list::Query,
     flows: &HashMap<CallFlowId, String>,
@@ -196,67 +195,6 @@ fn chosen(
         "test" => Some(if text == "true" { "only tests" } else { "no tests" }.to_owned()),
         _ => None,
     })
-}
-
-#[derive(Template)]
-#[template(path = "delivery/estimate.html")]
-struct EstimatePage {
-    frame: Frame,
-    query: list::Query,
-    chosen: Vec<(&'static str, String)>,
-    counted: Redelivered,
-    /// Why the others are left out, in words.
-    why_not: String,
-}
-
-/// What sending again all that match comes to, before it is done.
-async fn estimate(
-    State(app): State<Arc<App>>,
-    seat: Seat,
-    query: list::Query,
-) -> Result<Response, PageError> {
-    seat.check_member()?;
-    let filter = app::redelivery::narrowed(read_filter(&seat, &query)?)?;
-    let counted = app.store.count_redeliverable(seat.business_id(), filter.clone()).await?;
-    let not = app.store.count_not_redeliverable(seat.business_id(), filter).await?;
-    let flow = match query.get("call_flow_id").and_then(|id| id.parse().ok()) {
-        Some(id) => optional(app.store.call_flow(seat.business_id(), id).await)?,
-        None => None,
-    };
-    let chosen = chosen(&seat, &query, &flow.into_iter().map(|flow| (flow.id, flow.name)).collect());
-    let frame = Frame::of(&app, seat, Room::Deliveries, "Redeliver").await?;
-    Ok(Page(EstimatePage { frame, query, chosen, counted, why_not: redelivery::why_not(&not) })
-        .into_response())
-}
-
-/// Sends again what was chosen, or all that match.
-async fn redeliver_many(
-    State(app): State<Arc<App>>,
-    seat: Seat,
-    query: list::Query,
-    form: Form,
-) -> Result<Response, PageError> {
-    seat.check_member()?;
-    let business_id = seat.business_id();
-    if form.is_ticked("all") {
-        let filter = app::redelivery::narrowed(read_filter(&seat, &query)?)?;
-        let came_to = app::redelivery::redeliver_matching(&app, business_id, filter).await?;
-        let done = redelivery::word(&came_to, false);
-        // They are in that state no longer, and their last failure passes too.
-        let filters =
-            if came_to.sent == 0 { query.filters() } else { query.filters_but(&["status", "error"]) };
-        let to = format!("{}?{filters}&done={done}", seat.path("/deliveries"));
-        return Ok(Redirect::to(&to).into_response());
-    }
-    let chosen: Vec<DeliveryId> = form.all("id").filter_map(|id| id.parse().ok()).take(ROWS).collect();
-    let done = if chosen.is_empty() {
-        "none-chosen".to_owned()
-    } else {
-        let (again, not) = app.store.redeliver_chosen(business_id, chosen).await?;
-        redelivery::word(&Redelivery { sent: again, not }, true)
-    };
-    let to = format!("{}?{}&done={done}", seat.path("/deliveries"), query.filters());
-    Ok(Redirect::to(&to).into_response())
 }
 
 #[derive(Template)]

@@ -1,4 +1,4 @@
-//! Changes of deliveries for pages that are open: a hint, upon which a page fetches itself again.
+//! Changes of deliveries and redeliveries for pages that are open: a hint, upon which a page fetches itself again.
 
 use super::error::PageError;
 use super::frame::Seat;
@@ -15,11 +15,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
+use store::queue::Change;
 
 /// Between two hints: a page that changes more often is not read.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Says when a delivery of the business changes.
+/// Says when a delivery of the business changes, or a redelivery gets on.
 pub async fn stream(
     State(app): State<Arc<App>>,
     seat: Seat,
@@ -53,7 +54,10 @@ impl Reader {
     /// The next event; `None` when the program or the session ends, or the person is not in the business any more.
     async fn next(&mut self) -> Option<Event> {
         let event = match self.changes.next().await? {
-            Heard::Change(change) => Event::default().event("delivery").data(change.delivery_id.to_string()),
+            Heard::Change(Change::Delivery(change)) => {
+                Event::default().event("delivery").data(change.delivery_id.to_string())
+            }
+            Heard::Change(Change::Redelivery(_)) => Event::default().event("redelivery").data("{}"),
             Heard::Lagged => Event::default().event("lagged").data("{}"),
         };
         // One hint is as good as many, and who is signed in is asked once for all of them.

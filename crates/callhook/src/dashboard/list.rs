@@ -24,6 +24,10 @@ pub fn labelled(filters: &[Filter], refused: Invalid) -> Invalid {
 
 /// In which zone a form's fields were drawn.
 const ZONE: &str = "zone";
+/// What an address of a list has beside its filters.
+const BESIDE_FILTERS: [&str; 3] = ["cursor", "done", ZONE];
+/// Characters of a name that is not known: enough to see which it is.
+const NAME_CHARS_SHOWN: usize = 40;
 
 /// The parameters of an address. What a form leaves empty counts as not given.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +58,12 @@ impl Query {
     pub fn read(query: &str) -> Self {
         let parameters = form_urlencoded::parse(query.as_bytes()).into_owned();
         Self(parameters.filter(|(_, value)| !value.trim().is_empty()).collect())
+    }
+
+    /// An address's parameters.
+    #[must_use]
+    pub fn of(parameters: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self(parameters.into_iter().map(|(name, text)| (name.to_owned(), text)).collect())
     }
 
     /// The parameter's text.
@@ -146,6 +156,34 @@ impl Query {
     #[must_use]
     pub fn is_narrowed(&self, by: &[Filter]) -> bool {
         by.iter().any(|(name, _)| self.get(name).is_some())
+    }
+
+    /// Refuses what is no filter of the list, and one that is given more than once: what a page shows, and what is done to it, is what its
+    /// whole address says.
+    pub fn check(&self, filters: &[Filter]) -> Result<(), Invalid> {
+        let (mut unknown, mut repeated) = (Vec::new(), Vec::new());
+        for (at, (name, _)) in self.0.iter().enumerate() {
+            let label = filters.iter().find(|(known, _)| known == name).map(|(_, label)| *label);
+            let is_known = label.is_some() || BESIDE_FILTERS.contains(&name.as_str());
+            let is_repeated = self.0[..at].iter().any(|(before, _)| before == name);
+            if !is_known && !is_repeated {
+                unknown.push(format!("“{}”", name.chars().take(NAME_CHARS_SHOWN).collect::<String>()));
+            }
+            if let Some(label) = label.filter(|label| is_repeated && !repeated.contains(label)) {
+                repeated.push(label);
+            }
+        }
+        let mut wrong = Vec::new();
+        if !unknown.is_empty() {
+            wrong.push(format!("has no filter {}", unknown.join(" or ")));
+        }
+        if !repeated.is_empty() {
+            wrong.push(format!("takes {} only once", repeated.join(" and ")));
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(Invalid::value(format!("this list {}: change its address", wrong.join(" and "))))
     }
 
     /// What narrows the list, as its page says it; `words` says what is no text that was typed.
@@ -293,6 +331,19 @@ mod tests {
         check(include_str!("../../templates/delivery/list.html"), &delivery::FILTERS);
         check(include_str!("../../templates/call/list.html"), &call::FILTERS);
         check(include_str!("../../templates/call/list.html"), &call::MORE_FILTERS);
+    }
+
+    #[test]
+    fn what_an_address_says_that_is_no_filter_or_says_twice_is_named() {
+        let filters = [("status", "State"), ("error", "Failure")];
+        let check = |query: &str| Query::read(query).check(&filters).map_err(|refused| refused.to_string());
+        let refused = |what: &str| Err(format!("this list {what}: change its address"));
+        assert_eq!(check("status=failed&error=&error=tls&cursor=x&done=saved&zone=UTC&stauts="), Ok(()));
+        assert_eq!(check("stauts=failed&stauts=done"), refused("has no filter “stauts”"));
+        assert_eq!(check("a=1&b=2"), refused("has no filter “a” or “b”"));
+        assert_eq!(check("status=failed&status=failed&status=x"), refused("takes State only once"));
+        let both = "status=a&error=b&x=c&error=b&status=d";
+        assert_eq!(check(both), refused("has no filter “x” and takes Failure and State only once"));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(call_flow::router())
         .merge(call::router())
         .merge(delivery::router())
+        .merge(redelivery::router())
         .merge(number::router())
         .merge(source::router())
         .merge(settings::router())

@@ -5,14 +5,14 @@ use crate::limits;
 use crate::schedule::Now;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use store::queue::{CommitListener, Committed, DeliveryChange};
+use store::queue::{Change, CommitListener, Committed};
 use tokio::sync::{Notify, broadcast, mpsc};
 
 /// The committer's end: give it to the store as its listener.
 pub struct HandOver {
     clock: Arc<dyn Clock>,
     commits: mpsc::Sender<(Vec<Committed>, Now)>,
-    changes: broadcast::Sender<DeliveryChange>,
+    changes: broadcast::Sender<Change>,
     loss: Arc<Loss>,
 }
 
@@ -31,10 +31,7 @@ pub(super) struct Loss {
 
 /// Both ends. Hints for dashboards go to `changes`, which may lag.
 #[must_use]
-pub fn hand_over(
-    clock: Arc<dyn Clock>,
-    changes: broadcast::Sender<DeliveryChange>,
-) -> (Arc<HandOver>, HandedOver) {
+pub fn hand_over(clock: Arc<dyn Clock>, changes: broadcast::Sender<Change>) -> (Arc<HandOver>, HandedOver) {
     let (sender, receiver) = mpsc::channel(limits::HAND_OVER_MAX);
     let loss = Arc::new(Loss::default());
     let handed_over = HandedOver { commits: receiver, loss: Arc::clone(&loss) };
@@ -48,7 +45,7 @@ impl CommitListener for HandOver {
         }
     }
 
-    fn changed(&self, changes: Vec<DeliveryChange>) {
+    fn changed(&self, changes: Vec<Change>) {
         for change in changes {
             // Nobody listening is no error: these are hints.
             let _ = self.changes.send(change);

@@ -14,7 +14,7 @@ use domain::id::CallFlowId;
 use model::{Status, business_id, delivery_id, lane_id};
 use stand_ins::{Reply, Setup};
 use std::time::Duration;
-use store::queue::{CommitListener, DeliveryChange};
+use store::queue::{Change, CommitListener, DeliveryChange};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -396,6 +396,8 @@ async fn hints_reach_whoever_listens() {
         status: domain::delivery::DeliveryStatus::Delivered,
         attempt_count: 1,
     };
-    setup.listener.changed(vec![change]);
-    assert_eq!(setup.changes.recv().await.unwrap().delivery_id, delivery_id(7));
+    setup.listener.changed(vec![Change::Delivery(change), Change::Redelivery(business_id(2))]);
+    let Change::Delivery(heard) = setup.changes.recv().await.unwrap() else { panic!("it is a delivery's") };
+    assert_eq!(heard.delivery_id, delivery_id(7));
+    assert_eq!(setup.changes.recv().await.unwrap().business_id(), business_id(2));
 }

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use store::queue::{
-    CommitListener, Committed, DeliveryChange, Job, LanePage, Lease, Outcome, OutcomeApplied, Pending,
-    Prepared, QueueStore,
+    Change, CommitListener, Committed, Job, LanePage, Lease, Outcome, OutcomeApplied, Pending, Prepared,
+    QueueStore,
 };
 use store::{StoreError, StoreResult};
 use tokio::sync::{broadcast, watch};
@@ -250,7 +250,7 @@ pub struct Setup {
     pub listener: Arc<HandOver>,
     pub store: Arc<ModelStore>,
     pub receiver: Arc<Receiver>,
-    pub changes: broadcast::Receiver<DeliveryChange>,
+    pub changes: broadcast::Receiver<Change>,
     pub sending_paused: watch::Sender<bool>,
     pub outcome_wait: Duration,
     handed_over: Mutex<Option<HandedOver>>,

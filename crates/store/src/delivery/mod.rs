@@ -7,13 +7,14 @@ pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod pulse;
 mod redeliver;
+pub(crate) mod redelivery;
 pub(crate) mod row;
 mod test_run;
 
 pub use backlog::Backlog;
 pub use pulse::{BEATS_MAX, Beat, FAILING_MAX, Failing, Pulse, WorkState};
-pub(crate) use redeliver::redeliver_step;
-pub use redeliver::{NotRedelivered, Redelivered};
+pub use redeliver::NotRedelivered;
+pub use redelivery::{Beginner, BegunBy, Redelivered, Redelivery, Stage};
 pub use test_run::TestRun;
 
 use crate::Store;

@@ -1,14 +1,11 @@
-//! Sending again what has ended: one delivery, or all that match a filter.
+//! Sending again what has ended: one delivery, or those that were chosen.
 
 use super::plan;
 use super::row::{self, PendingRow};
-use super::{DeliveryFilter, TABLE, change_of, find};
+use super::{change_of, find};
 use crate::engine::group::Demand;
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
-use crate::job::{self, Job};
-use crate::limits::ROWS_CHANGED_MAX;
-use crate::list::{Order, Search};
 use crate::queue::{Committed, Pending, PendingKind};
 use crate::tx::Tx;
 use crate::{Store, business, call};
@@ -18,16 +15,7 @@ use domain::destination::FiringMode;
 use domain::id::{BusinessId, DeliveryId};
 use std::time::Duration;
 
-/// What a redelivery by filter came to, or would come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Redelivered {
-    /// Are sent again.
-    pub redelivered: u64,
-    /// Match, but are on their way already, are tests, or have no destination any more.
-    pub skipped: u64,
-}
-
-/// Of those that match and are not sent again, how many for which reason.
+/// Of those that were meant and are not sent again, how many for which reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotRedelivered {
     /// Are tests.
@@ -38,20 +26,21 @@ pub struct NotRedelivered {
     pub switched_off: u64,
     /// Have a payload that is past its retention.
     pub without_payload: u64,
+    /// Cannot be read or written.
+    pub unreadable: u64,
     /// Are there no more.
     pub gone: u64,
 }
 
 /// Why one is not sent again, in the order in which it is asked.
 #[derive(Clone, Copy)]
-enum Hindrance {
+pub(super) enum Hindrance {
     Test,
     Pending,
     SwitchedOff,
     WithoutPayload,
 }
 
-const SELECT_NEWEST: &str = "SELECT id FROM deliveries WHERE business_id = ?1 ORDER BY id DESC LIMIT 1";
 const REDELIVER: &str = "UPDATE deliveries SET status = 'scheduled', version = version + 1, payload_id = ?4, attempt_in_series = 0,
         next_attempt_at = ?5, delivered_at = NULL, reason = NULL
     WHERE business_id = ?1 AND id = ?2 AND version = ?3 AND next_attempt_at IS NULL";
@@ -61,16 +50,6 @@ const REDELIVER_NOW: &str =
 /// How far off a planned attempt is at the least where another takes its place. One that is due may be in flight, and what is in flight
 /// cannot be called back: the receiver would get both.
 const PLANNED_AHEAD_MIN: Duration = Duration::from_secs(5);
-/// The same conditions as [`send_again`] has, so that an estimate is what then happens.
-const REDELIVERABLE: &str = "d.kind = 'call' AND d.next_attempt_at IS NULL AND (d.payload_id IS NOT NULL OR (d.call_id IS NOT NULL AND d.attempt_count = 0))
-    AND EXISTS (SELECT 1 FROM destinations x WHERE x.business_id = d.business_id AND x.call_flow_id = d.call_flow_id
-        AND x.id = d.destination_id AND x.enabled = 1)";
-/// What of it keeps one from being sent again, in the order of [`Hindrance`]; what is left has no payload.
-const IS_TEST: &str = "d.kind <> 'call'";
-const IS_PENDING: &str = "d.kind = 'call' AND d.next_attempt_at IS NOT NULL";
-const IS_SWITCHED_OFF: &str = "d.kind = 'call' AND d.next_attempt_at IS NULL
-    AND NOT EXISTS (SELECT 1 FROM destinations x WHERE x.business_id = d.business_id AND x.call_flow_id = d.call_flow_id
-        AND x.id = d.destination_id AND x.enabled = 1)";
 
 impl Store {
     /// Starts a new series of an ended delivery: the same id and body, the attempts counted on.
@@ -121,152 +100,16 @@ impl Store {
         })
         .await
     }
-
-    /// Why some of what matches would not be sent again now.
-    pub async fn count_not_redeliverable(
-        &self,
-        business_id: BusinessId,
-        filter: DeliveryFilter,
-    ) -> StoreResult<NotRedelivered> {
-        let (mut counted, mut after) = (NotRedelivered::default(), None);
-        loop {
-            let step = filter.clone();
-            let (found, until) = self.read(move |tx| count_not_step(tx, business_id, &step, after)).await?;
-            counted.tests += found.tests;
-            counted.pending += found.pending;
-            counted.switched_off += found.switched_off;
-            counted.without_payload += found.without_payload;
-            if until.is_none() {
-                return Ok(counted);
-            }
-            after = until;
-        }
-    }
-
-    /// Sends again all that match now; more than one transaction may change goes on in the background. The answer is what
-    /// [`Store::count_redeliverable`] says just before: what changes in between is not in it.
-    pub async fn redeliver_matching(
-        &self,
-        business_id: BusinessId,
-        once: Option<(Once, Render<Redelivered>)>,
-        filter: DeliveryFilter,
-    ) -> StoreResult<Answer<Redelivered>> {
-        // What is made from now on is not meant, and must not make the work endless.
-        let made_until = self.read(move |tx| made_until_ms(tx, business_id)).await?;
-        let until_ms = Some(filter.until_ms.unwrap_or(i64::MAX).min(made_until));
-        let filter = DeliveryFilter { until_ms, ..filter };
-        let counted = self.count_redeliverable(business_id, filter.clone()).await?;
-        self.write_once_as(Demand::of(ROWS_CHANGED_MAX), business_id, once, move |tx| {
-            job::start(tx, business_id, &Job::Redeliver { filter: filter.clone() })?;
-            Ok(counted)
-        })
-        .await
-    }
-
-    /// What [`Store::redeliver_matching`] would come to now. It is counted in steps, so that no read of a million rows keeps the log
-    /// from being emptied.
-    pub async fn count_redeliverable(
-        &self,
-        business_id: BusinessId,
-        filter: DeliveryFilter,
-    ) -> StoreResult<Redelivered> {
-        let (mut counted, mut after) = (Redelivered::default(), None);
-        loop {
-            let step = filter.clone();
-            let (found, until) = self.read(move |tx| count_step(tx, business_id, &step, after)).await?;
-            counted.redelivered += found.redelivered;
-            counted.skipped += found.skipped;
-            if until.is_none() {
-                return Ok(counted);
-            }
-            after = until;
-        }
-    }
-}
-
-/// Behind all that is made by now. What was made before the clock was set back is later than now.
-fn made_until_ms(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<i64> {
-    let newest = tx.sql().row(SELECT_NEWEST, &[business_id.into()], |row| row.id::<DeliveryId>(0))?;
-    let newest = newest.map_or(tx.now(), |id| id.made_at().max(tx.now()));
-    Ok(newest.as_millis().saturating_add(1))
-}
-
-/// One step of a redelivery by filter, in the order of ids: at most 500 rows are sent again, and so many looked at as one page of a list
-/// may. Answers where to go on; `None` at the end.
-pub(crate) fn redeliver_step(
-    tx: &mut Tx<'_>,
-    business_id: BusinessId,
-    filter: &DeliveryFilter,
-    after: Option<DeliveryId>,
-) -> StoreResult<Option<DeliveryId>> {
-    let mut search = filter.search(business_id);
-    search.within("d.id > ?", after);
-    ask_for_redeliverable(tx, business_id, &mut search)?;
-    let found = search.look(tx, &TABLE, Order::OldestFirst, ROWS_CHANGED_MAX)?;
-    for id in found.ids.into_iter().map(DeliveryId::from_bytes) {
-        let sent = tx.alone(|tx| match row::find_pending(tx, business_id, id)? {
-            Some(found) => send_again(tx, &found),
-            None => Ok(false),
-        })?;
-        if let Err(error) = sent {
-            tracing::error!(%error, delivery_id = %id, "A delivery cannot be sent again and is left out");
-        }
-    }
-    Ok(found.until.map(DeliveryId::from_bytes))
-}
-
-/// Counts as many as one page of a list looks at. Answers where to go on; `None` at the end.
-fn count_step(
-    tx: &mut Tx<'_>,
-    business_id: BusinessId,
-    filter: &DeliveryFilter,
-    after: Option<DeliveryId>,
-) -> StoreResult<(Redelivered, Option<DeliveryId>)> {
-    let mut search = filter.search(business_id);
-    let matching = search.within("d.id > ?", after).look(tx, &TABLE, Order::OldestFirst, usize::MAX)?;
-    let until = matching.until.map(DeliveryId::from_bytes);
-    ask_for_redeliverable(tx, business_id, search.within("d.id <= ?", until))?;
-    let redelivered = search.count(tx, &TABLE)?;
-    Ok((Redelivered { redelivered, skipped: matching.ids.len() as u64 - redelivered }, until))
-}
-
-/// The same step, asked why not.
-fn count_not_step(
-    tx: &mut Tx<'_>,
-    business_id: BusinessId,
-    filter: &DeliveryFilter,
-    after: Option<DeliveryId>,
-) -> StoreResult<(NotRedelivered, Option<DeliveryId>)> {
-    let (counted, until) = count_step(tx, business_id, filter, after)?;
-    let mut not = NotRedelivered::default();
-    if counted.skipped > 0 {
-        let mut count = |condition| {
-            let mut search = filter.search(business_id);
-            search.within("d.id > ?", after).within("d.id <= ?", until).asked_plain(condition);
-            search.count(tx, &TABLE)
-        };
-        not.tests = count(IS_TEST)?;
-        not.pending = count(IS_PENDING)?;
-        not.switched_off = count(IS_SWITCHED_OFF)?;
-        not.without_payload = counted.skipped.saturating_sub(not.tests + not.pending + not.switched_off);
-    }
-    Ok((not, until))
-}
-
-fn ask_for_redeliverable(tx: &mut Tx<'_>, business_id: BusinessId, search: &mut Search) -> StoreResult<()> {
-    let kept_from = bodies_kept_from(tx, business_id)?.map(DeliveryId::floor);
-    search.asked_plain(REDELIVERABLE).asked("(d.payload_id IS NOT NULL OR d.id >= ?)", kept_from);
-    Ok(())
 }
 
 /// From when on the business keeps bodies; `None`: for ever.
-fn bodies_kept_from(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<Option<Timestamp>> {
+pub(super) fn bodies_kept_from(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<Option<Timestamp>> {
     let now = tx.now();
     Ok(business::find(tx, business_id)?.retention.payload.map(|days| days.before(now)))
 }
 
 /// Starts a new series; `false` where the delivery is pending, a test, or has nowhere to go or nothing to say.
-fn send_again(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<bool> {
+pub(super) fn send_again(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<bool> {
     let allowed = transition(found.status, DeliveryEvent::Redelivered).is_some();
     if !allowed || found.kind == DeliveryKind::Test || !found.is_enabled() {
         return Ok(false);
@@ -325,7 +168,14 @@ fn body_of(tx: &mut Tx<'_>, found: &PendingRow) -> StoreResult<Option<i64>> {
 }
 
 impl NotRedelivered {
-    const fn count(&mut self, hindrance: Hindrance) {
+    /// All of them.
+    #[must_use]
+    pub const fn sum(&self) -> u64 {
+        let Self { tests, pending, switched_off, without_payload, unreadable, gone } = self;
+        *tests + *pending + *switched_off + *without_payload + *unreadable + *gone
+    }
+
+    pub(super) const fn count(&mut self, hindrance: Hindrance) {
         match hindrance {
             Hindrance::Test => self.tests += 1,
             Hindrance::Pending => self.pending += 1,
@@ -336,7 +186,7 @@ impl NotRedelivered {
 }
 
 /// Why what [`send_again`] has refused is not sent again.
-fn hindrance(found: &PendingRow) -> Hindrance {
+pub(super) fn hindrance(found: &PendingRow) -> Hindrance {
     if found.kind == DeliveryKind::Test {
         Hindrance::Test
     } else if found.status.is_pending() {

@@ -125,6 +125,7 @@ id_values!(
     DeliveryId,
     SourceId,
     JobId,
+    RedeliveryId,
     UserId,
     SessionId,
     InvitationId

@@ -16,7 +16,7 @@ pub struct Table {
 }
 
 /// All of them; none comes before one that its rows name by a foreign key.
-pub const TABLES: [Table; 24] = [
+pub const TABLES: [Table; 25] = [
     Table { name: "businesses", key: &["id"] },
     Table { name: "api_keys", key: &["business_id", "id"] },
     Table { name: "users", key: &["id"] },
@@ -42,6 +42,7 @@ pub const TABLES: [Table; 24] = [
     Table { name: "idempotency_subjects", key: &["business_id", "call_id", "key"] },
     Table { name: "tombstones", key: &["business_id", "hash"] },
     Table { name: "jobs", key: &["business_id", "id"] },
+    Table { name: "redeliveries", key: &["business_id", "id"] },
     Table { name: "queues", key: &["id"] },
     Table { name: META, key: &["name"] },
 ];

@@ -8,7 +8,7 @@ use domain::call::{CallStatus, Direction, EndedCall};
 use domain::call_flow::CallFlow;
 use domain::delivery::{Attempt, Phases};
 use domain::destination::{DestinationSettings, DestinationUrl, FiringMode, HeaderList, SigningSecret};
-use domain::id::{BusinessId, CallFlowId};
+use domain::id::{BusinessId, CallFlowId, DeliveryId, UserId};
 use domain::phone_number::{Country, Party, PhoneNumber};
 use domain::retry::Verdict;
 use domain::secret::Secret;
@@ -18,9 +18,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::call::{Recorded, Reporter};
 use store::call_flow::CallFlowSettings;
+use store::delivery::{BegunBy, DeliveryFilter, Redelivery};
 use store::engine::postgres::Database;
 use store::idempotency::Answer;
-use store::queue::{CommitListener, Committed, DeliveryChange, Job, Lease, Outcome, Pending, QueueStore};
+use store::queue::{Change, CommitListener, Committed, Job, Lease, Outcome, Pending, QueueStore};
 use store::seal::Keyring;
 use store::tx::Rules;
 use store::{Store, StoreConfig, StoreResult};
@@ -68,7 +69,7 @@ impl World for TestWorld {
 #[derive(Default)]
 pub struct Heard {
     pub commits: Mutex<Vec<Committed>>,
-    pub changes: Mutex<Vec<DeliveryChange>>,
+    pub changes: Mutex<Vec<Change>>,
 }
 
 impl CommitListener for Heard {
@@ -76,7 +77,7 @@ impl CommitListener for Heard {
         self.commits.lock().unwrap().append(&mut commits);
     }
 
-    fn changed(&self, mut changes: Vec<DeliveryChange>) {
+    fn changed(&self, mut changes: Vec<Change>) {
         self.changes.lock().unwrap().append(&mut changes);
     }
 
@@ -206,6 +207,21 @@ impl Harness {
         assert_eq!(planned.len(), 1);
         let (pending, job) = planned.remove(0);
         (recorded, pending, job)
+    }
+
+    /// Begins to send again all that match, as somebody who is not known.
+    pub async fn redeliver(&self, filter: DeliveryFilter) -> Redelivery {
+        let by = BegunBy::User(UserId::from_bytes([9; 16]));
+        new(self.store.redeliver_matching(self.business, by, None, filter).await)
+    }
+
+    /// Deliveries that hints were given of, in order.
+    pub fn changed(&self) -> Vec<DeliveryId> {
+        let changed = |change: &Change| match change {
+            Change::Delivery(change) => Some(change.delivery_id),
+            Change::Redelivery(_) => None,
+        };
+        self.heard.changes.lock().unwrap().iter().filter_map(changed).collect()
     }
 
     /// What was planned since this was last asked.

@@ -2,16 +2,13 @@
 
 use crate::harness::{Harness, bytes};
 use domain::delivery::DeliveryStatus;
-use domain::retry::Verdict;
-use std::sync::Arc;
 use std::time::Duration;
 use store::call_flow::CallFlowSettings;
-use store::delivery::{DeliveryFilter, Redelivered};
-use store::queue::QueueStore;
+use store::delivery::DeliveryFilter;
 
-const CALLS: usize = 1_200;
+pub const CALLS: usize = 1_200;
 
-async fn plan_many(h: &Harness, flow: &domain::call_flow::CallFlow) -> Vec<store::queue::Pending> {
+pub async fn plan_many(h: &Harness, flow: &domain::call_flow::CallFlow) -> Vec<store::queue::Pending> {
     let mut planned = Vec::new();
     while planned.len() < CALLS {
         let calls = (0..400).map(|_| Ok(h.call(flow.id))).collect();
@@ -21,7 +18,7 @@ async fn plan_many(h: &Harness, flow: &domain::call_flow::CallFlow) -> Vec<store
     planned
 }
 
-async fn count(h: &Harness, status: DeliveryStatus) -> usize {
+pub async fn count(h: &Harness, status: DeliveryStatus) -> usize {
     let filter = DeliveryFilter { status: Some(status), ..DeliveryFilter::default() };
     h.store.list_deliveries(h.business, filter, None, 10_000).await.unwrap().rows.len()
 }
@@ -40,27 +37,11 @@ async fn a_switched_off_webhook_cancels_a_long_lane_in_steps_that_survive_a_rest
     assert_eq!(count(&h, DeliveryStatus::Cancelled).await, CALLS);
 }
 
-#[tokio::test]
-async fn many_redeliveries_go_on_in_the_background() {
-    let h = Harness::start().await;
-    let flow = h.flow(|_| {}).await;
-    let planned = plan_many(&h, &flow).await;
-    for rows in planned.chunks(500) {
-        let outcomes = rows.iter().map(|pending| h.outcome(*pending, 1, Verdict::Failed)).collect();
-        h.store.record_outcomes(Arc::new(outcomes)).await.unwrap();
-    }
-    let failed = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..DeliveryFilter::default() };
-    let answer = crate::harness::new(h.store.redeliver_matching(h.business, None, failed).await);
-    assert_eq!(answer, Redelivered { redelivered: CALLS as u64, skipped: 0 });
-    let under_way = h.store.redeliveries_under_way(h.business).await.unwrap();
-    assert!(matches!(under_way[..], [Some(_)]), "{under_way:?}");
-    while h.store.run_job_step().await.unwrap() {}
-    assert_eq!(h.store.redeliveries_under_way(h.business).await.unwrap(), []);
-    assert_eq!(count(&h, DeliveryStatus::Scheduled).await, CALLS);
-    assert_eq!(h.take_planned().len(), CALLS);
-}
-
-async fn switch(h: &Harness, flow: &domain::call_flow::CallFlow, change: impl FnOnce(&mut CallFlowSettings)) {
+pub async fn switch(
+    h: &Harness,
+    flow: &domain::call_flow::CallFlow,
+    change: impl FnOnce(&mut CallFlowSettings),
+) {
     let mut settings = CallFlowSettings::from(flow);
     change(&mut settings);
     h.store.update_call_flow(h.business, flow.id, move |_| Ok(settings.clone())).await.unwrap();

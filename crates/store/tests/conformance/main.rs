@@ -22,6 +22,7 @@ mod pace;
 mod password_proof;
 mod pulse;
 mod redelivery;
+mod redelivery_record;
 mod retention;
 mod secret;
 #[allow(dead_code, reason = "the plans are asked for by the other suite")]

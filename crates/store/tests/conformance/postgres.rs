@@ -19,6 +19,7 @@ mod password_proof;
 mod plans;
 mod pulse;
 mod redelivery;
+mod redelivery_record;
 mod retention;
 mod secret;
 mod server;

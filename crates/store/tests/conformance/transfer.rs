@@ -133,6 +133,21 @@ async fn an_attempt_moves_with_all_that_is_kept_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redelivery_under_way_moves_with_its_record_and_ends_there() {
+    let h = Harness::start_in(folder()).await;
+    crate::redelivery_record::many_failed(&h).await;
+    let begun = h.redeliver(crate::redelivery_record::failed()).await;
+    let (h, from) = closed(h).await;
+    let to = Place::new();
+    carry(&h, &from, &to).await;
+    let moved = open(&to, &h.world, &h.heard, SECRET).await.unwrap();
+    assert_eq!(moved.redelivery(h.business, begun.id).await.unwrap(), begun);
+    while moved.run_job_step().await.unwrap() {}
+    let ended = moved.redelivery(h.business, begun.id).await.unwrap();
+    assert_eq!((ended.so_far.redelivered, ended.has_ended()), (begun.estimated, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_compared_and_differs_is_not_finished() {
     let (h, from) = closed(stocked(1, 10).await).await;
     let to = Place::new();

@@ -70,6 +70,7 @@ fn operations() -> Vec<Operation> {
             Member,
             202,
         ),
+        operation("GET", "/redeliveries/{redelivery}", none.clone(), Viewer, 200),
         operation("PUT", "/calls/{call}/analysis", json!({"transcription": "Hello"}), Member, 200),
         operation("GET", "/calls/{call}/transcription", none.clone(), Viewer, 200),
         operation("DELETE", "/calls/{call}", none.clone(), Member, 204),
@@ -92,6 +93,8 @@ impl Things {
         let key = json!({"name": "x", "role": "viewer"});
         let number = json!({"phone_number": "+15735551234"});
         let deliveries = server.get(Caller::Viewer, "/webhook-deliveries").await;
+        let none = json!({"filter": {"status": "skipped"}});
+        let redelivery = server.send(Caller::Admin, "POST", "/webhook-deliveries/redeliver", &none).await;
         Self(vec![
             ("{flow}", flow),
             ("{call}", call),
@@ -99,6 +102,7 @@ impl Things {
             ("{key}", made(key, "/api-keys", "/data/api_key/id").await),
             ("{source}", made(source, "/sources", "/data/source/id").await),
             ("{delivery}", deliveries.text("/data/webhook_deliveries/0/id")),
+            ("{redelivery}", redelivery.text("/data/redelivery_id")),
         ])
     }
 

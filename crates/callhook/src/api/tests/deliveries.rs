@@ -66,10 +66,56 @@ async fn redelivery_by_filter_counts_first() {
         let server = &server;
         async move { server.send(Caller::Member, "POST", "/webhook-deliveries/redeliver", &body).await }
     };
-    let counts = json!({"redelivered": 1, "skipped": 2});
-    assert_eq!(send(true).await.expect(200).json()["data"], counts);
-    assert_eq!(send(false).await.expect(202).json()["data"], counts);
+    assert_eq!(send(true).await.expect(200).json()["data"], json!({"redelivered": 1, "skipped": 2}));
+    let begun = send(false).await.expect(202).json()["data"].clone();
+    let id = &begun["redelivery_id"];
+    assert_eq!(begun, json!({"redelivered": 1, "skipped": 2, "redelivery_id": id}));
     assert_eq!(send(true).await.expect(200).json()["data"], json!({"redelivered": 0, "skipped": 3}));
+    let path = format!("/redeliveries/{}", id.as_str().unwrap());
+    let redelivery = server.get(Caller::Viewer, &path).await.expect(200).json()["data"]["redelivery"].clone();
+    let reasons = json!({"test": 0, "pending": 2, "switched_off": 0, "without_payload": 0, "unreadable": 0});
+    let expected = json!({
+        "id": id, "filter": {"call_flow_id": flow, "test": false}, "status": "ended", "matched": 3, "estimated": 1, "redelivered": 1,
+        "skipped": 2, "skipped_for": reasons, "created_at": redelivery["created_at"], "resumes_at": null,
+        "ended_at": redelivery["created_at"],
+    });
+    assert_eq!(redelivery, expected);
+}
+
+#[tokio::test]
+async fn many_are_redelivered_in_the_background_and_the_same_request_again_names_the_same() {
+    let server = Server::start().await;
+    let flow = server.webhook_flow(true).await;
+    let report = json!({"status": "completed", "caller_number": "+13055559876", "call_flow_id": flow});
+    for calls in [400, 300] {
+        let calls: Vec<_> = std::iter::repeat_n(&report, calls).collect();
+        server.send(Caller::Member, "POST", "/calls/batch", &json!({"calls": calls})).await.expect(200);
+    }
+    let switch = async |enabled: bool| {
+        let change = json!({"post_call_webhook": {"enabled": enabled}});
+        server.send(Caller::Member, "PATCH", &format!("/call-flows/{flow}"), &change).await.expect(200);
+        while server.app.store.run_job_step().await.unwrap() {}
+    };
+    switch(false).await;
+    switch(true).await;
+    let ask = async || {
+        let request = server.request(Caller::Member, "POST", "/webhook-deliveries/redeliver");
+        let request = request.header("content-type", "application/json").header("idempotency-key", "once");
+        let body = json!({"filter": {"status": "cancelled"}}).to_string();
+        server.run(request.body(Body::from(body)).unwrap()).await.expect(202).json()["data"].clone()
+    };
+    let begun = ask().await;
+    let path = format!("/redeliveries/{}", begun["redelivery_id"].as_str().unwrap());
+    let read =
+        async || server.get(Caller::Viewer, &path).await.expect(200).json()["data"]["redelivery"].clone();
+    let so_far = read().await;
+    assert_eq!((&so_far["status"], &so_far["redelivered"]), (&json!("under_way"), &json!(500)));
+    assert_eq!((&so_far["estimated"], &so_far["ended_at"]), (&json!(700), &Value::Null));
+    assert_eq!(ask().await, begun);
+    while server.app.store.run_job_step().await.unwrap() {}
+    let ended = read().await;
+    assert_eq!((&ended["status"], &ended["redelivered"]), (&json!("ended"), &json!(700)));
+    assert_eq!(ask().await, begun, "also when it has ended");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use domain::phone_number::Country;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use store::invitation::Accept;
-use store::queue::{CommitListener, Committed, DeliveryChange};
+use store::queue::{Change, CommitListener, Committed};
 use store::seal::Keyring;
 use store::sign_in_link::SecondFactor;
 use store::tx::Rules;
@@ -53,7 +53,7 @@ struct NobodyListens;
 
 impl CommitListener for NobodyListens {
     fn committed(&self, _: Vec<Committed>) {}
-    fn changed(&self, _: Vec<DeliveryChange>) {}
+    fn changed(&self, _: Vec<Change>) {}
     fn unknown(&self) {}
 }
 

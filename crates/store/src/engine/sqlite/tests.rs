@@ -6,7 +6,7 @@ use super::readers::Readers;
 use super::{Demand, FILE_NAME, SqliteEngine};
 use crate::error::StoreError;
 use crate::limits::{ENGINE_READERS, READERS, WRITER_QUEUE_MAX};
-use crate::queue::{CommitListener, Committed, DeliveryChange, QueueStore as _};
+use crate::queue::{Change, CommitListener, Committed, QueueStore as _};
 use crate::seal::Keyring;
 use crate::tx::{Rules, Tx, TxShared};
 use crate::{Store, StoreConfig};
@@ -38,7 +38,7 @@ impl World for StillWorld {
 
 impl CommitListener for StillWorld {
     fn committed(&self, _: Vec<Committed>) {}
-    fn changed(&self, _: Vec<DeliveryChange>) {}
+    fn changed(&self, _: Vec<Change>) {}
     fn unknown(&self) {}
 }
 

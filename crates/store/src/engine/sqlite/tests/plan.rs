@@ -2,7 +2,7 @@
 
 use super::shared;
 use crate::call::{self, CallFilter};
-use crate::delivery::{self, Backlog, DeliveryFilter, backlog, erase, pending, plan, redeliver_step};
+use crate::delivery::{self, Backlog, DeliveryFilter, backlog, erase, pending, plan, redelivery};
 use crate::engine::sqlite::connection::SqliteConnection;
 use crate::engine::sqlite::migrations;
 use crate::engine::{Row, Sql, State, Value};
@@ -15,13 +15,14 @@ use domain::analysis::AiCategory;
 use domain::call::{CallStatus, Direction};
 use domain::delivery::DeliveryStatus;
 use domain::event::Event;
-use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId, DestinationId, NumberId};
+use domain::id::{BusinessId, CallFlowId, CallId, DeliveryId, DestinationId, JobId, NumberId};
 use std::ops::ControlFlow;
 
 const BUSINESS: BusinessId = BusinessId::from_bytes([1; 16]);
 const CALL: CallId = CallId::from_bytes([2; 16]);
 const FLOW: CallFlowId = CallFlowId::from_bytes([3; 16]);
 const DELIVERY: DeliveryId = DeliveryId::from_bytes([4; 16]);
+const JOB: JobId = JobId::from_bytes([7; 16]);
 const NUMBER: NumberId = NumberId::from_bytes([6; 16]);
 const LANE: DestinationId = DestinationId::from_bytes([5; 16]);
 
@@ -210,7 +211,7 @@ fn what_the_writer_looks_up_is_not_searched_for_among_all_of_a_business() {
     check(
         |tx| {
             let filter = DeliveryFilter { status: Some(DeliveryStatus::Failed), ..filter() };
-            redeliver_step(tx, BUSINESS, &filter, Some(DELIVERY))
+            redelivery::step(tx, BUSINESS, JOB, &filter, Some(DELIVERY))
         },
         "deliveries_not_delivered (business_id=? AND status=? AND id>?)",
     );
@@ -240,6 +241,7 @@ fn what_retention_and_upkeep_look_for_has_its_index() {
         "idempotency_subjects_by_key (business_id=? AND key=?)",
         "source_calls_by_age (updated_at<?)",
         "tombstones_by_age (created_at<?)",
+        "redeliveries_by_end (ended_at<?)",
     ] {
         assert!(upkeep.contains(index), "expected {index}, but it is\n{upkeep}");
     }
@@ -276,6 +278,12 @@ fn what_the_delivery_engine_and_readers_ask_for_has_its_index() {
     );
     check(|tx| call::by_recording_token(tx, "token"), "calls_by_recording_token (recording_token=?)");
     check(|tx| call::list(tx, BUSINESS, CallFilter::default(), None, 50), "calls_by_id (business_id=?)");
+    let under_way = plans(|tx| redelivery::under_way(tx, BUSINESS));
+    assert!(
+        under_way.contains("r USING INDEX redeliveries_by_end (ended_at=? AND business_id=?)"),
+        "{under_way}"
+    );
+    assert!(!under_way.contains("TEMP B-TREE") && !under_way.contains("SCAN"), "{under_way}");
     let of_flow = CallFilter { call_flow_id: Some(FLOW), ..CallFilter::default() };
     check(
         |tx| call::list(tx, BUSINESS, of_flow, None, 50),
