@@ -12,6 +12,15 @@ use std::time::Duration;
 /// The sample's id in every payload: nobody takes it for a call of theirs.
 const CALL_ID: CallId = CallId::from_bytes([0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 1]);
 
+/// Who reports a sample that is recorded like a call: it is known by that.
+pub const REPORTED_BY: &str = "sample";
+
+/// Whether the call is a sample.
+#[must_use]
+pub fn is_sample(call: &Call) -> bool {
+    call.reported_by == REPORTED_BY
+}
+
 /// A call of 145 seconds that began at `started_at`.
 #[must_use]
 pub fn call(
@@ -25,7 +34,7 @@ pub fn call(
     Call {
         id: CALL_ID,
         business_id,
-        reported_by: "sample".to_owned(),
+        reported_by: REPORTED_BY.to_owned(),
         source_call_id: None,
         call_flow_id: Some(call_flow_id),
         call_flow_name: text(call_flow_name),

@@ -42,7 +42,7 @@ pub struct CallView {
     id: CallId,
     /// The phone system's own id.
     source_call_id: Option<String>,
-    /// Who reported it: `api`, or the id of a source.
+    /// Who reported it: `api`, the id of a source, or `sample` where it is a sample call that was made in the dashboard.
     reported_by: String,
     /// The flow that it ran; null: no flow matched, and nothing was sent.
     #[schema(value_type = Option<String>, format = "uuid")]

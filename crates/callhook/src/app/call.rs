@@ -227,10 +227,9 @@ impl RecordingDocument {
 
 /// How long the sample call lasts: it ends now.
 const SAMPLE_LENGTH: Duration = Duration::from_secs(145);
-/// Who reports sample calls, as the store names it.
-const SAMPLED_BY: &str = "dashboard";
 
-/// Reports a sample call over a flow, as a phone system would report a real one: it is recorded, and sent where the flow says.
+/// Reports a sample call over a flow, as a phone system would report a real one: it is recorded, and sent where the flow says, when it
+/// says. Its traffic source says what it is, to receivers as well.
 pub async fn report_sample(
     app: &App,
     business_id: BusinessId,
@@ -238,6 +237,7 @@ pub async fn report_sample(
 ) -> StoreResult<Answer<Recorded>> {
     let flow = app.store.call_flow(business_id, id).await?;
     let sample = sample::call(business_id, id, &flow.name, app.now().before(SAMPLE_LENGTH));
+    let source = Some(sample::REPORTED_BY.to_owned());
     let call = EndedCall {
         source_call_id: None,
         call_flow_id: Some(id),
@@ -251,14 +251,20 @@ pub async fn report_sample(
         ended_at: sample.ended_at,
         recording: None,
         recording_expected: Some(false),
-        transcription: sample.analysis.transcription,
-        attribution: sample.attribution,
+        transcription: sample.analysis.transcription.clone(),
+        attribution: Attribution { source, ..sample.attribution },
         value_cents: sample.value_cents,
         cost_cents: sample.cost_cents,
         robo_score: sample.analysis.robo_score,
     };
-    let reporter = Reporter { business_id, key_id: None, reported_by: SAMPLED_BY.to_owned() };
-    app.store.record_call(reporter, None, call).await
+    let reported_by = sample::REPORTED_BY.to_owned();
+    let reporter = Reporter { business_id, key_id: None, reported_by };
+    let recorded = app.store.record_call(reporter, None, call).await?;
+    if let (Answer::New(Recorded { call, .. }), true) = (&recorded, flow.ai_enabled) {
+        // What AI would find comes along: nobody should wait for that of a sample.
+        app.store.finish_analysis(business_id, call.id, sample.analysis).await?;
+    }
+    Ok(recorded)
 }
 
 /// Corrects a call. `seen` has what was known of the fields that change, where that is known: where one was changed by somebody else
