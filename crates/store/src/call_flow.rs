@@ -1,12 +1,14 @@
 //! Call flows with their Post-Call Webhook.
 
+mod name;
+
 use crate::Store;
 use crate::destination;
 use crate::engine::Row;
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
 use crate::job::{self, Job};
-use crate::list::Page;
+use crate::list::{Page, like};
 use crate::queue::Committed;
 use crate::tx::Tx;
 use domain::Invalid;
@@ -57,6 +59,8 @@ const UPDATE: &str = "UPDATE call_flows SET name = ?3, source = ?4, recording = 
 const DELETE: &str = "DELETE FROM call_flows WHERE business_id = ?1 AND id = ?2";
 const DETACH_NUMBERS: &str =
     "UPDATE numbers SET call_flow_id = NULL, updated_at = ?3 WHERE business_id = ?1 AND call_flow_id = ?2";
+const SEARCHED: &str =
+    "f.business_id = ?1 AND f.id < ?2 AND f.name LIKE ?4 ESCAPE '\\' ORDER BY f.id DESC LIMIT ?3";
 const COUNT: &str = "SELECT count(*) FROM call_flows WHERE business_id = ?1";
 
 impl Store {
@@ -80,18 +84,28 @@ impl Store {
             .await
     }
 
-    /// The business's call flows, newest first.
+    /// The business's call flows, newest first; where `search` is given, those that have it in their name.
     pub async fn list_call_flows(
         &self,
         business_id: BusinessId,
+        search: Option<String>,
         before: Option<CallFlowId>,
         limit: usize,
     ) -> StoreResult<Page<CallFlow>> {
         self.read(move |tx| {
             let before = before.unwrap_or(CallFlowId::from_bytes([0xff; 16]));
-            let sql = select("f.business_id = ?1 AND f.id < ?2 ORDER BY f.id DESC LIMIT ?3");
-            let rows =
-                tx.sql().rows(&sql, &[business_id.into(), before.into(), (limit as u64 + 1).into()], read)?;
+            let params = [business_id.into(), before.into(), (limit as u64 + 1).into()];
+            let rows = match search.as_deref().map(like) {
+                None => {
+                    let sql = select("f.business_id = ?1 AND f.id < ?2 ORDER BY f.id DESC LIMIT ?3");
+                    tx.sql().rows(&sql, &params, read)?
+                }
+                Some(pattern) => {
+                    let sql = select(SEARCHED);
+                    let params: Vec<_> = params.into_iter().chain([pattern.into()]).collect();
+                    tx.sql().rows(&sql, &params, read)?
+                }
+            };
             let flows =
                 rows.into_iter().map(|row| Ok(open(tx, row)?.flow)).collect::<StoreResult<Vec<_>>>()?;
             Ok(Page::cut(flows, limit))

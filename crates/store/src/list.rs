@@ -263,11 +263,16 @@ impl Conditions {
     }
 }
 
-/// A text as it is searched for with `LIKE … ESCAPE '\'`.
+/// What holds a text somewhere, as it is searched for with `LIKE … ESCAPE '\'`.
 #[must_use]
 pub fn like(text: &str) -> String {
-    let escaped = text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
-    format!("%{escaped}%")
+    format!("%{}%", escaped(text))
+}
+
+/// What is the text and no more, likewise.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ const ADD: &str =
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (business_id, minute, call_flow_id, status, latency_bucket) DO UPDATE
     SET count = delivery_statistics.count + excluded.count";
+/// A whole week of a busy flow is added up where it lies, and comes as a few rows.
+const SUM: &str = "SELECT status, latency_bucket, CAST(sum(count) AS BIGINT) FROM delivery_statistics
+    WHERE business_id = ?1 AND call_flow_id = ?2 AND minute >= ?3 GROUP BY status, latency_bucket";
 
 /// Counts of one group of outcomes, written once each.
 #[derive(Default)]
@@ -35,6 +38,15 @@ pub struct DeliveryStatistics {
     pub latency: LatencyHistogram,
     /// Ended deliveries by bucket of time and state.
     pub series: BTreeMap<Timestamp, BTreeMap<&'static str, u64>>,
+}
+
+impl DeliveryStatistics {
+    fn add(&mut self, status: DeliveryStatus, bucket: u16, count: u64) {
+        *self.ended.entry(status.as_str()).or_default() += count;
+        if status == DeliveryStatus::Delivered {
+            self.latency.add(bucket, count);
+        }
+    }
 }
 
 impl Tally {
@@ -100,6 +112,16 @@ impl Store {
         self.read(move |tx| ended(tx, business_id, since, until, call_flow_id, bucket_minutes)).await
     }
 
+    /// How one flow's deliveries ended since a time, without a series.
+    pub async fn ended_of_call_flow(
+        &self,
+        business_id: BusinessId,
+        call_flow_id: CallFlowId,
+        since: Timestamp,
+    ) -> StoreResult<DeliveryStatistics> {
+        self.read(move |tx| ended_of_call_flow(tx, business_id, call_flow_id, since)).await
+    }
+
     /// Statistics since a time, its series in buckets of `bucket_minutes`.
     pub async fn delivery_statistics(
         &self,
@@ -126,6 +148,22 @@ impl Store {
     }
 }
 
+pub(crate) fn ended_of_call_flow(
+    tx: &mut Tx<'_>,
+    business_id: BusinessId,
+    call_flow_id: CallFlowId,
+    since: Timestamp,
+) -> StoreResult<DeliveryStatistics> {
+    let params = [business_id.into(), call_flow_id.into(), minute(since).into()];
+    let mut statistics = DeliveryStatistics::default();
+    tx.sql().each_row(SUM, &params, &mut |row| {
+        let status = row.word(0, DeliveryStatus::from_word)?;
+        statistics.add(status, row.number(1)?, row.number(2)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(statistics)
+}
+
 fn ended(
     tx: &mut Tx<'_>,
     business_id: BusinessId,
@@ -150,14 +188,11 @@ fn ended(
 }
 
 fn add_row(statistics: &mut DeliveryStatistics, row: &dyn Row, bucket_minutes: u32) -> StoreResult<()> {
-    let status = row.word(1, DeliveryStatus::from_word)?.as_str();
+    let status = row.word(1, DeliveryStatus::from_word)?;
     let count = row.number(3)?;
-    *statistics.ended.entry(status).or_default() += count;
-    if status == DeliveryStatus::Delivered.as_str() {
-        statistics.latency.add(row.number(2)?, count);
-    }
+    statistics.add(status, row.number(2)?, count);
     let minutes = i64::from(bucket_minutes.max(1));
     let start = Timestamp::from_millis(row.int(0)? / minutes * minutes * MINUTE_MS);
-    *statistics.series.entry(start).or_default().entry(status).or_default() += count;
+    *statistics.series.entry(start).or_default().entry(status.as_str()).or_default() += count;
     Ok(())
 }

@@ -134,7 +134,7 @@ pub async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Reply, ApiError> {
     let position = query.position()?;
-    let page = app.store.list_call_flows(scope.business_id, position.before, position.limit).await?;
+    let page = app.store.list_call_flows(scope.business_id, None, position.before, position.limit).await?;
     Ok(Reply::ok(CallFlowPage {
         next_cursor: next_cursor(&page, |flow| *flow.id.as_bytes()),
         call_flows: page.rows.iter().map(Into::into).collect(),

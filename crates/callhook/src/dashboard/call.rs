@@ -107,7 +107,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
         None => store::list::Page::cut(Vec::new(), 0),
     };
     let pager = query.pager(&seat.path("/calls"), page.next(|call| *call.id.as_bytes()));
-    let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
+    let flows = app.store.list_call_flows(business_id, None, None, FLOWS).await?.rows;
     let flows: Vec<_> = flows.into_iter().map(|flow| (flow.id, flow.name)).collect();
     let frame = Frame::of(&app, seat, Room::Calls, "Calls").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());

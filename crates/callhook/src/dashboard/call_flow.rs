@@ -132,7 +132,7 @@ async fn list_page(
     wrong: Option<Invalid>,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
-    let page = app.store.list_call_flows(business_id, query.before()?, ROWS).await?;
+    let page = app.store.list_call_flows(business_id, None, query.before()?, ROWS).await?;
     let pager = query.pager(&seat.path("/call-flows"), page.next(|flow| *flow.id.as_bytes()));
     let pulses = app.store.pulses(business_id, page.rows.iter().map(|flow| flow.id).collect()).await?;
     let rows = page.rows.into_iter().zip(pulses).map(|(flow, pulse)| FlowRow { flow, pulse }).collect();

@@ -126,7 +126,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
         None => store::list::Page::cut(Vec::new(), 0),
     };
     let pager = query.pager(&seat.path("/deliveries"), page.next(|delivery| *delivery.id.as_bytes()));
-    let flows = app.store.list_call_flows(business_id, None, FLOWS).await?.rows;
+    let flows = app.store.list_call_flows(business_id, None, None, FLOWS).await?.rows;
     let names = names(&app, business_id, &flows, &page.rows).await?;
     let under_way = app.store.redeliveries_under_way(business_id).await?.into_iter().map(Shown).collect();
     let row = |delivery: Delivery| DeliveryRow {

@@ -141,7 +141,7 @@ async fn list_page(
 }
 
 async fn flows(app: &App, seat: &Seat) -> Result<Vec<(CallFlowId, String)>, PageError> {
-    let flows = app.store.list_call_flows(seat.business_id(), None, FLOWS).await?.rows;
+    let flows = app.store.list_call_flows(seat.business_id(), None, None, FLOWS).await?.rows;
     Ok(flows.into_iter().map(|flow| (flow.id, flow.name)).collect())
 }
 

@@ -92,7 +92,7 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
         tile("Endpoints answer in", median, p95.unwrap_or_else(|| "nothing delivered yet".to_owned())),
     ];
     let columns = hours(&of_today, today, now, |at| clock.hour(at));
-    let has_flows = !app.store.list_call_flows(business_id, None, 1).await?.rows.is_empty();
+    let has_flows = !app.store.list_call_flows(business_id, None, None, 1).await?.rows.is_empty();
     let has_calls = calls > 0
         || !app.store.list_calls(business_id, CallFilter::default(), None, 1).await?.rows.is_empty();
     let frame = Frame::of(&app, seat, Room::Overview, "Overview").await?.saying(query.done());

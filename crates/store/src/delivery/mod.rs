@@ -2,6 +2,7 @@
 
 pub(crate) mod backlog;
 pub(crate) mod erase;
+pub(crate) mod of_calls;
 mod outcome;
 pub(crate) mod pending;
 pub(crate) mod plan;
@@ -12,6 +13,7 @@ pub(crate) mod row;
 mod test_run;
 
 pub use backlog::Backlog;
+pub use of_calls::Told;
 pub use pulse::{BEATS_MAX, Beat, FAILING_MAX, Failing, Pulse, WorkState};
 pub use redeliver::NotRedelivered;
 pub use redelivery::{Beginner, BegunBy, Redelivered, Redelivery, Stage};

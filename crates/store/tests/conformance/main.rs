@@ -11,6 +11,7 @@ mod erasure;
 mod figures;
 mod files;
 mod firing;
+mod flow_page;
 mod gathered;
 mod harness;
 mod idempotency;

@@ -47,7 +47,9 @@ fn fill(h: &Harness, rows: u64) {
             CASE WHEN status IN ('scheduled', 'failed') THEN 'http_503' END, CASE WHEN status = 'delivered' THEN {FIRST_MS} + i END
         FROM (SELECT i, CASE i % 100 WHEN 1 THEN 'failed' WHEN 2 THEN 'failed' WHEN 3 THEN 'scheduled' WHEN 4 THEN 'scheduled'
             WHEN 5 THEN 'waiting_for_ai' WHEN 6 THEN 'cancelled' WHEN 7 THEN 'skipped' ELSE 'delivered' END AS status
-            FROM generate_series(1, {rows}) AS i) AS made;"
+            FROM generate_series(1, {rows}) AS i) AS made;
+        INSERT INTO delivery_statistics (business_id, minute, call_flow_id, status, latency_bucket, count)
+        SELECT {business}, {FIRST_MS} / 60000 + i / 50, {flow}, 'delivered', i % 7, 1 FROM generate_series(1, {rows}) AS i;"
     ));
     server().run("VACUUM ANALYZE;");
     server().run(TELL_PLANS);
@@ -140,6 +142,20 @@ async fn among_many_rows_each_filter_goes_by_its_index() {
         });
         check(&plans.await, index);
     }
+    let told = plans(async {
+        let calls = h.store.list_calls(h.business, all(), None, 8).await.unwrap().rows;
+        let ids = calls.iter().map(|call| call.id).collect();
+        assert!(
+            h.store.deliveries_of_calls(h.business, ids).await.unwrap().iter().any(|told| !told.is_empty())
+        );
+    });
+    check(&told.await, "deliveries_by_call");
+    let week = plans(async {
+        let since = Timestamp::from_millis(FIRST_MS);
+        assert!(!h.store.ended_of_call_flow(h.business, flow(7), since).await.unwrap().ended.is_empty());
+    });
+    let week = week.await;
+    assert!(week.contains("delivery_statistics_by_call_flow") && !week.contains("Seq Scan"), "{week}");
     let standing = plans(h.store.work_state(h.business, Vec::new())).await;
     check(&standing, "deliveries_by_call_flow");
     check(&standing, "deliveries_pending_by_lane");

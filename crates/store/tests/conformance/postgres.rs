@@ -7,6 +7,7 @@ mod cache;
 mod call;
 mod figures;
 mod firing;
+mod flow_page;
 mod gathered;
 mod harness;
 mod holder;

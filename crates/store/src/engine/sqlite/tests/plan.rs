@@ -8,6 +8,7 @@ use crate::engine::sqlite::migrations;
 use crate::engine::{Row, Sql, State, Value};
 use crate::error::StoreResult;
 use crate::retention;
+use crate::statistics;
 use crate::tx::{Savepoints, Tx};
 use crate::upkeep;
 use domain::Timestamp;
@@ -272,6 +273,14 @@ fn what_the_delivery_engine_and_readers_ask_for_has_its_index() {
         assert!(standing.contains(index), "expected {index}, but it is\n{standing}");
     }
     assert!(!standing.contains("TEMP B-TREE"), "nothing is sorted:\n{standing}");
+    check(
+        |tx| delivery::of_calls::of_calls(tx, BUSINESS, &[CALL, CallId::from_bytes([7; 16])]),
+        "deliveries_by_call (business_id=? AND call_id=?)",
+    );
+    check(
+        |tx| statistics::ended_of_call_flow(tx, BUSINESS, FLOW, now),
+        "COVERING INDEX delivery_statistics_by_call_flow (business_id=? AND call_flow_id=? AND minute>?)",
+    );
     check(
         |tx| delivery::attempts(tx, BUSINESS, DELIVERY),
         "attempts USING PRIMARY KEY (business_id=? AND delivery_id=?)",
