@@ -29,7 +29,7 @@ def things(server, admin):
     number = server.data("POST", "/numbers", {"phone_number": "+15735551234", "call_flow_id": flow["id"]}, 201)["number"]
     source = server.data("POST", "/sources", {"kind": "twilio", "name": "Twilio", "auth_token": "token"}, 201)["source"]
     key = server.data("POST", "/api-keys", {"name": "Phone system", "role": "viewer"}, 201)["api_key"]
-    call = server.report(flow)
+    call = server.report(flow, transcription="Hello")
     delivery = wait_until(server.deliveries, what="the delivery")[0]
     redelivery = server.data("POST", "/webhook-deliveries/redeliver", {"filter": {"status": "skipped"}}, 202)["redelivery_id"]
     member = re.search(r"/settings/members/([0-9a-f-]{36})", admin.get(f"{admin.home}/settings").text)[1]
@@ -43,6 +43,8 @@ PAGES = {
     "/deliveries": "viewer", "/deliveries/{delivery}": "viewer", "/deliveries/redeliver?status=failed": "member", "/numbers": "viewer",
     "/redeliveries": "viewer", "/redeliveries/{redelivery}": "viewer",
     "/numbers/{number}": "viewer", "/sources": "viewer", "/sources/{source}": "admin", "/settings": "viewer",
+    "/call-flows/{flow}/payload": "viewer", "/calls/{call}/whole/transcript": "viewer", "/deliveries/{delivery}/body": "viewer",
+    "/deliveries/{delivery}/attempts": "viewer",
 }
 # Every change, its form, and the least role that may make it.
 CHANGES = {

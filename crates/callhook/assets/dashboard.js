@@ -8,6 +8,8 @@ const forms = {
   moment: { dateStyle: "medium", timeStyle: "medium" },
   minute: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
   day: { dateStyle: "medium" },
+  date: { month: "short", day: "numeric" },
+  time: { hour: "2-digit", minute: "2-digit" },
 };
 
 // Times and numbers as the reader's language writes them; the server has written them in a form that everybody reads.

@@ -115,9 +115,15 @@ impl CallQuery {
                 &AiCategory::ALL.map(AiCategory::as_str),
             )?,
             qualified: parameter::flag("qualified", self.qualified.as_deref())?,
-            search: line("search", &self.search, SEARCH_CHARS_MAX)?,
+            search: search(self.search.as_deref())?,
         })
     }
+}
+
+/// A text that is searched for.
+pub fn search(given: Option<&str>) -> Result<Option<String>, Invalid> {
+    let line = |given| text::line(given, SEARCH_CHARS_MAX).map_err(|refused| refused.within("search"));
+    given.map(line).transpose()
 }
 
 fn bounded(field: &str, value: Option<&str>, maximum: u32) -> Result<Option<u32>, Invalid> {

@@ -35,6 +35,8 @@ pub struct TestDocument {
 pub struct TestResult {
     /// Its delivery, listed with `test: true`.
     pub delivery_id: DeliveryId,
+    /// Where it went to; redirects may have led on.
+    pub url: String,
     /// The exchange.
     pub attempt: Attempt,
     /// The exact body that was sent.
@@ -64,6 +66,7 @@ pub async fn run(
     let (call, is_real) = data(app, &flow).await?;
     let body = Arc::new(body(app, &call, destination.settings.firing_mode));
     let delivery_id = DeliveryId::new(app.now(), app.world.random());
+    let url = destination.settings.url.as_ref().map(ToString::to_string).unwrap_or_default();
     let request = TestRequest { delivery_id, destination: Arc::clone(&destination), body: Arc::clone(&body) };
     let (store, outbound) = (Arc::clone(&app.store), Arc::clone(&app.outbound));
     // In a task of its own: what is sent goes on record although the client hangs up meanwhile.
@@ -71,6 +74,7 @@ pub async fn run(
         let sent = outbound.send_test(request).await;
         let result = TestResult {
             delivery_id,
+            url,
             payload: body.stamped(sent.attempt.started_at, delivery_id, sent.attempt.attempt),
             attempt: sent.attempt.clone(),
         };

@@ -4,9 +4,11 @@ mod form;
 
 use super::delivery::optional;
 use super::error::{PageError, sentence};
+use super::flow_choice::{self, FlowChoice, Narrowed};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list::{self, Pager};
+use super::short;
 use crate::app::document::Change;
 use crate::app::filter::CallQuery;
 use crate::app::health::Light;
@@ -18,11 +20,13 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
-use domain::analysis::AiCategory;
+use domain::analysis::{AiCategory, Analysis};
 use domain::call::{Call, CallStatus, Direction};
+use domain::call_flow::CallFlow;
 use domain::delivery::Delivery;
-use domain::id::{CallFlowId, CallId};
+use domain::id::{BusinessId, CallFlowId, CallId};
 use domain::payload::recording_url;
+use domain::phone_number::Party;
 use form::CallForm;
 use std::sync::Arc;
 use store::call::CallFilter;
@@ -30,11 +34,11 @@ use store::delivery::DeliveryFilter;
 use store::idempotency::Answer;
 
 /// Rows of a page.
-const ROWS: usize = 50;
-/// Flows to choose from.
-const FLOWS: usize = 100;
+const ROWS: usize = 25;
+/// Flows among which those are looked for that a sample call may go over.
+const FLOWS_OF_SAMPLES: usize = 25;
 /// Deliveries that are shown of a call.
-const DELIVERIES: usize = 100;
+const DELIVERIES: usize = 12;
 /// What narrows the list.
 pub const FILTERS: [list::Filter; 7] = [
     ("search", "Search"),
@@ -66,6 +70,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/b/{business}/calls/export", get(export))
         .route("/b/{business}/calls/sample", post(send_sample).get(back_to_list))
         .route("/b/{business}/calls/{id}", get(read).post(correct))
+        .route("/b/{business}/calls/{id}/whole/{text}", get(whole))
         .route("/b/{business}/calls/{id}/erase", post(erase).get(back))
 }
 
@@ -79,12 +84,43 @@ pub fn length(seconds: &u32) -> String {
     }
 }
 
+/// Who called, as a list has it.
+pub fn caller(party: &Party) -> String {
+    short::line(&party.grouped()).into_owned()
+}
+
+/// What a sample call can go over.
+enum Sample {
+    /// One of these flows.
+    Over(Vec<(CallFlowId, String)>),
+    /// None: this flow sends nowhere yet, nor does any other.
+    NeedsWebhook(CallFlowId, String),
+    /// There is no flow.
+    NeedsFlow,
+}
+
+impl Sample {
+    async fn of(app: &App, business_id: BusinessId) -> Result<Self, PageError> {
+        let flows = app.store.list_call_flows(business_id, None, None, FLOWS_OF_SAMPLES).await?.rows;
+        let named = |flow: &CallFlow| (flow.id, short::line(&flow.name).into_owned());
+        let sending = flows.iter().filter(|flow| flow.post_call_webhook.settings.target().is_some());
+        let sending: Vec<_> = sending.map(named).collect();
+        Ok(match flows.first().map(named) {
+            None => Self::NeedsFlow,
+            Some((id, name)) if sending.is_empty() => Self::NeedsWebhook(id, name),
+            Some(_) => Self::Over(sending),
+        })
+    }
+}
+
 #[derive(Template)]
 #[template(path = "call/list.html")]
 struct ListPage {
     frame: Frame,
     rows: Vec<Call>,
-    flows: Vec<(CallFlowId, String)>,
+    choice: FlowChoice,
+    /// Where there is no call yet, for who may report one.
+    sample: Option<Sample>,
     query: list::Query,
     /// What narrows it, in words.
     chosen: Vec<(&'static str, String)>,
@@ -97,25 +133,32 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     if let Some(settled) = query.settled(&seat.path("/calls"), &TIMES, &seat.person.clock) {
         return Ok(Redirect::to(&settled).into_response());
     }
-    let (filter, wrong) = match read_filter(&seat, &query) {
-        Ok(filter) => (Some(filter), None),
-        Err(refused) => (None, Some(sentence(&refused.to_string()))),
-    };
     let business_id = seat.business_id();
+    let choice = match FlowChoice::of_list(&app, business_id, &seat.path("/calls"), &query).await? {
+        Narrowed::Here(choice) => choice,
+        Narrowed::At(address) => return Ok(Redirect::to(&address).into_response()),
+    };
+    let (filter, wrong) = match (read_filter(&seat, &query), &choice.asked) {
+        (Err(refused), _) => (None, Some(sentence(&refused.to_string()))),
+        (Ok(_), Some(words)) => (None, Some(words.clone())),
+        (Ok(filter), None) => (Some(filter), None),
+    };
     let page = match filter {
         Some(filter) => app.store.list_calls(business_id, filter, query.before()?, ROWS).await?,
         None => store::list::Page::cut(Vec::new(), 0),
     };
     let pager = query.pager(&seat.path("/calls"), page.next(|call| *call.id.as_bytes()));
-    let flows = app.store.list_call_flows(business_id, None, None, FLOWS).await?.rows;
-    let flows: Vec<_> = flows.into_iter().map(|flow| (flow.id, flow.name)).collect();
+    let chosen = chosen(&seat, &query, &choice);
+    let is_empty = page.rows.is_empty() && chosen.is_empty() && wrong.is_none() && pager.is_first;
+    let sample = if is_empty && seat.is_member() { Some(Sample::of(&app, business_id).await?) } else { None };
     let frame = Frame::of(&app, seat, Room::Calls, "Calls").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());
     let page = ListPage {
-        chosen: chosen(&frame.seat, &query, &flows),
         frame,
         rows: page.rows,
-        flows,
+        choice,
+        sample,
+        chosen,
         has_more_filters: query.is_narrowed(&MORE_FILTERS),
         query,
         pager,
@@ -150,10 +193,10 @@ fn read_filter(seat: &Seat, query: &list::Query) -> Result<CallFilter, Invalid> 
 }
 
 /// What narrows the list, in words.
-fn chosen(seat: &Seat, query: &list::Query, flows: &[(CallFlowId, String)]) -> Vec<(&'static str, String)> {
+fn chosen(seat: &Seat, query: &list::Query, choice: &FlowChoice) -> Vec<(&'static str, String)> {
     let clock = &seat.person.clock;
-    query.chosen(&[&FILTERS[..], &MORE_FILTERS].concat(), |name, text| match name {
-        "call_flow_id" => flows.iter().find(|(id, _)| id.to_string() == text).map(|(_, name)| name.clone()),
+    query.chosen(&[&FILTERS[..], &MORE_FILTERS].concat(), |name, _| match name {
+        "call_flow_id" => choice.name().map(str::to_owned),
         "start_date" | "updated_since" => Some(query.begin(name, clock).replace('T', " ")),
         "end_date" => Some(query.end(name, clock).replace('T', " ")),
         _ => None,
@@ -161,6 +204,7 @@ fn chosen(seat: &Seat, query: &list::Query, flows: &[(CallFlowId, String)]) -> V
 }
 
 async fn export(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
+    flow_choice::check_settled(&query)?;
     let filter = read_filter(&seat, &query)?;
     let rows = export::calls(app, seat.business_id(), filter).await?;
     Ok((export::HEADERS, Body::from_stream(rows)).into_response())
@@ -172,6 +216,8 @@ struct ReadPage {
     frame: Frame,
     call: Call,
     deliveries: Vec<Delivery>,
+    /// Whether there are older ones, which the list of deliveries has.
+    more_deliveries: bool,
     recording: Option<String>,
     flow_is_there: bool,
     form: CallForm,
@@ -196,7 +242,8 @@ async fn read_page(
     let business_id = seat.business_id();
     let call = app.store.call(business_id, id).await?;
     let about = DeliveryFilter { call_id: Some(id), ..DeliveryFilter::default() };
-    let mut deliveries = app.store.list_deliveries(business_id, about, None, DELIVERIES).await?.rows;
+    let page = app.store.list_deliveries(business_id, about, None, DELIVERIES).await?;
+    let (mut deliveries, more_deliveries) = (page.rows, page.more);
     deliveries.reverse();
     let flow = match call.call_flow_id {
         Some(flow) => optional(app.store.call_flow(business_id, flow).await)?,
@@ -208,8 +255,26 @@ async fn read_page(
     let frame = Frame::of(app, seat, Room::Calls, title).await?.saying(done);
     let form = typed.unwrap_or_else(|| CallForm::of(&call));
     let status = frame::answered(form.is_refused());
-    let page = ReadPage { frame, deliveries, recording, flow_is_there: flow.is_some(), call, form };
+    let flow_is_there = flow.is_some();
+    let page = ReadPage { frame, call, deliveries, more_deliveries, recording, flow_is_there, form };
     Ok((status, Page(page)).into_response())
+}
+
+/// All of a text of which the page shows the beginning.
+async fn whole(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id, text)): Path<(String, String, String)>,
+) -> Result<Response, PageError> {
+    let Analysis { transcription, summary, qualification_reason, .. } =
+        app.store.call(seat.business_id(), list::id(&id)?).await?.analysis;
+    let text = match text.as_str() {
+        "transcript" => transcription,
+        "summary" => summary,
+        "qualification-reason" => qualification_reason,
+        _ => None,
+    };
+    Ok(short::whole(text.ok_or(PageError::NotFound)?))
 }
 
 async fn correct(

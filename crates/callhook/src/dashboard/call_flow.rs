@@ -1,15 +1,18 @@
 //! Call flows: the list with how each goes, and the editor with the settings beside what happened lately.
 
 mod form;
+mod lately;
 
+use super::body::Body;
 use super::delivery::{host, optional};
 use super::error::{PageError, sentence, spoken};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list::{self, Pager};
-use super::overview::rate;
+use super::short;
 use crate::app::call_flow::{AiDocument, CallFlowDocument, PostCallWebhookDocument};
 use crate::app::document::Change;
+use crate::app::filter;
 use crate::app::health::Light;
 use crate::app::test_webhook::{self, TestDocument, TestResult};
 use crate::app::{self, App};
@@ -19,23 +22,21 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
-use domain::call::Call;
 use domain::call_flow::CallFlow;
 use domain::delivery::DeliveryKind;
 use domain::destination::{DestinationUrl, FiringMode};
 use domain::id::{BusinessId, CallFlowId, DeliveryId};
 use domain::receiver::Receiver;
 use form::FlowForm;
+use lately::Lately;
 use std::sync::Arc;
-use std::time::Duration;
-use store::call::CallFilter;
-use store::delivery::{BEATS_MAX, Beat, DeliveryFilter, Pulse};
+use store::delivery::{BEATS_MAX, Pulse};
 use store::idempotency::Answer;
 
 /// Rows of the list: each is looked into.
 const ROWS: usize = 25;
-/// Calls beside the settings.
-const CALLS: usize = 8;
+/// What the address of a result says where it was not for what was saved.
+const TYPED: &str = "typed";
 /// Empty lines for headers, where no script adds them.
 const EMPTY_HEADERS: usize = 1;
 
@@ -45,6 +46,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/b/{business}/call-flows", get(list).post(create))
         .route("/b/{business}/call-flows/{id}", get(read).post(save))
         .route("/b/{business}/call-flows/{id}/test", post(test).get(back))
+        .route("/b/{business}/call-flows/{id}/payload", get(payload))
         .route("/b/{business}/call-flows/{id}/rotate-secret", post(rotate_secret).get(back))
         .route("/b/{business}/call-flows/{id}/delete", post(delete).get(back))
 }
@@ -78,7 +80,9 @@ impl FlowRow {
     /// The host alone: the rest of the address may be a secret, and is long.
     fn target(&self) -> String {
         let settings = &self.flow.post_call_webhook.settings;
-        settings.target().map_or_else(|| "nowhere".to_owned(), |url| host(url.as_str()))
+        settings
+            .target()
+            .map_or_else(|| "nowhere".to_owned(), |url| short::line(&host(url.as_str())).into_owned())
     }
 
     const fn when(&self) -> &'static str {
@@ -91,22 +95,8 @@ impl FlowRow {
     }
 
     fn spark(&self) -> String {
-        spark(&self.pulse)
+        lately::spark(&self.pulse)
     }
-}
-
-/// The last deliveries as bars, oldest left; in words for who does not see them.
-fn spark(pulse: &Pulse) -> String {
-    let delivered = pulse.beats.iter().filter(|beat| **beat == Beat::Delivered).count();
-    let bars = pulse.beats.iter().rev().map(|beat| match beat {
-        Beat::Delivered => "<i></i>",
-        Beat::Failed => "<i class=\"failed\"></i>",
-        Beat::Waiting => "<i class=\"waiting\"></i>",
-        Beat::Ended => "<i class=\"ended\"></i>",
-    });
-    let words = format!("{delivered} of the last {} were delivered", pulse.beats.len());
-    let bars: String = bars.collect();
-    format!("<span class=\"spark\" role=\"img\" aria-label=\"{words}\">{bars}</span>")
 }
 
 #[derive(Template)]
@@ -115,6 +105,9 @@ struct ListPage {
     frame: Frame,
     rows: Vec<FlowRow>,
     pager: Pager,
+    /// Whether there is more than one page, or only those of a name are shown.
+    is_searched: bool,
+    query: list::Query,
     beats_max: usize,
     typed: String,
     wrong: Option<String>,
@@ -132,14 +125,17 @@ async fn list_page(
     wrong: Option<Invalid>,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
-    let page = app.store.list_call_flows(business_id, None, query.before()?, ROWS).await?;
+    let search = filter::search(query.get("search"))?;
+    let page = app.store.list_call_flows(business_id, search, query.before()?, ROWS).await?;
     let pager = query.pager(&seat.path("/call-flows"), page.next(|flow| *flow.id.as_bytes()));
     let pulses = app.store.pulses(business_id, page.rows.iter().map(|flow| flow.id).collect()).await?;
     let rows = page.rows.into_iter().zip(pulses).map(|(flow, pulse)| FlowRow { flow, pulse }).collect();
     let frame = Frame::of(app, seat, Room::CallFlows, "Call Flows").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());
     let wrong = wrong.map(|refused| sentence(&format!("the name {}", refused.reason)));
-    let page = ListPage { frame, rows, pager, beats_max: BEATS_MAX, typed, wrong };
+    let is_searched = query.get("search").is_some() || !pager.is_first || pager.older.is_some();
+    let query = query.clone();
+    let page = ListPage { frame, rows, pager, is_searched, query, beats_max: BEATS_MAX, typed, wrong };
     Ok((status, Page(page)).into_response())
 }
 
@@ -179,13 +175,11 @@ struct EditPage {
     /// Whether it was a test that was refused: then that is said where a test's result stands.
     is_test_refused: bool,
     test: Option<TestResult>,
-    sent: String,
-    pulse: Pulse,
-    spark: String,
-    lately: String,
-    failure: Option<String>,
-    calls: Vec<Call>,
-    payload: String,
+    /// Whether the test went with what was typed, of which nothing was saved.
+    is_test_typed: bool,
+    sent: Option<Body>,
+    lately: Lately,
+    payload: Body,
     verify: &'static str,
     new_secret: Option<String>,
     /// When the flow was changed last, as far as the page knows.
@@ -195,6 +189,20 @@ struct EditPage {
 impl EditPage {
     fn is_wrong(&self, field: &str) -> bool {
         self.wrong.as_ref().is_some_and(|(wrong, _)| wrong.starts_with(field))
+    }
+
+    /// What the form shows instead of what was tested.
+    fn difference(&self) -> Option<&'static str> {
+        let test = self.test.as_ref().filter(|_| !self.is_typed)?;
+        if test.url != self.form.url {
+            Some(
+                "This result is for the address that it names. The form shows what is saved, which is another address.",
+            )
+        } else if self.is_test_typed {
+            Some("It was sent with settings that were typed then. The form shows what is saved.")
+        } else {
+            None
+        }
     }
 }
 
@@ -207,6 +215,7 @@ struct Shown {
     wrong: Option<Invalid>,
     is_test_refused: bool,
     test: Option<TestResult>,
+    is_test_typed: bool,
     new_secret: Option<String>,
 }
 
@@ -225,11 +234,8 @@ async fn edit_page(
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let flow = app.store.call_flow(business_id, id).await?;
-    let filter = CallFilter { call_flow_id: Some(id), ..CallFilter::default() };
-    let calls = app.store.list_calls(business_id, filter, None, CALLS).await?.rows;
-    let pulses = app.store.pulses(business_id, vec![id]).await?;
-    let pulse = pulses.into_iter().next().ok_or(PageError::NotFound)?;
-    let payload = pretty(&test_webhook::payload_sample(app, business_id, id).await?);
+    let lately = Lately::of(app, &seat.person.clock, &flow).await?;
+    let payload = Body::of(&test_webhook::payload_sample(app, business_id, id).await?);
     let mut frame = Frame::of(app, seat, Room::CallFlows, flow.name.clone()).await?;
     frame.said = said;
     let is_typed = shown.typed.is_some();
@@ -246,13 +252,10 @@ async fn edit_page(
             (refused.field, words)
         }),
         is_test_refused: shown.is_test_refused,
-        sent: shown.test.as_ref().map(|test| pretty(&test.payload)).unwrap_or_default(),
+        sent: shown.test.as_ref().map(|test| Body::of(&test.payload)),
         test: shown.test,
-        spark: spark(&pulse),
-        lately: lately(app, business_id, id).await?,
-        failure: last_failure(app, business_id, id, &pulse).await?,
-        pulse,
-        calls,
+        is_test_typed: shown.is_test_typed,
+        lately,
         payload,
         verify: VERIFY,
         new_secret: shown.new_secret,
@@ -262,59 +265,14 @@ async fn edit_page(
     Ok((status, Page(page)).into_response())
 }
 
-/// How the last 24 hours went.
-async fn lately(app: &App, business_id: BusinessId, id: CallFlowId) -> Result<String, PageError> {
-    let since = app.now().before(Duration::from_hours(24));
-    let found = app.store.ended_deliveries(business_id, since, None, Some(id), 1_440).await?;
-    let count = |status: &str| found.ended.get(status).copied().unwrap_or_default();
-    let (delivered, failed) = (count("delivered"), count("failed"));
-    if delivered + failed == 0 {
-        return Ok("nothing ended within 24 hours".to_owned());
-    }
-    let rate = format!("{} delivered within 24 hours", rate((delivered, failed)));
-    let median = found.latency.percentile_ms(50).map(|median| format!(" · median {median} ms"));
-    Ok(rate + &median.unwrap_or_default())
-}
-
-/// Why the last attempt that failed did so, in words.
-async fn last_failure(
-    app: &App,
-    business_id: BusinessId,
-    id: CallFlowId,
-    pulse: &Pulse,
-) -> Result<Option<String>, PageError> {
-    if pulse.failing_since.is_none() {
-        return Ok(None);
-    }
-    let filter = DeliveryFilter { call_flow_id: Some(id), test: Some(false), ..DeliveryFilter::default() };
-    let page = app.store.list_deliveries(business_id, filter, None, BEATS_MAX).await?;
-    let Some(failed) = page
-        .rows
-        .into_iter()
-        .find(|delivery| delivery.last_error.is_some() && delivery.delivered_at.is_none())
-    else {
-        return Ok(None);
-    };
-    let detail = app.store.delivery(business_id, failed.id).await?;
-    Ok(detail.attempts.into_iter().rev().find_map(|attempt| attempt.error_detail))
-}
-
-/// A body as a person reads it.
-pub fn pretty(body: &[u8]) -> String {
-    let mut pretty = Vec::with_capacity(body.len() * 2);
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    // Field by field, which keeps their order. Cannot fail: callhook itself has written the body as JSON.
-    let _ = serde_transcode::transcode(&mut reader, &mut serde_json::Serializer::pretty(&mut pretty));
-    String::from_utf8(pretty).unwrap_or_default()
-}
-
 fn flow_path(seat: &Seat, id: CallFlowId) -> String {
     seat.path(&format!("/call-flows/{id}"))
 }
 
-/// Where a test's result stands beside the settings.
-fn test_path(seat: &Seat, id: CallFlowId, test: DeliveryId) -> String {
-    format!("{}?test={test}#test", flow_path(seat, id))
+/// Where a test's result stands beside the settings, and whether it was sent with those that were only typed.
+fn test_path(seat: &Seat, id: CallFlowId, test: DeliveryId, is_typed: bool) -> String {
+    let typed = if is_typed { format!("&{TYPED}=1") } else { String::new() };
+    format!("{}?test={test}{typed}#test", flow_path(seat, id))
 }
 
 async fn read(
@@ -329,7 +287,9 @@ async fn read(
     let typed = test.as_ref().and_then(|test| app.typed.recall(session_id, test.delivery_id));
     let typed = typed.map(|typed| Form::read(typed.reveal().as_bytes()));
     let version = typed.as_ref().and_then(|typed| typed.given("version"));
-    let shown = Shown { typed: typed.as_ref().map(FlowForm::read), version, test, ..Shown::default() };
+    let is_test_typed = query.get(TYPED).is_some();
+    let shown =
+        Shown { typed: typed.as_ref().map(FlowForm::read), version, test, is_test_typed, ..Shown::default() };
     let said = match query.done() {
         Some("saved") => Some(what_happens_now(&app.store.call_flow(seat.business_id(), id).await?)),
         done => done.and_then(super::said).map(str::to_owned),
@@ -349,7 +309,17 @@ async fn recorded_test(
     let is_test = detail.delivery.kind == DeliveryKind::Test && detail.delivery.call_flow_id == id;
     let payload = detail.sent().filter(|_| is_test);
     let record = payload.zip(detail.attempts.into_iter().last());
-    Ok(record.map(|(payload, attempt)| TestResult { delivery_id, attempt, payload }))
+    let url = detail.delivery.url;
+    Ok(record.map(|(payload, attempt)| TestResult { delivery_id, url, attempt, payload }))
+}
+
+/// All of what would be sent.
+async fn payload(
+    State(app): State<Arc<App>>,
+    seat: Seat,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    Ok(short::whole(test_webhook::payload_sample(&app, seat.business_id(), list::id(&id)?).await?))
 }
 
 /// What a flow does from the next call on.
@@ -439,10 +409,11 @@ async fn test(
     match test_webhook::run(&app, seat.business_id(), None, id, document).await {
         Ok(Answer::New(TestResult { delivery_id, .. })) => {
             // The result has an address. What is only typed has none, since it may hold secrets: it waits there for this session.
-            if typed != FlowForm::of(&stored) {
+            let is_typed = typed != FlowForm::of(&stored);
+            if is_typed {
                 app.typed.keep(seat.person.signed_in.session.id, delivery_id, form.encoded());
             }
-            Ok(Redirect::to(&test_path(&seat, id, delivery_id)).into_response())
+            Ok(Redirect::to(&test_path(&seat, id, delivery_id, is_typed)).into_response())
         }
         Ok(Answer::Repeated(_)) => Ok(Redirect::to(&flow_path(&seat, id)).into_response()),
         Err(error) => test_refused(&app, seat, id, typed, PageError::of_form(error)?).await,

@@ -2,7 +2,7 @@
 
 use super::error::PageError;
 use super::moment::Clock;
-use super::{assets, cookie};
+use super::{assets, cookie, short};
 use crate::app::App;
 use crate::app::health::{self, Health};
 use crate::app::sign_in;
@@ -14,6 +14,7 @@ use domain::Timestamp;
 use domain::api_key::Role;
 use domain::id::BusinessId;
 use domain::user::Membership;
+use std::borrow::Cow;
 use std::sync::Arc;
 use store::StoreError;
 use store::session::SignedIn;
@@ -225,9 +226,24 @@ impl Frame {
         self.seat.person.clock.minute(*at)
     }
 
+    /// Its day and month alone.
+    pub fn date(&self, at: &Timestamp) -> String {
+        self.seat.person.clock.date(*at)
+    }
+
+    /// Its time of day alone.
+    pub fn time(&self, at: &Timestamp) -> String {
+        self.seat.person.clock.time(*at)
+    }
+
     /// How long until then, as a running clock.
     pub fn until(&self, at: &Timestamp) -> String {
         self.seat.person.clock.until(*at)
+    }
+
+    /// A text that may be long, as a list has it.
+    pub fn short<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        short::line(text)
     }
 
     /// Whether the person may change what members change.

@@ -1,6 +1,7 @@
 //! Lists: what the address asks for, page by page, with filters that stand in it and can be shared.
 
 use super::error::PageError;
+use super::flow_choice;
 use super::moment::Clock;
 use crate::app::parameter;
 use axum::extract::FromRequestParts;
@@ -25,7 +26,7 @@ pub fn labelled(filters: &[Filter], refused: Invalid) -> Invalid {
 /// In which zone a form's fields were drawn.
 const ZONE: &str = "zone";
 /// What an address of a list has beside its filters.
-const BESIDE_FILTERS: [&str; 3] = ["cursor", "done", ZONE];
+const BESIDE_FILTERS: [&str; 4] = ["cursor", "done", ZONE, flow_choice::NAME];
 /// Characters of a name that is not known: enough to see which it is.
 const NAME_CHARS_SHOWN: usize = 40;
 
@@ -219,7 +220,8 @@ impl Query {
         Pager { is_first, newest: (!is_first).then(|| to(None)), older }
     }
 
-    /// The address's parameters without those that name a page or say what was done, for a link to another page.
+    /// The address's parameters without those that name a page, say what was done, or are a name that means no flow, for a link to
+    /// another page.
     #[must_use]
     pub fn filters(&self) -> String {
         self.filters_but(&[])
@@ -228,9 +230,35 @@ impl Query {
     /// The same without these.
     #[must_use]
     pub fn filters_but(&self, names: &[&str]) -> String {
-        let is_kept = |name: &str| !["cursor", "done"].contains(&name) && !names.contains(&name);
+        let passing = ["cursor", "done", flow_choice::NAME];
+        let is_kept = |name: &str| !passing.contains(&name) && !names.contains(&name);
         let kept = self.0.iter().filter(|(name, _)| is_kept(name));
         form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
+    }
+}
+
+/// A part of a list that is read as a whole and stands on a page with others.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part<T> {
+    /// Its rows.
+    pub rows: Vec<T>,
+    /// The address's parameter of the part before.
+    pub earlier: Option<String>,
+    /// The address's parameter of the part that follows.
+    pub later: Option<String>,
+}
+
+impl<T> Part<T> {
+    /// At most `rows_max` of all, behind as many as the address's parameter `name` says.
+    #[must_use]
+    pub fn of(all: Vec<T>, query: &Query, name: &str, rows_max: usize) -> Self {
+        let behind = query.get(name).and_then(|behind| behind.parse().ok()).unwrap_or(0).min(all.len());
+        let to = |behind: usize| format!("{name}={behind}");
+        Self {
+            earlier: (behind > 0).then(|| to(behind.saturating_sub(rows_max))),
+            later: (all.len() - behind > rows_max).then(|| to(behind + rows_max)),
+            rows: all.into_iter().skip(behind).take(rows_max).collect(),
+        }
     }
 }
 
@@ -272,6 +300,18 @@ mod tests {
         assert_eq!(older("search=a%26b"), "/calls?search=a%26b&cursor=AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(pager("search=x&cursor=y", None).newest.as_deref(), Some("/calls?search=x"));
         assert_eq!(pager("cursor=y", None).newest.as_deref(), Some("/calls"));
+    }
+
+    #[test]
+    fn a_part_leads_to_those_before_and_behind() {
+        let part = |query| Part::of((0..7).collect(), &Query::read(query), "people", 3);
+        let leads = |query| (part(query).rows, part(query).earlier, part(query).later);
+        let to = |behind: &str| Some(format!("people={behind}"));
+        assert_eq!(leads(""), (vec![0, 1, 2], None, to("3")));
+        assert_eq!(leads("people=3"), (vec![3, 4, 5], to("0"), to("6")));
+        assert_eq!(leads("people=6"), (vec![6], to("3"), None));
+        assert_eq!(leads("people=99"), (vec![], to("4"), None));
+        assert_eq!(leads("people=x"), leads(""));
     }
 
     #[test]
@@ -328,8 +368,9 @@ mod tests {
                 assert!(field.is_some_and(|field| field.contains(&format!("name=\"{name}\""))), "{name}");
             }
         }
-        check(include_str!("../../templates/delivery/list.html"), &delivery::FILTERS);
-        check(include_str!("../../templates/call/list.html"), &call::FILTERS);
+        let choice = include_str!("../../templates/call_flow/choice.html");
+        check(&[include_str!("../../templates/delivery/list.html"), choice].concat(), &delivery::FILTERS);
+        check(&[include_str!("../../templates/call/list.html"), choice].concat(), &call::FILTERS);
         check(include_str!("../../templates/call/list.html"), &call::MORE_FILTERS);
     }
 

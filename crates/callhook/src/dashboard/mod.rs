@@ -1,7 +1,7 @@
 //! The dashboard: pages for people, drawn on the server; a handler reads what is asked, calls one operation, draws.
 //!
 //! In reading order: [`guard`] stands around every page, [`frame`] says who looks at which business and what stands around a page,
-//! [`form`] and [`list`] read what is asked, [`error`] says what cannot be done, [`moment`] and [`assets`] are what pages are made with.
+//! [`form`] and [`list`] read what is asked, [`error`] says what cannot be done, [`moment`], [`short`], [`body`] and [`assets`] are what pages are made with.
 //! Then a file for each noun.
 
 #![allow(
@@ -12,6 +12,7 @@
 
 pub mod account;
 pub mod assets;
+pub mod body;
 pub mod call;
 pub mod call_flow;
 pub mod chart;
@@ -20,6 +21,7 @@ pub mod cookie;
 pub mod delivery;
 pub mod error;
 pub mod events;
+pub mod flow_choice;
 pub mod form;
 pub mod frame;
 pub mod guard;
@@ -29,6 +31,7 @@ pub mod number;
 pub mod overview;
 pub mod redelivery;
 pub mod settings;
+pub mod short;
 pub mod sign_in;
 pub mod source;
 

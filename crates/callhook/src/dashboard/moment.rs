@@ -61,6 +61,27 @@ impl Clock {
         before.map_or(self.now, |at| Timestamp::from_millis(at.timestamp().as_millisecond()))
     }
 
+    /// The day of a time: today, yesterday, or its date.
+    pub fn day(&self, at: Timestamp) -> String {
+        let (day, today) = (self.zoned(at).date(), self.zoned(self.now).date());
+        match today.since(day).map(|span| span.get_days()) {
+            Ok(0) => "Today".to_owned(),
+            Ok(1) => "Yesterday".to_owned(),
+            _ if day.year() == today.year() => self.date(at),
+            _ => self.element(at, "day", "%Y-%m-%d"),
+        }
+    }
+
+    /// Day and month.
+    pub fn date(&self, at: Timestamp) -> String {
+        self.element(at, "date", "%-d %b")
+    }
+
+    /// The time of day, where its day is said elsewhere.
+    pub fn time(&self, at: Timestamp) -> String {
+        self.element(at, "time", "%H:%M")
+    }
+
     /// Day and time with seconds.
     pub fn moment(&self, at: Timestamp) -> String {
         self.element(at, "moment", "%Y-%m-%d %H:%M:%S")
@@ -149,6 +170,18 @@ mod tests {
         assert_eq!(clock("zone=Europe%2FBerlin").day_began(0).to_string(), "2026-03-30T22:00:00Z");
         // The clocks went forward the night before.
         assert_eq!(clock("zone=Europe%2FBerlin").day_began(2).to_string(), "2026-03-28T23:00:00Z");
+    }
+
+    #[test]
+    fn a_day_is_called_as_it_is_where_the_person_is() {
+        let clock = clock("zone=Europe%2FBerlin");
+        let day = |at: &str| clock.day(at.parse().unwrap());
+        assert_eq!([day("2026-03-30T22:00:00Z"), day("2026-03-30T21:59:59Z")], ["Today", "Yesterday"]);
+        // Which only a phone system's clock says.
+        assert!(day("2026-03-31T22:00:00Z").contains(">1 Apr<"));
+        assert!(day("2026-03-29T21:00:00Z").contains(">29 Mar<"));
+        assert!(day("2025-12-31T12:00:00Z").contains(">2025-12-31<"));
+        assert!(clock.time("2026-03-30T22:31:15Z".parse().unwrap()).ends_with(">00:31</time>"));
     }
 
     #[test]

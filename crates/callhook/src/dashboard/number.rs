@@ -1,6 +1,7 @@
 //! Tracking numbers: what people call, which flow each runs, and where its calls come from.
 
 use super::error::{self, PageError};
+use super::flow_choice::{self, FlowChoice, Meant};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list::{self, Pager};
@@ -14,14 +15,12 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
-use domain::id::{CallFlowId, NumberId};
+use domain::id::{BusinessId, NumberId};
 use domain::number::TrackingNumber;
 use std::sync::Arc;
 
 /// Rows of a page.
-const ROWS: usize = 50;
-/// Flows to choose from.
-const FLOWS: usize = 200;
+const ROWS: usize = 25;
 
 /// The pages.
 pub fn router() -> Router<Arc<App>> {
@@ -90,8 +89,20 @@ impl NumberForm {
         }
     }
 
-    fn is_flow(&self, id: &CallFlowId) -> bool {
-        self.call_flow_id == id.to_string()
+    /// The flows to choose from, where the flow's name was not typed or is the name of one; else those that it may mean.
+    async fn choice(
+        &mut self,
+        app: &App,
+        business_id: BusinessId,
+        form: &Form,
+    ) -> Result<FlowChoice, PageError> {
+        if let Some(typed) = form.given(flow_choice::NAME) {
+            match FlowChoice::meant(app, business_id, &typed).await? {
+                Meant::One(id) => self.call_flow_id = id.to_string(),
+                Meant::Unclear(choice) => return Ok(choice),
+            }
+        }
+        FlowChoice::of(app, business_id, self.call_flow_id.parse().ok()).await
     }
 }
 
@@ -107,14 +118,15 @@ fn spoken(refused: &Invalid) -> String {
 struct ListPage {
     frame: Frame,
     rows: Vec<(TrackingNumber, Option<String>)>,
-    flows: Vec<(CallFlowId, String)>,
+    choice: FlowChoice,
     form: NumberForm,
     pager: Pager,
     wrong: Option<String>,
 }
 
 async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
-    list_page(&app, seat, &query, NumberForm::read(&Form::default()), None).await
+    let choice = FlowChoice::of(&app, seat.business_id(), None).await?;
+    list_page(&app, seat, &query, NumberForm::read(&Form::default()), choice, None).await
 }
 
 async fn list_page(
@@ -122,27 +134,23 @@ async fn list_page(
     seat: Seat,
     query: &list::Query,
     form: NumberForm,
+    choice: FlowChoice,
     wrong: Option<String>,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let page = app.store.list_numbers(business_id, query.before()?, ROWS).await?;
     let pager = query.pager(&seat.path("/numbers"), page.next(|number| *number.id.as_bytes()));
-    let flows = flows(app, &seat).await?;
-    let name = |id: CallFlowId| flows.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
+    let flows = page.rows.iter().filter_map(|number| number.call_flow_id).collect();
+    let names = app.store.call_flow_names(business_id, flows).await?;
     let row = |number: TrackingNumber| {
-        let flow = number.call_flow_id.map(|id| name(id).unwrap_or_else(|| id.to_string()));
+        let flow = number.call_flow_id.and_then(|id| names.get(&id).cloned());
         (number, flow)
     };
     let rows = page.rows.into_iter().map(row).collect();
     let frame = Frame::of(app, seat, Room::Numbers, "Numbers").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());
-    let page = ListPage { frame, rows, flows, form, pager, wrong };
+    let page = ListPage { frame, rows, choice, form, pager, wrong };
     Ok((status, Page(page)).into_response())
-}
-
-async fn flows(app: &App, seat: &Seat) -> Result<Vec<(CallFlowId, String)>, PageError> {
-    let flows = app.store.list_call_flows(seat.business_id(), None, None, FLOWS).await?.rows;
-    Ok(flows.into_iter().map(|flow| (flow.id, flow.name)).collect())
 }
 
 async fn create(
@@ -152,7 +160,11 @@ async fn create(
     form: Form,
 ) -> Result<Response, PageError> {
     seat.check_member()?;
-    let typed = NumberForm::read(&form);
+    let mut typed = NumberForm::read(&form);
+    let choice = typed.choice(&app, seat.business_id(), &form).await?;
+    if let Some(words) = choice.asked.clone() {
+        return list_page(&app, seat, &query, typed, choice, Some(words)).await;
+    }
     let made = match typed.document().settings(seat.membership.default_country) {
         Ok(settings) => app.store.create_number(seat.business_id(), None, settings).await.map(drop),
         Err(refused) => Err(refused.into()),
@@ -161,7 +173,7 @@ async fn create(
         Ok(()) => Ok(Redirect::to(&seat.path("/numbers?done=number-made")).into_response()),
         Err(error) => {
             let wrong = spoken(&PageError::of_form(error)?);
-            list_page(&app, seat, &query, typed, Some(wrong)).await
+            list_page(&app, seat, &query, typed, choice, Some(wrong)).await
         }
     }
 }
@@ -171,7 +183,7 @@ async fn create(
 struct EditPage {
     frame: Frame,
     number_id: NumberId,
-    flows: Vec<(CallFlowId, String)>,
+    choice: FlowChoice,
     form: NumberForm,
     is_typed: bool,
     wrong: Option<String>,
@@ -182,16 +194,20 @@ async fn edit_page(
     seat: Seat,
     id: NumberId,
     done: Option<&str>,
-    typed: Option<(NumberForm, String)>,
+    typed: Option<(NumberForm, FlowChoice, String)>,
 ) -> Result<Response, PageError> {
-    let number = app.store.number(seat.business_id(), id).await?;
-    let flows = flows(app, &seat).await?;
+    let business_id = seat.business_id();
+    let number = app.store.number(business_id, id).await?;
     let frame = Frame::of(app, seat, Room::Numbers, number.phone_number.grouped()).await?.saying(done);
     let is_typed = typed.is_some();
     let status = frame::answered(is_typed);
-    let (form, wrong) =
-        typed.map_or_else(|| (NumberForm::of(&number), None), |(form, wrong)| (form, Some(wrong)));
-    Ok((status, Page(EditPage { frame, number_id: id, flows, form, is_typed, wrong })).into_response())
+    let (form, choice, wrong) = if let Some((form, choice, wrong)) = typed {
+        (form, choice, Some(wrong))
+    } else {
+        let choice = FlowChoice::of(app, business_id, number.call_flow_id).await?;
+        (NumberForm::of(&number), choice, None)
+    };
+    Ok((status, Page(EditPage { frame, number_id: id, choice, form, is_typed, wrong })).into_response())
 }
 
 async fn read(
@@ -211,7 +227,11 @@ async fn save(
 ) -> Result<Response, PageError> {
     seat.check_member()?;
     let id: NumberId = list::id(&id)?;
-    let typed = NumberForm::read(&form);
+    let mut typed = NumberForm::read(&form);
+    let choice = typed.choice(&app, seat.business_id(), &form).await?;
+    if let Some(words) = choice.asked.clone() {
+        return edit_page(&app, seat, id, None, Some((typed, choice, words))).await;
+    }
     // Cannot fail: plain data with string keys.
     let document = serde_json::to_value(typed.document()).unwrap_or_default();
     let country = seat.membership.default_country;
@@ -219,7 +239,7 @@ async fn save(
         Ok(_) => Ok(Redirect::to(&seat.path(&format!("/numbers/{id}?done=saved"))).into_response()),
         Err(error) => {
             let wrong = spoken(&PageError::of_form(error)?);
-            edit_page(&app, seat, id, None, Some((typed, wrong))).await
+            edit_page(&app, seat, id, None, Some((typed, choice, wrong))).await
         }
     }
 }

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::call::{CallCount, CallFilter};
+use store::delivery::Failing;
 use store::statistics::DeliveryStatistics;
 
 /// Calls that are counted by source and event: a business with more sees the latest.
@@ -24,6 +25,8 @@ const CALLS_COUNTED_MAX: u64 = 10_000;
 /// Minutes of the series' buckets: every time zone's hours and days are made of quarters.
 const QUARTER: u32 = 15;
 const HOUR: Duration = Duration::from_hours(1);
+/// Flows that fail which are shown one by one.
+const FAILING_MAX: usize = 12;
 /// Sources that are shown one by one.
 const SOURCES_MAX: usize = 8;
 
@@ -51,6 +54,8 @@ struct OverviewPage {
     frame: Frame,
     tiles: Vec<Tile>,
     chart: String,
+    /// The same for a narrow screen.
+    narrow_chart: String,
     columns: Vec<Column>,
     sources: Vec<(String, u64)>,
     events: Vec<(&'static str, u64)>,
@@ -60,6 +65,16 @@ struct OverviewPage {
 }
 
 impl OverviewPage {
+    /// Flows that fail now, as many as there is room for.
+    fn failing(&self) -> impl Iterator<Item = &Failing> {
+        self.frame.health.failing.iter().take(FAILING_MAX)
+    }
+
+    /// How many others fail.
+    fn failing_more(&self) -> usize {
+        self.frame.health.failing.len().saturating_sub(FAILING_MAX)
+    }
+
     fn late(&self) -> Option<String> {
         let now = self.frame.seat.person.clock.now();
         self.frame.health.late_since.map(|since| health::span(now.since(since)))
@@ -92,14 +107,15 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
         tile("Endpoints answer in", median, p95.unwrap_or_else(|| "nothing delivered yet".to_owned())),
     ];
     let columns = hours(&of_today, today, now, |at| clock.hour(at));
-    let has_flows = !app.store.list_call_flows(business_id, None, None, 1).await?.rows.is_empty();
+    let has_flows = !app.store.newest_call_flows(business_id, 1).await?.rows.is_empty();
     let has_calls = calls > 0
         || !app.store.list_calls(business_id, CallFilter::default(), None, 1).await?.rows.is_empty();
     let frame = Frame::of(&app, seat, Room::Overview, "Overview").await?.saying(query.done());
     let page = OverviewPage {
         frame,
         tiles,
-        chart: chart::columns(&columns),
+        chart: chart::columns(&columns, &chart::WIDE),
+        narrow_chart: chart::columns(&columns, &chart::NARROW),
         columns,
         sources: by_source(&counted),
         events: by_event(&counted),

@@ -1,7 +1,8 @@
 //! Redeliveries: those chosen from the list are sent again at once; all that match after an estimate, with a page that shows how far it is.
 
-use super::delivery::{self, FILTERS, ROWS, optional};
+use super::delivery::{self, FILTERS, ROWS};
 use super::error::PageError;
+use super::flow_choice;
 use super::form::Form;
 use super::frame::{Frame, Page, Room, Seat};
 use super::list::{self, Pager};
@@ -13,11 +14,12 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use domain::Invalid;
 use domain::id::{CallFlowId, DeliveryId, RedeliveryId};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
-use store::delivery::{Beginner, BegunBy, NotRedelivered, Redelivered, Redelivery, Stage};
+use store::delivery::{Beginner, BegunBy, DeliveryFilter, NotRedelivered, Redelivered, Redelivery, Stage};
 use store::idempotency::{Answer, Once, Render, StoredResponse};
 
 /// The word of an address after those chosen were sent again, and where none was.
@@ -56,12 +58,18 @@ async fn estimate(
     query: list::Query,
 ) -> Result<Response, PageError> {
     seat.check_member()?;
-    let filter = app::redelivery::narrowed(delivery::read_filter(&seat, &query)?)?;
+    let filter = meant(&seat, &query)?;
     let names = names(&app, &seat, filter.call_flow_id.into_iter().collect()).await?;
+    let chosen = chosen(&seat, &query, &filter, &names);
     let counted = app.store.count_redeliverable(seat.business_id(), filter).await?;
-    let chosen = delivery::chosen(&seat, &query, &names);
     let frame = Frame::of(&app, seat, Room::Deliveries, "Redeliver").await?;
     Ok(Page(EstimatePage { frame, query, chosen, counted, once: app.random_text() }).into_response())
+}
+
+/// What the address asks for, and no more.
+fn meant(seat: &Seat, query: &list::Query) -> Result<DeliveryFilter, Invalid> {
+    flow_choice::check_settled(query)?;
+    app::redelivery::narrowed(delivery::read_filter(seat, query)?)
 }
 
 /// Sends again what was chosen, or all that match.
@@ -91,7 +99,7 @@ async fn redeliver_matching(
     query: &list::Query,
     form: &Form,
 ) -> Result<Redirect, PageError> {
-    let filter = app::redelivery::narrowed(delivery::read_filter(seat, query)?)?;
+    let filter = meant(seat, query)?;
     let pages = seat.path("/redeliveries");
     let once = form.given("once").map(|key| {
         let request_hash = Sha256::digest(format!("{pages}?{}", query.filters())).into();
@@ -177,7 +185,7 @@ async fn read(
     let shown = Shown(app.store.redelivery(seat.business_id(), id).await?);
     let names = names(&app, &seat, shown.0.filter.call_flow_id.into_iter().collect()).await?;
     let query = shown.query();
-    let chosen = delivery::chosen(&seat, &query, &names);
+    let chosen = chosen(&seat, &query, &shown.0.filter, &names);
     let deliveries = format!("{}?{}", seat.path("/deliveries"), query.filters_but(&["status", "error"]));
     let frame = Frame::of(&app, seat, Room::Deliveries, "Redelivery").await?;
     Ok(Page(ReadPage { frame, shown, chosen, deliveries }).into_response())
@@ -199,7 +207,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     let names = names(&app, &seat, flows).await?;
     let row = |redelivery| {
         let shown = Shown(redelivery);
-        let chosen = delivery::chosen(&seat, &shown.query(), &names);
+        let chosen = chosen(&seat, &shown.query(), &shown.0.filter, &names);
         (shown, chosen)
     };
     let rows = page.rows.into_iter().map(row).collect();
@@ -213,15 +221,18 @@ async fn names(
     seat: &Seat,
     ids: Vec<CallFlowId>,
 ) -> Result<HashMap<CallFlowId, String>, PageError> {
-    let mut names = HashMap::new();
-    for id in ids {
-        if names.contains_key(&id) {
-            continue;
-        }
-        let flow = optional(app.store.call_flow(seat.business_id(), id).await)?;
-        names.insert(id, flow.map_or_else(|| "deleted flow".to_owned(), |flow| flow.name));
-    }
-    Ok(names)
+    Ok(app.store.call_flow_names(seat.business_id(), ids).await?)
+}
+
+/// What was asked for, in words.
+fn chosen(
+    seat: &Seat,
+    query: &list::Query,
+    filter: &DeliveryFilter,
+    names: &HashMap<CallFlowId, String>,
+) -> Vec<(&'static str, String)> {
+    let flow = filter.call_flow_id.map(|id| names.get(&id).map_or("deleted flow", String::as_str));
+    delivery::chosen(seat, query, flow)
 }
 
 /// The word of an address that says what became of those chosen, with all counts: `redelivered.3.0.1.0.0.0.0`.
@@ -269,7 +280,6 @@ mod tests {
     use super::*;
     use domain::Timestamp;
     use domain::delivery::DeliveryStatus;
-    use store::delivery::DeliveryFilter;
 
     #[test]
     fn what_became_of_those_chosen_is_said_with_each_reason() {

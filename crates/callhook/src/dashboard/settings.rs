@@ -3,7 +3,7 @@
 use super::error::{self, PageError};
 use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
-use super::list;
+use super::list::{self, Part};
 use crate::app::api_key::ApiKeyDocument;
 use crate::app::business::{BusinessDocument, RetentionDocument};
 use crate::app::document::Change;
@@ -22,8 +22,14 @@ use domain::user::Invitation;
 use std::sync::Arc;
 use store::member::Member;
 
-/// Keys that are shown, the newest ones.
+/// Keys that are listed, the newest ones, part by part.
 const KEYS: usize = 100;
+/// Keys of a part.
+const KEYS_SHOWN: usize = 10;
+/// People of a part.
+const PEOPLE_SHOWN: usize = 20;
+/// Invitations of a part.
+const INVITATIONS_SHOWN: usize = 10;
 
 /// The pages.
 pub fn router() -> Router<Arc<App>> {
@@ -52,9 +58,10 @@ struct Shown {
 struct SettingsPage {
     frame: Frame,
     business: Business,
-    keys: Vec<ApiKey>,
-    members: Vec<Member>,
-    invitations: Vec<Invitation>,
+    keys: Part<ApiKey>,
+    members: Part<Member>,
+    /// Each with who made it.
+    invitations: Part<(Invitation, String)>,
     shown: Shown,
     public_url: String,
 }
@@ -74,30 +81,30 @@ impl SettingsPage {
         days.map(|days| days.get().to_string()).unwrap_or_default()
     }
 
-    /// Who made an invitation: one of the business's administrators, or whoever runs the server.
-    fn invited_by(&self, invitation: &Invitation) -> &str {
-        let by = invitation.invited_by;
-        let member = self.members.iter().find(|member| Some(member.user.id) == by);
-        match (member, by) {
-            (Some(member), _) => &member.user.name,
-            (None, Some(_)) => "somebody who has left",
-            (None, None) => "whoever runs the server",
-        }
-    }
-
     fn is_self(&self, member: &Member) -> bool {
         member.user.id == self.frame.seat.person.signed_in.user.id
     }
 }
 
+/// Who made an invitation: one of the business's administrators, or whoever runs the server.
+fn invited_by<'a>(invitation: &Invitation, members: &'a [Member]) -> &'a str {
+    let by = invitation.invited_by;
+    let member = members.iter().find(|member| Some(member.user.id) == by);
+    match (member, by) {
+        (Some(member), _) => &member.user.name,
+        (None, Some(_)) => "somebody who has left",
+        (None, None) => "whoever runs the server",
+    }
+}
+
 async fn read(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
-    settings_page(&app, seat, query.done(), Shown::default()).await
+    settings_page(&app, seat, &query, Shown::default()).await
 }
 
 async fn settings_page(
     app: &App,
     seat: Seat,
-    done: Option<&str>,
+    query: &list::Query,
     shown: Shown,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
@@ -110,7 +117,17 @@ async fn settings_page(
     let members = app.store.list_members(business_id).await?;
     let invitations =
         if seat.is_admin() { app.store.list_invitations(business_id).await? } else { Vec::new() };
-    let frame = Frame::of(app, seat, Room::Settings, "Settings").await?.saying(done);
+    let invitations: Vec<_> = invitations
+        .into_iter()
+        .map(|invitation| {
+            let by = invited_by(&invitation, &members).to_owned();
+            (invitation, by)
+        })
+        .collect();
+    let keys = Part::of(keys, query, "keys", KEYS_SHOWN);
+    let members = Part::of(members, query, "people", PEOPLE_SHOWN);
+    let invitations = Part::of(invitations, query, "invitations", INVITATIONS_SHOWN);
+    let frame = Frame::of(app, seat, Room::Settings, "Settings").await?.saying(query.done());
     let status = frame::answered(shown.wrong.is_some());
     let public_url = app.public_url.clone();
     let page = SettingsPage { frame, business, keys, members, invitations, shown, public_url };
@@ -132,7 +149,13 @@ async fn again(
         _ => "",
     };
     let words = error::spoken(label, refused);
-    settings_page(app, seat, None, Shown { typed, wrong: Some((part, words)), ..Shown::default() }).await
+    settings_page(
+        app,
+        seat,
+        &list::Query::default(),
+        Shown { typed, wrong: Some((part, words)), ..Shown::default() },
+    )
+    .await
 }
 
 fn done(seat: &Seat, word: &str) -> Response {
@@ -167,7 +190,7 @@ async fn create_key(State(app): State<Arc<App>>, seat: Seat, form: Form) -> Resu
     match app::api_key::create(&app, seat.business_id(), None, document).await {
         Ok((_, key)) => {
             let shown = Shown { new_key: Some(key.reveal().to_owned()), ..Shown::default() };
-            settings_page(&app, seat, None, shown).await
+            settings_page(&app, seat, &list::Query::default(), shown).await
         }
         Err(error) => again(&app, seat, "keys", form, &PageError::of_form(error)?).await,
     }
@@ -192,7 +215,7 @@ async fn invite(State(app): State<Arc<App>>, seat: Seat, form: Form) -> Result<R
             let email = invited.invitation.email.to_string();
             let shown =
                 Shown { new_link: Some((email, invited.link.reveal().to_owned())), ..Shown::default() };
-            settings_page(&app, seat, None, shown).await
+            settings_page(&app, seat, &list::Query::default(), shown).await
         }
         Err(error) => again(&app, seat, "people", form, &PageError::of_form(error)?).await,
     }

@@ -21,7 +21,7 @@ use store::idempotency::Answer;
 use store::source::Source;
 
 /// Rows of a page.
-const ROWS: usize = 50;
+const ROWS: usize = 25;
 
 /// The pages.
 pub fn router() -> Router<Arc<App>> {
