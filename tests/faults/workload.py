@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import requests
@@ -31,6 +32,8 @@ MARKED_TIMES = (1, 500)
 MARK = re.compile(rb"mark-[0-9a-f]{32}")
 # Marked calls of which each erasure takes one: some are in flight, some wait, some have ended long ago.
 ERASABLE_MAX = 12
+# Requests at a time where the end is heard.
+ASKED_AT_ONCE = 8
 # How long what is erased may be found in the files; the log is emptied once in a second.
 TRACES_SECONDS = 15
 
@@ -317,14 +320,16 @@ class Workload:
         """Asks again what was not answered, waits until everything has ended, and hears the API."""
         with requests.Session() as session:
             session.headers["Authorization"] = f"Bearer {KEY}"
-            while self.unanswered:
-                mode, body, headers, asked_at = self.unanswered.pop()
-                assert self.report(session, mode, body, headers, asked_at), "the store is back and refuses"
+            unanswered, self.unanswered = self.unanswered, []
+            with ThreadPoolExecutor(ASKED_AT_ONCE) as many:
+                answers = list(many.map(lambda report: self.report(session, *report), unanswered))
+            assert all(answers), "the store is back and refuses"
             self.wait_for_all()
             assert self.redeliver_matching(session), "the store is back and refuses"
         self.wait_for_all()
         self.restart()
-        self.wait_for_traces(self.history.expired_marks())
+        if expired := self.history.expired_marks():
+            self.wait_for_traces(expired)
         self.hear()
         self.wait_for_traces(self.history.erased_marks())
         return self.history
@@ -370,11 +375,12 @@ class Workload:
                 history.expired_calls.add(call["id"])
             else:
                 history.calls[call["id"]] = call
-        for delivery in pages(callhook, "/webhook-deliveries", "webhook_deliveries"):
-            is_expired = delivery["id"] in history.expired
-            was_tried = delivery["attempt_count"] > 0
-            detail = callhook.delivery(delivery["id"]) if was_tried else delivery | {"attempts": []}
-            (history.expired_deliveries if is_expired else history.deliveries)[delivery["id"]] = detail
+        listed = list(pages(callhook, "/webhook-deliveries", "webhook_deliveries"))
+        read = lambda delivery: callhook.delivery(delivery["id"]) if delivery["attempt_count"] > 0 else delivery | {"attempts": []}
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as many:
+            for detail in many.map(read, listed):
+                is_expired = detail["id"] in history.expired
+                (history.expired_deliveries if is_expired else history.deliveries)[detail["id"]] = detail
         for redelivery in history.redeliveries:
             answer = callhook.call("GET", f"/redeliveries/{redelivery}")
             history.redeliveries[redelivery] = answer.json()["data"]["redelivery"] if answer.status_code == 200 else None
