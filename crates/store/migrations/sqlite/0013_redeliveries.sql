@@ -18,5 +18,4 @@ CREATE TABLE redeliveries (
     PRIMARY KEY (business_id, id),
     CHECK (user_id IS NULL OR api_key_id IS NULL)
 ) WITHOUT ROWID;
--- Those under way have no end.
-CREATE INDEX redeliveries_by_end ON redeliveries (ended_at, business_id, id);
+CREATE INDEX redeliveries_by_end ON redeliveries (ended_at);
