@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from earlier import STEPS, goes_on, in_the_store
-from faults.past import Past, live_through
 from faults.results import BINARY_WITH_FAIL_POINTS
 from faults.workload import FLAGS, Workload
 from harness import BINARY, STORE, Callhook
@@ -29,8 +28,6 @@ HITS_LATER_OF_SELDOM = (2, 3)
 RETENTION = {
     "UpkeepStepDone": (1,), "PayloadsPurged": (1, 2), "CallsPurged": (1, 3), "SamplesPurged": (1, 2), "StatisticsPurged": (1,), "SpaceGivenBack": (1, 2),
 }
-# Reached under any load, and here by what retention removes.
-REACHED_BY_RETENTION = [("CallErased", 60), ("WipeBegun", 1), ("LogWiped", 1)]
 # What the embedded store does to its file and its log: a database does that by itself.
 OF_THE_FILE = {
     "StoreCheckpointed", "SpaceGivenBack", "RemainsRemoved", "WipeBegun", "LogWiped", "CheckpointBegun", "CheckpointCopied", "CheckpointEnded",
@@ -144,46 +141,6 @@ def later() -> list[tuple[str, int]]:
 @pytest.mark.parametrize("point, visits", later())
 def test_killed_at_a_later_step_of_the_work(receiver, point, visits, note):
     kill_at_work(receiver, point, visits, note)
-
-
-@pytest.fixture(scope="module")
-def past(tmp_path_factory):
-    with live_through(tmp_path_factory.mktemp("past"), str(BINARY_WITH_FAIL_POINTS)) as past:
-        yield past
-
-
-def kill_at_retention(receiver, past: Past, folder: Path, point: str, visits: int, note):
-    past.copy(folder)
-    sent = len(past.receiver.requests)
-    past.set_back()
-    with armed(folder=folder, environment=dict(past.wall_clock.environment)) as callhook, Workload(callhook, receiver, seed=visits) as workload:
-        past.hand_over(callhook, workload)
-        assert callhook.stop() == 0
-        past.end()
-        workload.start()
-        start_until_death(callhook, f"{point}@{visits}")
-        workload.died()
-        workload.stop()
-        callhook.start()
-        workload.judge(note)
-    assert len(past.receiver.requests) == sent, "what had ended long ago was sent again"
-
-
-@pytest.mark.embedded("stored times are a database's, whose clock no test sets back")
-@pytest.mark.parametrize("point", [point for point in points_of("Work") if point in RETENTION])
-def test_killed_at_a_step_of_retention(receiver, past, tmp_path, point, note):
-    kill_at_retention(receiver, past, tmp_path, point, 1, note)
-
-
-@pytest.mark.long
-@pytest.mark.embedded("stored times are a database's, whose clock no test sets back")
-@pytest.mark.parametrize("point, visits", [
-    (point, visits)
-    for point, visits in [*((point, visits) for point, (_, *later) in RETENTION.items() for visits in later), *REACHED_BY_RETENTION]
-    if is_reached(point)
-])
-def test_killed_at_a_later_step_of_retention(receiver, past, tmp_path, point, visits, note):
-    kill_at_retention(receiver, past, tmp_path, point, visits, note)
 
 
 @pytest.mark.parametrize("point", points_of("Stop"))
