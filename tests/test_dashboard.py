@@ -466,24 +466,6 @@ def test_a_wait_is_a_running_clock_of_the_readers_zone(server, admin, filled, re
         assert int(shown[1]) == (utc - 5) % 24 or int(shown[1]) == (utc - 4) % 24
 
 
-def test_what_waits_for_its_next_attempt_is_sent_now(receiver):
-    with Callhook("--retry-delays=1h") as slow:
-        visitor = first(slow)
-        receiver.answer = lambda _: (500, {}, b"")
-        slow.report(slow.flow(receiver.base))
-        wait_until(lambda: slow.deliveries()[0]["attempt_count"] == 1, what="the first attempt")
-        page = f"{visitor.home}/deliveries/{slow.deliveries()[0]['id']}"
-        assert "Redeliver now" in visitor.get(page).text and "Cancel" in visitor.get(page).text
-        receiver.answer = lambda _: (200, {}, b"")
-        answer = visitor.post(f"{page}/redeliver-now")
-        assert answer.status_code == 303 and "It is sent again." in visitor.get(answer.headers["location"]).text
-        wait_until(lambda: slow.deliveries()[0]["status"] == "delivered", what="the second attempt")
-        assert slow.deliveries()[0]["attempt_count"] == 2
-        assert "Redeliver now" not in visitor.get(page).text
-        answer = visitor.post(f"{page}/redeliver-now")
-        assert answer.status_code in (409, 422) and "no attempt of it can be made earlier" in answer.text
-
-
 def test_what_was_typed_outlives_the_session(server, admin, filled):
     visitor = invited(admin, "late@example.com", "member")
     with Browser(server.base) as browser:

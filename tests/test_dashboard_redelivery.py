@@ -1,4 +1,4 @@
-"""All that match a filter sent again: how far it is, live and without scripts, what it came to, and what is refused."""
+"""Sent again: one now, and all that match a filter: how far that is, live and without scripts, what it came to, and what is refused."""
 
 import re
 import sqlite3
@@ -170,3 +170,21 @@ def test_what_an_address_says_in_vain_is_named_and_acts_on_nothing(server, admin
                    admin.post(f"{admin.home}/deliveries/redeliver?{query}", {"all": "1"})):
         assert answer.status_code == 422 and "This list" in answer.text
     assert admin.get(f"{admin.home}/redeliveries").text == before
+
+
+def test_what_waits_for_its_next_attempt_is_sent_now(receiver):
+    with Callhook("--retry-delays=1h") as slow:
+        visitor = first(slow)
+        receiver.answer = lambda _: (500, {}, b"")
+        slow.report(slow.flow(receiver.base))
+        wait_until(lambda: slow.deliveries()[0]["attempt_count"] == 1, what="the first attempt")
+        page = f"{visitor.home}/deliveries/{slow.deliveries()[0]['id']}"
+        assert "Redeliver now" in visitor.get(page).text and "Cancel" in visitor.get(page).text
+        receiver.answer = lambda _: (200, {}, b"")
+        answer = visitor.post(f"{page}/redeliver-now")
+        assert answer.status_code == 303 and "It is sent again." in visitor.get(answer.headers["location"]).text
+        wait_until(lambda: slow.deliveries()[0]["status"] == "delivered", what="the second attempt")
+        assert slow.deliveries()[0]["attempt_count"] == 2
+        assert "Redeliver now" not in visitor.get(page).text
+        answer = visitor.post(f"{page}/redeliver-now")
+        assert answer.status_code in (409, 422) and "no attempt of it can be made earlier" in answer.text

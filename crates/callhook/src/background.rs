@@ -15,6 +15,8 @@ const JOBS_EVERY: Duration = Duration::from_millis(500);
 const LEGS_EVERY: Duration = Duration::from_millis(250);
 /// How often the dispatcher is looked at: as often as it sweeps.
 const WATCH_EVERY: Duration = Duration::from_secs(10);
+/// How often forms that were typed and not saved are looked through.
+const TYPED_FORMS_EVERY: Duration = Duration::from_secs(10);
 /// How often what is past its time is removed.
 const UPKEEP_EVERY: Duration = Duration::from_mins(10);
 /// How often what businesses keep no longer is looked for; retention counts in days.
@@ -33,6 +35,7 @@ pub fn start(app: &Arc<App>, dispatcher: &Arc<Dispatcher>, commands: Option<Unix
     tasks.spawn(jobs(Arc::clone(app)));
     tasks.spawn(legs(Arc::clone(app)));
     tasks.spawn(upkeep(Arc::clone(app)));
+    tasks.spawn(typed_forms(Arc::clone(app)));
     tasks.spawn(retention(Arc::clone(app)));
     tasks.spawn(remains(Arc::clone(app)));
     if let Some(listener) = commands {
@@ -98,6 +101,15 @@ async fn upkeep(app: Arc<App>) {
         while heard(app.store.run_upkeep_step().await, "A step of upkeep failed and is tried again") {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// What was typed and not saved may hold secrets, which stay in memory no longer than is said, whether or not anybody asks.
+async fn typed_forms(app: Arc<App>) {
+    let mut interval = tokio::time::interval(TYPED_FORMS_EVERY);
+    loop {
+        interval.tick().await;
+        app.typed.forget_old();
     }
 }
 

@@ -37,7 +37,7 @@ pub struct RedeliveryDocument {
 pub struct RedeliveredData {
     /// Are sent again.
     redelivered: u64,
-    /// Match, but are on their way already, are tests, or have no destination any more.
+    /// Match, but are on their way already, are tests, have no destination or payload any more, or cannot be read.
     skipped: u64,
     /// Names the redelivery, whose progress can be read; only where it was begun.
     #[schema(value_type = Option<String>, format = "uuid")]

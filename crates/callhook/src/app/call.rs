@@ -262,7 +262,9 @@ pub async fn report_sample(
     let recorded = app.store.record_call(reporter, None, call).await?;
     if let (Answer::New(Recorded { call, .. }), true) = (&recorded, flow.ai_enabled) {
         // What AI would find comes along: nobody should wait for that of a sample.
-        app.store.finish_analysis(business_id, call.id, sample.analysis).await?;
+        if let Err(error) = app.store.finish_analysis(business_id, call.id, sample.analysis).await {
+            tracing::error!(%error, call_id = %call.id, "A sample call is recorded and waits for AI, which it was to bring along");
+        }
     }
     Ok(recorded)
 }

@@ -48,6 +48,11 @@ impl TypedForms {
         self.kept().retain(|typed| typed.by != by);
     }
 
+    /// Forgets those whose time is over.
+    pub fn forget_old(&self) {
+        drop(self.kept());
+    }
+
     /// Those that are within their time.
     fn kept(&self) -> MutexGuard<'_, VecDeque<Typed>> {
         // Whole after every step: a panic elsewhere has not left it in between.

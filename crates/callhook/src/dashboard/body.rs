@@ -24,7 +24,7 @@ impl Body {
         let mut is_cut = false;
         for (number, line) in pretty.lines().enumerate() {
             let shown = if number < LINES_MAX { short::within(line, LINE_BYTES_MAX) } else { "".into() };
-            is_cut |= shown.len() != line.len();
+            is_cut |= shown != line;
             if number > 0 && number < LINES_MAX {
                 text.push('\n');
             }
@@ -52,6 +52,11 @@ mod tests {
         let short = Body::of(br#"{"event":"call.completed","b":null}"#);
         assert_eq!(short.text, "{\n  \"event\": \"call.completed\",\n  \"b\": null\n}");
         assert!(short.whole.is_none());
+        let by_three = format!(r#"{{"a":"{}"}}"#, "x".repeat(394));
+        assert!(
+            Body::of(by_three.as_bytes()).whole.is_some(),
+            "what is cut off is as long as the sign of that"
+        );
         let long =
             Body::of(format!(r#"{{"transcription":"{}","summary":"x"}}"#, "word ".repeat(20_000)).as_bytes());
         assert_eq!(long.whole.as_deref(), Some("98 KB"));

@@ -93,7 +93,7 @@ pub fn caller(party: &Party) -> String {
 enum Sample {
     /// One of these flows.
     Over(Vec<(CallFlowId, String)>),
-    /// None: this flow sends nowhere yet, nor does any other.
+    /// None: this flow, the newest, sends nowhere yet, nor does any that was looked at.
     NeedsWebhook(CallFlowId, String),
     /// There is no flow.
     NeedsFlow,

@@ -383,10 +383,11 @@ async fn test_refused(
     app: &App,
     seat: Seat,
     id: CallFlowId,
-    typed: FlowForm,
+    (typed, version): (FlowForm, Option<String>),
     refused: Invalid,
 ) -> Result<Response, PageError> {
-    let shown = Shown { typed: Some(typed), wrong: Some(refused), is_test_refused: true, ..Shown::default() };
+    let (typed, wrong) = (Some(typed), Some(refused));
+    let shown = Shown { typed, version, wrong, is_test_refused: true, ..Shown::default() };
     edit_page(app, seat, id, None, shown).await
 }
 
@@ -402,7 +403,7 @@ async fn test(
     let webhook = typed.webhook().map_err(|refused| refused.within("post_call_webhook"));
     let webhook = match webhook {
         Ok(webhook) => webhook,
-        Err(refused) => return test_refused(&app, seat, id, typed, refused).await,
+        Err(refused) => return test_refused(&app, seat, id, (typed, form.given("version")), refused).await,
     };
     let stored = app.store.call_flow(seat.business_id(), id).await?;
     let document = TestDocument { post_call_webhook: Some(webhook) };
@@ -416,7 +417,9 @@ async fn test(
             Ok(Redirect::to(&test_path(&seat, id, delivery_id, is_typed)).into_response())
         }
         Ok(Answer::Repeated(_)) => Ok(Redirect::to(&flow_path(&seat, id)).into_response()),
-        Err(error) => test_refused(&app, seat, id, typed, PageError::of_form(error)?).await,
+        Err(error) => {
+            test_refused(&app, seat, id, (typed, form.given("version")), PageError::of_form(error)?).await
+        }
     }
 }
 

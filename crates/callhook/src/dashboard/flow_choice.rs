@@ -1,10 +1,10 @@
-//! Choosing one call flow of any number: among the newest, or by its name. It stands in the filters of lists, in a number's form, and
-//! where a sample call is sent; it needs no script.
+//! Choosing one call flow of any number: among the newest, or by its name. It stands in the filters of lists and in a
+//! number's form; it needs no script.
 
 use super::error::PageError;
 use super::list::Query;
 use super::short;
-use crate::app::App;
+use crate::app::{App, filter};
 use domain::Invalid;
 use domain::id::{BusinessId, CallFlowId};
 
@@ -82,7 +82,9 @@ impl FlowChoice {
 
     /// What a name means: the flow of just this name, or the one that has it in its name.
     pub async fn meant(app: &App, business_id: BusinessId, typed: &str) -> Result<Meant, PageError> {
-        let found = app.store.call_flows_named(business_id, typed.to_owned(), OPTIONS).await?;
+        let text =
+            filter::search(Some(typed)).map_err(|refused| Invalid::field("call_flow", refused.reason))?;
+        let found = app.store.call_flows_named(business_id, text.unwrap_or_default(), OPTIONS).await?;
         let quoted = format!("\u{2068}“{}”\u{2069}", short::line(typed));
         let (options, words) = match &found.rows[..] {
             [(id, _)] => return Ok(Meant::One(*id)),
@@ -105,6 +107,22 @@ impl FlowChoice {
         let choice =
             Self { options: told_apart(options), has_others: true, chosen: None, asked: Some(words) };
         Ok(Meant::Unclear(choice))
+    }
+
+    /// The same, with the one that stays until another is chosen.
+    pub async fn keeping(
+        mut self,
+        app: &App,
+        business_id: BusinessId,
+        id: Option<CallFlowId>,
+    ) -> Result<Self, PageError> {
+        self.chosen = id;
+        if let Some(id) = id.filter(|id| self.options.iter().all(|(known, _)| known != id)) {
+            let mut kept = Self::of(app, business_id, Some(id)).await?.options;
+            kept.retain(|(known, _)| *known == id);
+            self.options.splice(0..0, kept);
+        }
+        Ok(self)
     }
 
     /// Whether it is the one that is chosen.

@@ -99,7 +99,10 @@ impl NumberForm {
         if let Some(typed) = form.given(flow_choice::NAME) {
             match FlowChoice::meant(app, business_id, &typed).await? {
                 Meant::One(id) => self.call_flow_id = id.to_string(),
-                Meant::Unclear(choice) => return Ok(choice),
+                // The flow that it had is not lost for a name that means none.
+                Meant::Unclear(choice) => {
+                    return choice.keeping(app, business_id, self.call_flow_id.parse().ok()).await;
+                }
             }
         }
         FlowChoice::of(app, business_id, self.call_flow_id.parse().ok()).await

@@ -26,7 +26,7 @@ const CALLS_COUNTED_MAX: u64 = 10_000;
 const QUARTER: u32 = 15;
 const HOUR: Duration = Duration::from_hours(1);
 /// Flows that fail which are shown one by one.
-const FAILING_MAX: usize = 12;
+const FAILING_SHOWN: usize = 12;
 /// Sources that are shown one by one.
 const SOURCES_MAX: usize = 8;
 
@@ -67,12 +67,12 @@ struct OverviewPage {
 impl OverviewPage {
     /// Flows that fail now, as many as there is room for.
     fn failing(&self) -> impl Iterator<Item = &Failing> {
-        self.frame.health.failing.iter().take(FAILING_MAX)
+        self.frame.health.failing.iter().take(FAILING_SHOWN)
     }
 
     /// How many others fail.
     fn failing_more(&self) -> usize {
-        self.frame.health.failing.len().saturating_sub(FAILING_MAX)
+        self.frame.health.failing.len().saturating_sub(FAILING_SHOWN)
     }
 
     fn late(&self) -> Option<String> {

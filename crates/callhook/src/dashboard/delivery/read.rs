@@ -195,7 +195,7 @@ fn shown(attempts: Vec<Attempt>) -> (Vec<ShownAttempt>, bool) {
     let latest = attempts.into_iter().rev().take(ATTEMPTS).map(|attempt| {
         let all = received(&attempt);
         let fitting = short::within(&all, room);
-        is_cut |= fitting.len() != all.len();
+        is_cut |= fitting != all;
         room = room.saturating_sub(short::drawn_bytes(&fitting));
         ShownAttempt { attempt, received: fitting.into_owned() }
     });
