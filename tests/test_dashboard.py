@@ -386,8 +386,8 @@ def test_whoever_reloads_an_answer_sends_nothing_again(scripts, server, admin, f
         assert page.status_code == 200 and "Exactly what was sent" not in page.text
 
 
-@pytest.mark.parametrize("page", ["calls", "deliveries"])
-def test_on_a_phone_the_filters_are_folded_and_say_what_is_chosen(page, server, admin, filled):
+@pytest.mark.parametrize("page, label, word", [("calls", "Status", "completed"), ("deliveries", "State", "delivered")])
+def test_on_a_phone_the_filters_are_folded_and_say_what_is_chosen(page, label, word, server, admin, filled):
     for width, scripts in ((390, False), (390, True), (1280, False)):
         with Browser(server.base, width=width, scripts=scripts) as browser:
             browser.become(admin)
@@ -396,12 +396,12 @@ def test_on_a_phone_the_filters_are_folded_and_say_what_is_chosen(page, server, 
             is_seen = browser.driver.execute_script("return document.querySelector('select[name=status]').checkVisibility()")
             assert is_seen == (width > 600)
             browser.driver.execute_script("document.querySelector('.narrow').open = true") if is_seen else browser.press("Filters")
-            browser.fill(call_flow_id="Google Ads")
+            browser.fill(status=word)
             browser.press("Filter")
-            browser.wait_until(lambda: "call_flow_id=" in browser.path, "the filtered list")
+            browser.wait_until(lambda: "status=" in browser.path, "the filtered list")
             summary = browser.find(".narrow > summary")
             assert summary.is_displayed() == (width < 600)
-            assert "Call flow: Google Ads" in summary.get_attribute("textContent")
+            assert f"{label}: {word}" in summary.get_attribute("textContent")
 
 
 def test_all_that_the_api_corrects_of_a_call_is_corrected_on_its_page(browser, server, admin, filled):

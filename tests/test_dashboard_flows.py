@@ -7,7 +7,7 @@ import pytest
 from selenium.webdriver.support.ui import Select
 
 from harness import Callhook, Receiver, wait_until
-from visitor import Browser, Texts, first, flaws_of_html
+from visitor import Browser, Texts, first, flaws_of_html, invited
 from wall_clock import WallClock
 
 # As long as a name may be, in characters that HTML writes in five bytes, with marks that belong to the letter before.
@@ -111,7 +111,10 @@ def test_a_list_is_narrowed_to_any_flow_by_its_name(server, admin, many, path):
     assert all(f'<option value="{many[name]}">{name}</option>' in answer.text for name in ("Tampa Roofing", "Miami Roofing")), "a choice"
     assert 'value="roofing"' not in answer.text and '<details class="narrow" open>' in answer.text, "what is chosen next is what counts"
     answer = admin.get(f"{admin.home}{path}?call_flow=Boston")
-    assert answer.status_code == 422 and "No call flow has" in answer.text
+    assert answer.status_code == 422 and "No call flow has" in answer.text and "/export" not in answer.text
+    assert admin.get(f"{admin.home}/calls/export?call_flow=Boston").status_code == 422, "no more than what was asked for"
+    assert admin.get(f"{admin.home}/deliveries/redeliver?status=failed&call_flow=Boston").status_code == 422
+    assert admin.get(f"{admin.home}{path}?call_flow=%00a").status_code == 422
 
 
 def test_a_number_gets_any_flow_by_its_name(server, admin, many):
@@ -124,7 +127,8 @@ def test_a_number_gets_any_flow_by_its_name(server, admin, many):
     page = f"{admin.home}/numbers/{number['id']}"
     assert f'<option value="{many["Naples Plumbing"]}" selected>' in admin.get(page).text, "the chosen one is there, however old"
     assert "Naples Plumbing" in admin.get(f"{admin.home}/numbers").text
-    assert admin.post(page, form | {"call_flow": "Roofing"}).status_code == 422
+    answer = admin.post(page, form | {"call_flow_id": many["Naples Plumbing"], "call_flow": "Roofing"})
+    assert answer.status_code == 422 and f'<option value="{many["Naples Plumbing"]}" selected>' in answer.text, "the flow that it has stays"
     assert admin.post(page, form | {"call_flow_id": many["Tampa Roofing"], "call_flow": ""}).status_code == 303
     assert server.data("GET", f"/numbers/{number['id']}")["number"]["call_flow_id"] == many["Tampa Roofing"]
 
@@ -231,17 +235,32 @@ def test_the_result_of_a_test_says_what_it_was_for_when_the_form_shows_something
     flow = server.flow(f"{endpoint.base}/saved", headers={"X-Token": "hush"})
     page = f"{admin.home}/call-flows/{flow['id']}"
     form = {"name": flow["name"], "recording": "on", "ai_enabled": "on", "enabled": "on"}
-    address = lambda answer: re.search(r'data-address="([^"#]+)#test"', answer.text)[1].replace("&amp;", "&")
-    answer = admin.post(f"{page}/test", form | {"url": f"{endpoint.base}/typed", "header_name": "X-Token", "header_value": "canary"})
-    assert f'value="{endpoint.base}/typed"' in answer.text and "The form shows what is saved" not in answer.text
-    assert "canary" not in address(answer) and "typed=1" in address(answer)
-    reloaded = admin.get(address(answer)).text
-    assert f'value="{endpoint.base}/saved"' in reloaded and f'to <span class="mono">{endpoint.base}/typed</span>' in reloaded
-    assert "The form shows what is saved, which is another address." in reloaded and "canary" not in reloaded
-    answer = admin.post(f"{page}/test", form | {"url": f"{endpoint.base}/saved", "wait_for_ai": "on"})
-    assert "It was sent with settings that were typed then. The form shows what is saved." in admin.get(address(answer)).text
-    answer = admin.post(f"{page}/test", form | {"url": f"{endpoint.base}/saved", "header_name": "X-Token", "header_value": "••••"})
-    assert "The form shows" not in admin.get(answer.headers["location"]).text, "it was for what is saved"
+    colleague = invited(admin, "colleague@example.com", "member")
+    result = lambda fields: admin.post(f"{page}/test", form | fields).headers["location"].removesuffix("#test")
+    address = result({"url": f"{endpoint.base}/typed", "header_name": "X-Token", "header_value": "canary"})
+    assert "canary" not in address and "typed=1" in address
+    own = admin.get(address).text
+    assert f'value="{endpoint.base}/typed"' in own and "The form shows what is saved" not in own, "what was typed stands there"
+    shared = colleague.get(address).text
+    assert f'value="{endpoint.base}/saved"' in shared and f'to <span class="mono">{endpoint.base}/typed</span>' in shared
+    assert "The form shows what is saved, which is another address." in shared and "canary" not in shared
+    address = result({"url": f"{endpoint.base}/saved", "wait_for_ai": "on"})
+    assert "It was sent with settings that were typed then. The form shows what is saved." in colleague.get(address).text
+    address = result({"url": f"{endpoint.base}/saved", "header_name": "X-Token", "header_value": "••••"})
+    assert "The form shows" not in admin.get(address).text, "it was for what is saved"
+
+
+def test_a_refused_test_does_not_make_the_next_save_overwrite_another_change(server, admin, endpoint):
+    flow = server.flow(f"{endpoint.base}/saved")
+    page = f"{admin.home}/call-flows/{flow['id']}"
+    version = lambda text: re.search(r'name="version" value="(\d+)"', text)[1]
+    form = {"name": "Mine", "recording": "on", "ai_enabled": "on", "enabled": "on", "version": version(admin.get(page).text)}
+    server.data("PATCH", f"/call-flows/{flow['id']}", {"name": "Theirs"})
+    refused = admin.post(f"{page}/test", form | {"url": "nowhere"})
+    assert refused.status_code == 422 and version(refused.text) == form["version"]
+    saved = admin.post(page, form | {"url": f"{endpoint.base}/mine", "version": version(refused.text)})
+    assert saved.status_code == 422 and "changed by somebody else meanwhile" in saved.text
+    assert server.data("GET", f"/call-flows/{flow['id']}")["call_flow"]["name"] == "Theirs"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
