@@ -68,6 +68,7 @@ def test_each_of_the_latest_calls_says_what_was_sent_of_it(server, admin, endpoi
     assert '<td class="told"><span class="soft">nothing</span>' in admin.get(f"{admin.home}/call-flows/{nowhere['id']}").text
 
 
+@pytest.mark.embedded("stored times are a database's, whose clock no test sets back")
 def test_a_flows_success_is_that_of_seven_days_and_says_so(endpoint, tmp_path):
     wall_clock = WallClock(tmp_path)
     with Callhook("--retry-delays=1s", environment=wall_clock.environment) as server:
