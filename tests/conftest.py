@@ -3,6 +3,7 @@
 import pytest
 
 from harness import STORE, Callhook, Receiver
+from visitor import first
 
 
 def pytest_collection_modifyitems(items):
@@ -29,3 +30,16 @@ def shared():
     """One server for the tests of a module that do not stop it. Retries come after a second, the fallback after two."""
     with Callhook("--retry-delays=1s,1s", "--ai-fallback=2s") as callhook:
         yield callhook
+
+
+@pytest.fixture(scope="module")
+def server():
+    """One server for the pages that a module looks at; a module that needs options has its own."""
+    with Callhook() as callhook:
+        yield callhook
+
+
+@pytest.fixture(scope="module")
+def admin(server):
+    """Its first user."""
+    return first(server)

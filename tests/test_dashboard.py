@@ -5,7 +5,7 @@ import re
 import pytest
 
 from harness import Callhook, Receiver, wait_until
-from visitor import PASSWORD, Browser, code, first, flaws_of_html, invited
+from visitor import PASSWORD, Browser, first, flaws_of_html, invited
 
 # What callers, phone systems and receivers may say, none of it to be believed.
 HOSTILE = "<script>window.broken = 1</script>\"'><img src=x onerror=window.broken=1> \u202egnihsa javascript:window.broken=1"
@@ -26,11 +26,6 @@ def endpoint():
 
     with Receiver(answer) as receiver:
         yield receiver
-
-
-@pytest.fixture(scope="module")
-def admin(server):
-    return first(server)
 
 
 @pytest.fixture(scope="module")

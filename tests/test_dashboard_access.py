@@ -18,11 +18,6 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def admin(server):
-    return first(server)
-
-
-@pytest.fixture(scope="module")
 def things(server, admin):
     """One of each, as the paths name them."""
     flow = server.data("POST", "/call-flows", {"name": "Google Ads", "post_call_webhook": HOOK}, 201)["call_flow"]

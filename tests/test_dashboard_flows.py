@@ -33,11 +33,6 @@ def server():
         yield callhook
 
 
-@pytest.fixture(scope="module")
-def admin(server):
-    return first(server)
-
-
 def attempts(server: Callhook, call: dict, count: int) -> dict:
     """The call's delivery, once it has so many attempts behind it."""
     found = lambda: [one for one in server.deliveries(call_id=call["id"]) if one["attempt_count"] == count]

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from harness import Callhook, Receiver, wait_until
-from visitor import Browser, Texts, Visitor, first, flaws_of_html, invited
+from visitor import Browser, Texts, first, flaws_of_html, invited
 
 # More than two steps.
 MANY = 1_200
@@ -17,17 +17,6 @@ MANY = 1_200
 def endpoint():
     with Receiver(lambda received: (200, {}, b"taken")) as receiver:
         yield receiver
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Callhook() as callhook:
-        yield callhook
-
-
-@pytest.fixture(scope="module")
-def admin(server):
-    return first(server)
 
 
 def many_cancelled(server: Callhook, url: str) -> dict:

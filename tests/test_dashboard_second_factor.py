@@ -6,19 +6,8 @@ import time
 
 import pytest
 
-from harness import Callhook, wait_until
-from visitor import PASSWORD, Visitor, code, first, flaws_of_html, invited, proof_of
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Callhook() as callhook:
-        yield callhook
-
-
-@pytest.fixture(scope="module")
-def admin(server):
-    return first(server)
+from harness import wait_until
+from visitor import PASSWORD, Visitor, code, flaws_of_html, invited, proof_of
 
 
 addresses = (f"198.51.100.{number}" for number in itertools.count(1))

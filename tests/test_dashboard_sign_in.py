@@ -2,21 +2,8 @@
 
 import time
 
-import pytest
-
 from harness import Callhook, wait_until
-from visitor import PASSWORD, Browser, Visitor, code, first, invited, setup_link
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Callhook() as callhook:
-        yield callhook
-
-
-@pytest.fixture(scope="module")
-def admin(server):
-    return first(server)
+from visitor import PASSWORD, Browser, Visitor, code, invited, setup_link
 
 
 def test_the_first_user_comes_by_the_link_of_the_terminal():

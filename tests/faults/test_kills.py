@@ -3,7 +3,6 @@
 With `CALLHOOK_TEST_STORE=postgres` the store lies in a database, and the steps are those that its engine has.
 """
 
-import os
 import random
 import signal
 import subprocess
