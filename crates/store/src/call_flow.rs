@@ -59,7 +59,7 @@ const UPDATE: &str = "UPDATE call_flows SET name = ?3, source = ?4, recording = 
 const DELETE: &str = "DELETE FROM call_flows WHERE business_id = ?1 AND id = ?2";
 const DETACH_NUMBERS: &str =
     "UPDATE numbers SET call_flow_id = NULL, updated_at = ?3 WHERE business_id = ?1 AND call_flow_id = ?2";
-const SEARCHED: &str =
+const LISTED: &str =
     "f.business_id = ?1 AND f.id < ?2 AND f.name LIKE ?4 ESCAPE '\\' ORDER BY f.id DESC LIMIT ?3";
 const COUNT: &str = "SELECT count(*) FROM call_flows WHERE business_id = ?1";
 
@@ -94,18 +94,9 @@ impl Store {
     ) -> StoreResult<Page<CallFlow>> {
         self.read(move |tx| {
             let before = before.unwrap_or(CallFlowId::from_bytes([0xff; 16]));
-            let params = [business_id.into(), before.into(), (limit as u64 + 1).into()];
-            let rows = match search.as_deref().map(like) {
-                None => {
-                    let sql = select("f.business_id = ?1 AND f.id < ?2 ORDER BY f.id DESC LIMIT ?3");
-                    tx.sql().rows(&sql, &params, read)?
-                }
-                Some(pattern) => {
-                    let sql = select(SEARCHED);
-                    let params: Vec<_> = params.into_iter().chain([pattern.into()]).collect();
-                    tx.sql().rows(&sql, &params, read)?
-                }
-            };
+            let pattern = like(search.as_deref().unwrap_or_default());
+            let params = [business_id.into(), before.into(), (limit as u64 + 1).into(), pattern.into()];
+            let rows = tx.sql().rows(&select(LISTED), &params, read)?;
             let flows =
                 rows.into_iter().map(|row| Ok(open(tx, row)?.flow)).collect::<StoreResult<Vec<_>>>()?;
             Ok(Page::cut(flows, limit))

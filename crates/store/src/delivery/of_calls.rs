@@ -18,6 +18,9 @@ pub struct Told {
     pub attempt_count: u32,
 }
 
+const SELECT_OF_CALL: &str = "SELECT id, status, attempt_count FROM deliveries
+    WHERE business_id = ?1 AND call_id = ?2 AND kind = 'call'";
+
 impl Store {
     /// The deliveries of each call, oldest first, in the order of `calls`; tests are nobody's news.
     pub async fn deliveries_of_calls(
@@ -29,34 +32,21 @@ impl Store {
     }
 }
 
-/// All of them are asked for at once.
 pub(crate) fn of_calls(
     tx: &mut Tx<'_>,
     business_id: BusinessId,
     calls: &[CallId],
 ) -> StoreResult<Vec<Vec<Told>>> {
+    let params: Vec<Vec<Value<'_>>> =
+        calls.iter().map(|call| vec![business_id.into(), (*call).into()]).collect();
     let mut told = vec![Vec::new(); calls.len()];
-    if calls.is_empty() {
-        return Ok(told);
-    }
-    let places: Vec<_> = (2..calls.len() + 2).map(|place| format!("?{place}")).collect();
-    let sql = format!(
-        "SELECT call_id, id, status, attempt_count FROM deliveries
-        WHERE business_id = ?1 AND call_id IN ({}) AND kind = 'call'",
-        places.join(", ")
-    );
-    let params: Vec<Value<'_>> =
-        std::iter::once(business_id.into()).chain(calls.iter().map(|call| (*call).into())).collect();
-    let found = tx.sql().rows(&sql, &params, |row| {
-        let (delivery_id, status) = (row.id(1)?, row.word(2, DeliveryStatus::from_word)?);
-        Ok((row.id::<CallId>(0)?, Told { delivery_id, status, attempt_count: row.number(3)? }))
-    })?;
-    for (call, delivery) in found {
-        let place = calls.iter().position(|asked| *asked == call);
-        if let Some(of_call) = place.and_then(|place| told.get_mut(place)) {
-            of_call.push(delivery);
+    tx.sql().rows_of_each(SELECT_OF_CALL, &params, &mut |place, row| {
+        let (delivery_id, status) = (row.id(0)?, row.word(1, DeliveryStatus::from_word)?);
+        if let Some(of_call) = told.get_mut(place) {
+            of_call.push(Told { delivery_id, status, attempt_count: row.number(2)? });
         }
-    }
+        Ok(())
+    })?;
     for of_call in &mut told {
         of_call.sort_by_key(|delivery| delivery.delivery_id);
     }
