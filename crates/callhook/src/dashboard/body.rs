@@ -1,7 +1,6 @@
 //! A webhook's body as a person reads it, as far as a page has room for it.
 
 use super::short;
-use std::fmt::Write as _;
 
 /// Bytes of one line of it, which has one field.
 const LINE_BYTES_MAX: usize = 400;
@@ -20,18 +19,11 @@ impl Body {
     /// The body in JSON.
     pub fn of(body: &[u8]) -> Self {
         let pretty = pretty(body);
-        let mut text = String::new();
-        let mut is_cut = false;
-        for (number, line) in pretty.lines().enumerate() {
-            let shown = if number < LINES_MAX { short::within(line, LINE_BYTES_MAX) } else { "".into() };
-            is_cut |= shown != line;
-            if number > 0 && number < LINES_MAX {
-                text.push('\n');
-            }
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{shown}");
-        }
-        Self { text, whole: is_cut.then(|| short::size(body.len())) }
+        let lines: Vec<_> =
+            pretty.lines().take(LINES_MAX).map(|line| short::within(line, LINE_BYTES_MAX)).collect();
+        let text = lines.join("\n");
+        let whole = (text != pretty).then(|| short::size(body.len()));
+        Self { text, whole }
     }
 }
 

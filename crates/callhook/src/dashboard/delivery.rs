@@ -2,7 +2,7 @@
 
 mod read;
 
-use super::error::{PageError, sentence};
+use super::error::PageError;
 use super::flow_choice::{FlowChoice, Narrowed};
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list::{self, Pager};
@@ -124,11 +124,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
         Narrowed::Here(choice) => choice,
         Narrowed::At(address) => return Ok(Redirect::to(&address).into_response()),
     };
-    let (filter, wrong) = match (read_filter(&seat, &query), &choice.asked) {
-        (Err(refused), _) => (None, Some(sentence(&refused.to_string()))),
-        (Ok(_), Some(words)) => (None, Some(words.clone())),
-        (Ok(filter), None) => (Some(filter), None),
-    };
+    let (filter, wrong) = choice.narrow(read_filter(&seat, &query));
     let page = match filter {
         Some(filter) => app.store.list_deliveries(business_id, filter, query.before()?, ROWS).await?,
         None => store::list::Page::cut(Vec::new(), 0),

@@ -1,7 +1,7 @@
 //! Choosing one call flow of any number: among the newest, or by its name. It stands in the filters of lists and in a
 //! number's form; it needs no script.
 
-use super::error::PageError;
+use super::error::{PageError, sentence};
 use super::list::Query;
 use super::short;
 use crate::app::{App, filter};
@@ -51,12 +51,7 @@ impl FlowChoice {
         chosen: Option<CallFlowId>,
     ) -> Result<Self, PageError> {
         let newest = app.store.newest_call_flows(business_id, OPTIONS).await?;
-        let (mut options, has_others) = (newest.rows, newest.more);
-        if let Some(id) = chosen.filter(|id| options.iter().all(|(known, _)| known != id)) {
-            let name = app.store.call_flow_names(business_id, vec![id]).await?.remove(&id);
-            options.insert(0, (id, name.unwrap_or_else(|| "deleted flow".to_owned())));
-        }
-        Ok(Self { options: told_apart(options), has_others, chosen, asked: None })
+        Self::with(app, business_id, newest.rows, newest.more, chosen).await
     }
 
     /// What the address of the list at `path` chooses, by id or by name.
@@ -70,7 +65,7 @@ impl FlowChoice {
             let chosen = query.get(ID).and_then(|id| id.parse().ok());
             return Ok(Narrowed::Here(Self::of(app, business_id, chosen).await?));
         };
-        Ok(match Self::meant(app, business_id, typed).await? {
+        Ok(match Self::meant(app, business_id, typed, None).await? {
             Meant::One(id) => {
                 let others = query.filters_but(&[ID]);
                 let others = if others.is_empty() { others } else { format!("{others}&") };
@@ -80,8 +75,13 @@ impl FlowChoice {
         })
     }
 
-    /// What a name means: the flow of just this name, or the one that has it in its name.
-    pub async fn meant(app: &App, business_id: BusinessId, typed: &str) -> Result<Meant, PageError> {
+    /// What a name means: the flow of just this name, or the one that has it in its name. Where it means none, `kept` stays chosen.
+    pub async fn meant(
+        app: &App,
+        business_id: BusinessId,
+        typed: &str,
+        kept: Option<CallFlowId>,
+    ) -> Result<Meant, PageError> {
         let text =
             filter::search(Some(typed)).map_err(|refused| Invalid::field("call_flow", refused.reason))?;
         let found = app.store.call_flows_named(business_id, text.unwrap_or_default(), OPTIONS).await?;
@@ -104,25 +104,32 @@ impl FlowChoice {
                 (found.rows, words)
             }
         };
-        let choice =
-            Self { options: told_apart(options), has_others: true, chosen: None, asked: Some(words) };
-        Ok(Meant::Unclear(choice))
+        let choice = Self::with(app, business_id, options, true, kept).await?;
+        Ok(Meant::Unclear(Self { asked: Some(words), ..choice }))
     }
 
-    /// The same, with the one that stays until another is chosen.
-    pub async fn keeping(
-        mut self,
+    /// These options and the one that is chosen, which stands first where it is not among them.
+    async fn with(
         app: &App,
         business_id: BusinessId,
-        id: Option<CallFlowId>,
+        mut options: Vec<(CallFlowId, String)>,
+        has_others: bool,
+        chosen: Option<CallFlowId>,
     ) -> Result<Self, PageError> {
-        self.chosen = id;
-        if let Some(id) = id.filter(|id| self.options.iter().all(|(known, _)| known != id)) {
-            let mut kept = Self::of(app, business_id, Some(id)).await?.options;
-            kept.retain(|(known, _)| *known == id);
-            self.options.splice(0..0, kept);
+        if let Some(id) = chosen.filter(|id| options.iter().all(|(known, _)| known != id)) {
+            let name = app.store.call_flow_names(business_id, vec![id]).await?.remove(&id);
+            options.insert(0, (id, name.unwrap_or_else(|| "deleted flow".to_owned())));
         }
-        Ok(self)
+        Ok(Self { options: told_apart(options), has_others, chosen, asked: None })
+    }
+
+    /// What narrows the list, and what is wrong with it: what was refused, or a name that means no flow.
+    pub fn narrow<F>(&self, filter: Result<F, Invalid>) -> (Option<F>, Option<String>) {
+        match (filter, &self.asked) {
+            (Err(refused), _) => (None, Some(sentence(&refused.to_string()))),
+            (Ok(_), Some(words)) => (None, Some(words.clone())),
+            (Ok(filter), None) => (Some(filter), None),
+        }
     }
 
     /// Whether it is the one that is chosen.

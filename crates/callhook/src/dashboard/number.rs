@@ -97,12 +97,11 @@ impl NumberForm {
         form: &Form,
     ) -> Result<FlowChoice, PageError> {
         if let Some(typed) = form.given(flow_choice::NAME) {
-            match FlowChoice::meant(app, business_id, &typed).await? {
+            // The flow that it had is not lost for a name that means none.
+            let kept = self.call_flow_id.parse().ok();
+            match FlowChoice::meant(app, business_id, &typed, kept).await? {
                 Meant::One(id) => self.call_flow_id = id.to_string(),
-                // The flow that it had is not lost for a name that means none.
-                Meant::Unclear(choice) => {
-                    return choice.keeping(app, business_id, self.call_flow_id.parse().ok()).await;
-                }
+                Meant::Unclear(choice) => return Ok(choice),
             }
         }
         FlowChoice::of(app, business_id, self.call_flow_id.parse().ok()).await

@@ -59,7 +59,8 @@ async fn estimate(
 ) -> Result<Response, PageError> {
     seat.check_member()?;
     let filter = meant(&seat, &query)?;
-    let names = names(&app, &seat, filter.call_flow_id.into_iter().collect()).await?;
+    let names =
+        app.store.call_flow_names(seat.business_id(), filter.call_flow_id.into_iter().collect()).await?;
     let chosen = chosen(&seat, &query, &filter, &names);
     let counted = app.store.count_redeliverable(seat.business_id(), filter).await?;
     let frame = Frame::of(&app, seat, Room::Deliveries, "Redeliver").await?;
@@ -183,7 +184,10 @@ async fn read(
 ) -> Result<Response, PageError> {
     let id: RedeliveryId = list::id(&id)?;
     let shown = Shown(app.store.redelivery(seat.business_id(), id).await?);
-    let names = names(&app, &seat, shown.0.filter.call_flow_id.into_iter().collect()).await?;
+    let names = app
+        .store
+        .call_flow_names(seat.business_id(), shown.0.filter.call_flow_id.into_iter().collect())
+        .await?;
     let query = shown.query();
     let chosen = chosen(&seat, &query, &shown.0.filter, &names);
     let deliveries = format!("{}?{}", seat.path("/deliveries"), query.filters_but(&["status", "error"]));
@@ -204,7 +208,7 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     let page = app.store.list_redeliveries(seat.business_id(), query.before()?, ROWS).await?;
     let pager = query.pager(&seat.path("/redeliveries"), page.next(|redelivery| *redelivery.id.as_bytes()));
     let flows = page.rows.iter().filter_map(|redelivery| redelivery.filter.call_flow_id).collect();
-    let names = names(&app, &seat, flows).await?;
+    let names = app.store.call_flow_names(seat.business_id(), flows).await?;
     let row = |redelivery| {
         let shown = Shown(redelivery);
         let chosen = chosen(&seat, &shown.query(), &shown.0.filter, &names);
@@ -213,15 +217,6 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     let rows = page.rows.into_iter().map(row).collect();
     let frame = Frame::of(&app, seat, Room::Deliveries, "Redeliveries").await?;
     Ok(Page(ListPage { frame, rows, pager }).into_response())
-}
-
-/// What these flows are called.
-async fn names(
-    app: &App,
-    seat: &Seat,
-    ids: Vec<CallFlowId>,
-) -> Result<HashMap<CallFlowId, String>, PageError> {
-    Ok(app.store.call_flow_names(seat.business_id(), ids).await?)
 }
 
 /// What was asked for, in words.
