@@ -1,6 +1,7 @@
 """The pages of call flows and calls: what was sent about each call, one flow of many, what is too long for a page, sample calls."""
 
 import re
+from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -127,6 +128,27 @@ def test_a_number_gets_any_flow_by_its_name(server, admin, many):
     assert answer.status_code == 422 and f'<option value="{many["Naples Plumbing"]}" selected>' in answer.text, "the flow that it has stays"
     assert admin.post(page, form | {"call_flow_id": many["Tampa Roofing"], "call_flow": ""}).status_code == 303
     assert server.data("GET", f"/numbers/{number['id']}")["number"]["call_flow_id"] == many["Tampa Roofing"]
+
+
+def test_a_number_is_found_as_it_is_written_and_by_its_name_and_source():
+    with Callhook() as server:
+        admin = first(server)
+        numbers = [f"+1573555{at:04}" for at in range(30)]
+        for at, number in enumerate(numbers):
+            named = {"friendly_name": "Van 50%", "source": "google"} if at == 3 else {}
+            server.data("POST", "/numbers", {"phone_number": number} | named, 201)
+        found = lambda page: re.findall(r'<td class="caller"><a [^>]*>([^<]+)</a>', page)
+        page = admin.get(f"{admin.home}/numbers").text
+        assert len(found(page)) == 25 and 'type="search"' in page
+        for text in ("+1 573-555-0003", "(573) 555 0003", "0003", "van", "50%25", "Google"):
+            page = admin.get(f"{admin.home}/numbers?search={text.replace('+', '%2B')}").text
+            assert found(page) == ["+1 573-555-0003"] and "Show all" in page, text
+        # A page of what was found leads to the next one of it.
+        page = admin.get(f"{admin.home}/numbers?search=555-00").text
+        older = unescape(re.search(r'rel="next" href="([^"]+)"', page)[1])
+        assert len(found(page)) == 25 and "search=555-00" in older and len(found(admin.get(older).text)) == 5
+        page = admin.get(f"{admin.home}/numbers?search=Boston").text
+        assert found(page) == [] and "No number, name or traffic source has that in it." in page and "No number yet" not in page
 
 
 def test_flows_of_one_name_are_told_apart(server, admin, many):

@@ -102,6 +102,17 @@ impl Search {
         self
     }
 
+    /// Conditions of which one has to hold, asked of each row.
+    pub fn asked_either(&mut self, conditions: [(&str, Option<String>); 2]) -> &mut Self {
+        let given = conditions.into_iter().filter_map(|(condition, value)| Some((condition, value?)));
+        let either: Vec<_> =
+            given.map(|(condition, value)| self.conditions.number(condition, value)).collect();
+        if !either.is_empty() {
+            self.asked.push(format!("({})", either.join(" OR ")));
+        }
+        self
+    }
+
     /// What is said of each row that matches: an expression that answers a number, in which `?` stands for the value.
     pub fn told(&mut self, expression: &str, value: impl Into<Value<'static>>) -> &mut Self {
         self.told = Some(self.conditions.number(expression, value));
@@ -269,6 +280,20 @@ pub fn like(text: &str) -> String {
     format!("%{}%", escaped(text))
 }
 
+/// The same in a column of numbers in E.164: one is found as people write it, in groups, and from seven digits on whatever is dialled
+/// before it.
+#[must_use]
+pub fn like_number(text: &str) -> String {
+    let is_beside_digits = |c: char| c.is_whitespace() || "()-./\u{2010}\u{2011}".contains(c);
+    let (plus, groups) = text.strip_prefix('+').map_or(("", text), |groups| ("+", groups));
+    if groups.contains(|c: char| !c.is_ascii_digit() && !is_beside_digits(c)) {
+        return like(text);
+    }
+    let digits = groups.replace(is_beside_digits, "");
+    let digits = if digits.len() < 7 { &digits } else { digits.trim_start_matches('0') };
+    if digits.is_empty() { like(text) } else { like(&format!("{plus}{digits}")) }
+}
+
 /// What is the text and no more, likewise.
 #[must_use]
 pub fn escaped(text: &str) -> String {
@@ -289,6 +314,21 @@ mod tests {
             .add("(d = ? OR e = ?)", 2_i64);
         assert_eq!(conditions.sql(), "WHERE a = ?1 AND c IS NULL AND (d = ?2 OR e = ?2)");
         assert_eq!(conditions.params(), [Value::Int(1), Value::Int(2)]);
+    }
+
+    #[test]
+    fn numbers_are_found_as_people_write_them() {
+        for written in ["+1 305-555-9876", "+1 (305) 555-9876", "+13055559876", "+1.305.555.9876"] {
+            assert_eq!(like_number(written), "%+13055559876%");
+        }
+        for written in ["(305) 555-9876", "305 555 9876", "0305\u{a0}555/9876", "003055559876"] {
+            assert_eq!(like_number(written), "%3055559876%", "{written}");
+        }
+        assert_eq!(like_number("555-98"), "%55598%");
+        assert_eq!(like_number("0098"), "%0098%", "a part of a number");
+        for no_number in ["", "-", "roof-2", "0000000", "12%34"] {
+            assert_eq!(like_number(no_number), like(no_number));
+        }
     }
 
     #[test]

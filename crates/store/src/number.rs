@@ -3,7 +3,7 @@
 use crate::engine::Row;
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
-use crate::list::Page;
+use crate::list::{Page, like, like_number};
 use crate::tx::Tx;
 use crate::{Store, call_flow};
 use domain::Invalid;
@@ -38,6 +38,8 @@ impl From<&TrackingNumber> for NumberSettings {
 
 const COLUMNS: &str = "id, business_id, phone_number, friendly_name, call_flow_id, source, utm_source, utm_medium, utm_campaign,
     utm_term, utm_content, created_at, updated_at";
+const LISTED: &str = "business_id = ?1 AND id < ?2
+    AND (phone_number LIKE ?4 ESCAPE '\\' OR friendly_name LIKE ?5 ESCAPE '\\' OR source LIKE ?5 ESCAPE '\\') ORDER BY id DESC LIMIT ?3";
 const INSERT: &str = "INSERT INTO numbers (business_id, id, phone_number, friendly_name, call_flow_id, source, utm_source, utm_medium,
         utm_campaign, utm_term, utm_content, created_at, updated_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)";
@@ -67,20 +69,22 @@ impl Store {
         self.read(move |tx| find(tx, business_id, id)).await
     }
 
-    /// The business's numbers, newest first.
+    /// The business's numbers, newest first; where `search` is given, those that have it in the number, the name or the source.
     pub async fn list_numbers(
         &self,
         business_id: BusinessId,
+        search: Option<String>,
         before: Option<NumberId>,
         limit: usize,
     ) -> StoreResult<Page<TrackingNumber>> {
         self.read(move |tx| {
             let before = before.unwrap_or(NumberId::from_bytes([0xff; 16]));
-            let sql = format!(
-                "SELECT {COLUMNS} FROM numbers WHERE business_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
-            );
-            let rows =
-                tx.sql().rows(&sql, &[business_id.into(), before.into(), (limit as u64 + 1).into()], read)?;
+            let text = search.unwrap_or_default();
+            let sql = format!("SELECT {COLUMNS} FROM numbers WHERE {LISTED}");
+            let rows = (limit as u64 + 1).into();
+            let params =
+                [business_id.into(), before.into(), rows, like_number(&text).into(), like(&text).into()];
+            let rows = tx.sql().rows(&sql, &params, read)?;
             Ok(Page::cut(rows, limit))
         })
         .await

@@ -23,6 +23,10 @@ const PURGE_SOURCE_CALLS: &str = "DELETE FROM source_calls WHERE (business_id, s
     (SELECT business_id, source_id, source_call_id FROM source_calls WHERE updated_at < ?1 AND due_at IS NULL ORDER BY updated_at LIMIT ?2)";
 const PURGE_TOMBSTONES: &str = "DELETE FROM tombstones WHERE (business_id, hash) IN
     (SELECT business_id, hash FROM tombstones WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
+/// A version that knew no records has ended the job of one, and left the record as under way.
+const END_REDELIVERIES: &str = "UPDATE redeliveries SET ended_at = ?1 WHERE (business_id, id) IN
+    (SELECT r.business_id, r.id FROM redeliveries r WHERE r.ended_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.business_id = r.business_id AND j.id = r.id) LIMIT ?2)";
 const PURGE_REDELIVERIES: &str = "DELETE FROM redeliveries WHERE (business_id, id) IN
     (SELECT business_id, id FROM redeliveries WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)";
 const PURGE_SESSIONS: &str = "DELETE FROM sessions WHERE (user_id, id) IN
@@ -65,6 +69,7 @@ pub(crate) fn purge(tx: &mut Tx<'_>) -> StoreResult<bool> {
         (PURGE_IDEMPOTENCY_KEYS, IDEMPOTENCY_RETENTION),
         (PURGE_SOURCE_CALLS, SOURCE_CALL_RETENTION),
         (PURGE_TOMBSTONES, TOMBSTONE_RETENTION),
+        (END_REDELIVERIES, Duration::ZERO),
         (PURGE_REDELIVERIES, REDELIVERY_RETENTION),
         (PURGE_SESSIONS, Duration::ZERO),
         (PURGE_INVITATIONS, Duration::ZERO),

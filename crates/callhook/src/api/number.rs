@@ -105,7 +105,7 @@ pub async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Reply, ApiError> {
     let position = query.position()?;
-    let page = app.store.list_numbers(scope.business_id, position.before, position.limit).await?;
+    let page = app.store.list_numbers(scope.business_id, None, position.before, position.limit).await?;
     Ok(Reply::ok(NumberPage {
         next_cursor: next_cursor(&page, |number| *number.id.as_bytes()),
         numbers: page.rows.iter().map(Into::into).collect(),

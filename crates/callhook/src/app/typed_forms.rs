@@ -1,7 +1,7 @@
 //! Forms that were typed and not saved, kept for some minutes for the page that the answer to them leads to: what a person has typed may
 //! hold secrets, which stand in no address.
 
-use domain::id::{DeliveryId, SessionId};
+use domain::id::{CallFlowId, DeliveryId, SessionId};
 use domain::secret::Secret;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,19 +20,20 @@ pub struct TypedForms(Mutex<VecDeque<Typed>>);
 #[derive(Debug)]
 struct Typed {
     by: SessionId,
+    flow: CallFlowId,
     tested_as: DeliveryId,
     until: Instant,
     form: Secret,
 }
 
 impl TypedForms {
-    /// Keeps what was typed in this session and tested so.
-    pub fn keep(&self, by: SessionId, tested_as: DeliveryId, form: Secret) {
+    /// Keeps what was typed for the flow in this session and tested so.
+    pub fn keep(&self, by: SessionId, flow: CallFlowId, tested_as: DeliveryId, form: Secret) {
         let mut kept = self.kept();
         if kept.len() >= FORMS_MAX {
             kept.pop_front();
         }
-        kept.push_back(Typed { by, tested_as, until: Instant::now() + KEPT, form });
+        kept.push_back(Typed { by, flow, tested_as, until: Instant::now() + KEPT, form });
     }
 
     /// What was typed in this session and tested so, while it is kept.
@@ -43,9 +44,9 @@ impl TypedForms {
         typed.map(|typed| typed.form.clone())
     }
 
-    /// Forgets what was typed in this session: it is saved.
-    pub fn forget(&self, by: SessionId) {
-        self.kept().retain(|typed| typed.by != by);
+    /// Forgets what was typed for the flow in this session: it is saved.
+    pub fn forget(&self, by: SessionId, flow: CallFlowId) {
+        self.kept().retain(|typed| (typed.by, typed.flow) != (by, flow));
     }
 
     /// Forgets those whose time is over.
@@ -71,18 +72,20 @@ mod tests {
     async fn a_form_is_kept_for_its_session_and_its_test_until_it_is_saved_or_its_time_is_over() {
         let forms = TypedForms::default();
         let (ann, bob) = (SessionId::from([1; 16]), SessionId::from([2; 16]));
+        let (ads, other) = (CallFlowId::from([1; 16]), CallFlowId::from([2; 16]));
         let test = |number: u8| DeliveryId::from([number; 16]);
         let has = |by, number| forms.recall(by, test(number)).is_some();
-        forms.keep(ann, test(1), Secret::new("name=Ads"));
+        forms.keep(ann, ads, test(1), Secret::new("name=Ads"));
         assert_eq!(forms.recall(ann, test(1)), Some(Secret::new("name=Ads")));
         assert!(!has(bob, 1) && !has(ann, 2));
-        forms.keep(bob, test(2), Secret::new("name=Other"));
-        forms.forget(ann);
-        assert!(!has(ann, 1) && has(bob, 2));
+        forms.keep(ann, other, test(3), Secret::new("name=Other"));
+        forms.keep(bob, ads, test(2), Secret::new("name=Ads"));
+        forms.forget(ann, ads);
+        assert!(!has(ann, 1) && has(ann, 3) && has(bob, 2));
         tokio::time::advance(KEPT).await;
-        assert!(!has(bob, 2));
+        assert!(!has(ann, 3) && !has(bob, 2));
         for number in 0..=u8::try_from(FORMS_MAX).unwrap() {
-            forms.keep(ann, test(number), Secret::new(""));
+            forms.keep(ann, ads, test(number), Secret::new(""));
         }
         assert!(!has(ann, 0) && has(ann, 1) && forms.kept().len() == FORMS_MAX);
     }

@@ -361,7 +361,7 @@ async fn save(
     };
     match app::call_flow::update(&app, seat.business_id(), id, Change::Replace(document)).await {
         Ok(_) => {
-            app.typed.forget(seat.person.signed_in.session.id);
+            app.typed.forget(seat.person.signed_in.session.id, id);
             Ok(Redirect::to(&format!("{}?done=saved", flow_path(&seat, id))).into_response())
         }
         Err(error) => again(&app, seat, id, typed, PageError::of_form(error)?).await,
@@ -412,7 +412,7 @@ async fn test(
             // The result has an address. What is only typed has none, since it may hold secrets: it waits there for this session.
             let is_typed = typed != FlowForm::of(&stored);
             if is_typed {
-                app.typed.keep(seat.person.signed_in.session.id, delivery_id, form.encoded());
+                app.typed.keep(seat.person.signed_in.session.id, id, delivery_id, form.encoded());
             }
             Ok(Redirect::to(&test_path(&seat, id, delivery_id, is_typed)).into_response())
         }

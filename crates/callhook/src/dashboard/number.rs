@@ -6,6 +6,7 @@ use super::form::Form;
 use super::frame::{self, Frame, Page, Room, Seat};
 use super::list::{self, Pager};
 use crate::app::document::Change;
+use crate::app::filter;
 use crate::app::health::Light;
 use crate::app::number::NumberDocument;
 use crate::app::{self, App};
@@ -123,6 +124,9 @@ struct ListPage {
     choice: FlowChoice,
     form: NumberForm,
     pager: Pager,
+    /// Whether there is more than one page, or only some are shown.
+    is_searched: bool,
+    query: list::Query,
     wrong: Option<String>,
 }
 
@@ -140,8 +144,10 @@ async fn list_page(
     wrong: Option<String>,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
-    let page = app.store.list_numbers(business_id, query.before()?, ROWS).await?;
+    let search = filter::search(query.get("search"))?;
+    let page = app.store.list_numbers(business_id, search, query.before()?, ROWS).await?;
     let pager = query.pager(&seat.path("/numbers"), page.next(|number| *number.id.as_bytes()));
+    let is_searched = query.get("search").is_some() || !pager.is_first || pager.older.is_some();
     let flows = page.rows.iter().filter_map(|number| number.call_flow_id).collect();
     let names = app.store.call_flow_names(business_id, flows).await?;
     let row = |number: TrackingNumber| {
@@ -151,7 +157,8 @@ async fn list_page(
     let rows = page.rows.into_iter().map(row).collect();
     let frame = Frame::of(app, seat, Room::Numbers, "Numbers").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());
-    let page = ListPage { frame, rows, choice, form, pager, wrong };
+    let query = query.clone();
+    let page = ListPage { frame, rows, choice, form, pager, is_searched, query, wrong };
     Ok((status, Page(page)).into_response())
 }
 

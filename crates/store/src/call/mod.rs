@@ -12,7 +12,7 @@ use crate::engine::Row;
 use crate::engine::group::Demand;
 use crate::error::{StoreError, StoreResult};
 use crate::limits::{CALL_CHANGED_ROWS, PAGE_BYTES_MAX};
-use crate::list::{Page, Search, Table, like};
+use crate::list::{Page, Search, Table, like, like_number};
 use crate::tx::Tx;
 use domain::analysis::{AiCategory, Analysis};
 use domain::attribution::Attribution;
@@ -81,9 +81,10 @@ pub struct CallCount {
 
 const COUNT: &str = "SELECT source, status, count(*) FROM (SELECT source, status FROM calls
     WHERE business_id = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4) AS latest GROUP BY source, status";
-const SEARCHED: &str = "(caller_number LIKE ? ESCAPE '\\' OR tracking_number LIKE ? ESCAPE '\\' OR destination_number LIKE ? ESCAPE '\\'
-    OR source_call_id LIKE ? ESCAPE '\\' OR call_flow_name LIKE ? ESCAPE '\\' OR summary LIKE ? ESCAPE '\\'
-    OR transcription LIKE ? ESCAPE '\\')";
+const NUMBERS_SEARCHED: &str = "caller_number LIKE ? ESCAPE '\\' OR tracking_number LIKE ? ESCAPE '\\' OR destination_number LIKE ? ESCAPE '\\'";
+const TEXTS_SEARCHED: &str =
+    "source_call_id LIKE ? ESCAPE '\\' OR call_flow_name LIKE ? ESCAPE '\\' OR summary LIKE ? ESCAPE '\\'
+    OR transcription LIKE ? ESCAPE '\\'";
 const DELETE: &str = "DELETE FROM calls WHERE business_id = ?1 AND id = ?2";
 const SELECT_REPORTED: &str =
     "SELECT reported_by, source_call_id FROM calls WHERE business_id = ?1 AND id = ?2";
@@ -231,7 +232,10 @@ impl CallFilter {
             .asked("duration_seconds <= ?", self.max_duration)
             .asked("ai_score >= ?", self.min_ai_score)
             .asked("ai_score <= ?", self.max_ai_score)
-            .asked(SEARCHED, self.search.as_deref().map(like));
+            .asked_either([
+                (NUMBERS_SEARCHED, self.search.as_deref().map(like_number)),
+                (TEXTS_SEARCHED, self.search.as_deref().map(like)),
+            ]);
         search
     }
 }

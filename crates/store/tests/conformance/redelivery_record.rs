@@ -178,6 +178,17 @@ async fn one_that_began_before_there_were_records_goes_on_without() {
 }
 
 #[tokio::test]
+async fn one_whose_job_ended_without_telling_its_record_is_ended_by_upkeep() {
+    let h = Harness::start().await;
+    many_failed(&h).await;
+    let (lost, goes_on) = (h.redeliver(failed()).await, h.redeliver(failed()).await);
+    h.damage(&format!("DELETE FROM jobs WHERE id = {}", bytes(lost.id.as_bytes())));
+    while h.store.run_upkeep_step().await.unwrap() {}
+    assert_eq!(under_way(&h).await, [goes_on.id]);
+    assert_eq!(now(&h, lost.id).await.stage, Stage::Ended(h.world.now()));
+}
+
+#[tokio::test]
 async fn the_same_request_again_begins_none_and_names_the_first() {
     let h = Harness::start().await;
     many_failed(&h).await;
