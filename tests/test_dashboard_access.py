@@ -322,6 +322,12 @@ def test_an_export_has_what_the_filter_says(server, admin, things):
     assert len(rows) == 2 and "\"'=1+1\"" in rows[1]
 
 
+def test_a_time_of_ones_own_zone_is_settled_before_it_counts(admin, things):
+    for path in ("/calls/export?start_date", "/deliveries/redeliver?status=failed&since"):
+        answer = admin.get(f"{admin.home}{path}=2026-11-29T20:47")
+        assert answer.status_code == 303 and answer.headers["location"] == f"{admin.home}{path}=2026-11-29T20%3A47%3A00Z"
+
+
 def test_a_filter_that_cannot_be_meant_shows_no_rows(admin, things):
     for path, words in (("/calls?start_date=garbage", "From"), ("/deliveries?since=garbage", "From")):
         answer = admin.get(admin.home + path)
@@ -337,6 +343,7 @@ def test_a_fault_of_the_form_changes_nothing_and_says_what(server, admin, things
     assert check(path, {"name": "F", "url": "http://10.0.0.1/", "enabled": "on"}, "Webhook URL")
     assert check(path, {"name": "F", "retry_delays": "soon"}, "Waits between attempts")
     assert check(path, [("name", "F"), ("header_name", "Host"), ("header_value", "x")], "The header Host is a header that callhook sets itself")
+    assert check(path, [("name", "F"), ("header_name", ""), ("header_value", "x")], "The list of custom headers has a value without a name")
     hidden = lambda url: [("name", "F"), ("url", url), ("header_name", "X-Token"), ("header_value", "hunter2" if url == HOOK["url"] else "••••")]
     assert admin.post(admin.home + path, hidden(HOOK["url"])).status_code == 303
     for url in ("http://127.0.0.1:10/x", "https://127.0.0.1:9/x", "http://127.0.0.2:9/x"):

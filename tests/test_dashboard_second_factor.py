@@ -3,6 +3,7 @@
 import itertools
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -147,3 +148,15 @@ def test_a_code_is_asked_for_before_the_second_factor_or_the_account_goes(server
         assert "too many failed tries" in refused(current_password=PASSWORD, code=codes[1]), "each was a guess"
     else:
         assert done.headers["location"] == {"remove": "/account?done=removed", "delete": "/sign-in?done=account-deleted"}[path.rsplit("/", 1)[1]]
+
+
+def test_of_two_that_are_set_up_at_once_one_is_set_and_its_codes_count(server, admin):
+    visitor = somebody(server, admin, "twice")
+    secret = re.search(r'name="secret" value="([A-Z2-7]+)"', visitor.post("/account/second-factor").text)[1]
+    form = {"secret": secret, "code": code(secret), "current_password": PASSWORD}
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda _: visitor.post("/account/second-factor/confirm", form), range(2)))
+    assert sorted(answer.status_code for answer in answers) == [200, 422]
+    shown, refused = sorted(answers, key=lambda answer: answer.status_code)
+    assert "A second factor is set already" in refused.text and "recovery-codes" not in refused.text
+    assert stranger(server).sign_in("twice@example.com", recovery_code=recovery_codes(shown.text)[0]).status_code == 303

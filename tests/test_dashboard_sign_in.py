@@ -9,7 +9,7 @@ from visitor import PASSWORD, Browser, Visitor, code, invited, setup_link
 def test_the_first_user_comes_by_the_link_of_the_terminal():
     with Callhook() as server, Browser(server.base) as browser:
         browser.open("/")
-        assert browser.path.startswith("/sign-in")
+        assert browser.path.startswith("/sign-in") and "Nobody has an account yet" in browser.text()
         link = setup_link(server)
         browser.open(link)
         browser.fill(name="Ada Lovelace", email="Ada@Example.com", password="short")
@@ -24,6 +24,7 @@ def test_the_first_user_comes_by_the_link_of_the_terminal():
         assert "no such" in browser.text(), "a link works once"
         browser.open("/")
         browser.press("Sign out")
+        assert "Nobody has" not in browser.text()
         browser.fill(email="ada@example.com", password=PASSWORD)
         browser.press("Sign in")
         wait_until(lambda: "/b/" in browser.path, what="the overview")

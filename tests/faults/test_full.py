@@ -1,5 +1,6 @@
 """A full disk: nothing is acknowledged that is not there, sending pauses, and all goes on by itself once there is room."""
 
+import errno
 import os
 import subprocess
 import time
@@ -31,9 +32,15 @@ def fill(folder: Path, leave: int = 0) -> Path:
     """A file that takes all the room but so many bytes."""
     ballast = folder / "ballast"
     with ballast.open("ab") as file:
-        free = os.statvfs(folder)
-        os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_bsize - leave))
-    return ballast
+        while True:
+            free = os.statvfs(folder)
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_bsize - leave))
+                return ballast
+            except OSError as error:
+                # Who works there has taken some of it meanwhile.
+                if error.errno != errno.ENOSPC:
+                    raise
 
 
 def readiness(callhook: Callhook) -> int:

@@ -141,6 +141,18 @@ function recognise(input) {
   show();
 }
 
+// A form is sent once, however often its button is pressed: what the first answer shows may be shown once. A page that comes back is new.
+function sendOnce(event) {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (Date.now() - (form.dataset.sentAt ?? 0) < 30_000) event.preventDefault();
+  else form.dataset.sentAt = Date.now();
+}
+document.addEventListener("submit", sendOnce);
+addEventListener("pageshow", () => {
+  for (const form of document.forms) delete form.dataset.sentAt;
+});
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;

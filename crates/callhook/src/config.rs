@@ -347,9 +347,16 @@ pub fn secret(text: Option<Hidden>, file: Option<&Path>) -> Result<Option<Secret
 
 fn base(url: &Url) -> Result<String, ConfigError> {
     let plain = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    if !plain || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+    // Pages and recordings stand at the root of their host.
+    if !plain
+        || url.path() != "/"
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+    {
         return Err(ConfigError(
-            "--public-url is wrong: https://host, without query, fragment or user name, is expected".into(),
+            "--public-url is wrong: https://host, without path, query, fragment or user name, is expected"
+                .into(),
         ));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())

@@ -27,6 +27,8 @@ const FILES_ASSUMED: u64 = 256;
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
 /// How long a new connection may keep silent: whoever opens one has something to say.
 const FIRST_BYTE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer: what it does not read is held for it.
+const READ_WITHIN: Duration = Duration::from_mins(1);
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
 /// Bytes of a request's head.
@@ -45,6 +47,8 @@ pub struct Limits {
     pub first_byte_within: Duration,
     /// How long a request's head may take, and how long a connection may wait for its next request.
     pub head_within: Duration,
+    /// How long a client may take nothing of its answer.
+    pub read_within: Duration,
 }
 
 impl Limits {
@@ -58,6 +62,7 @@ impl Limits {
             connections: connections_within(files),
             first_byte_within: FIRST_BYTE_WITHIN,
             head_within: HEAD_WITHIN,
+            read_within: READ_WITHIN,
         }
     }
 }
@@ -76,6 +81,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             () = &mut stop => break,
             Some(heard) = silent.join_next(), if !silent.is_empty() => {
                 if let Ok(Some((stream, place))) = heard {
+                    give_up_after(&stream, limits.read_within);
                     tokio::spawn(converse(http.clone(), stream, router.clone(), connections.watcher(), place));
                 }
                 continue;
@@ -120,6 +126,14 @@ async fn accept(
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))
+}
+
+/// Has the system close the connection once what was sent was not taken for so long.
+fn give_up_after(stream: &TcpStream, within: Duration) {
+    let within = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, within) {
+        tracing::debug!(%error, "A client that stops reading is not found out");
+    }
 }
 
 async fn converse(
@@ -171,10 +185,12 @@ fn concerns_one_client(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Body;
     use axum::routing::get;
+    use futures_util::stream;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::sync::{Notify, oneshot};
+    use tokio::sync::{Notify, mpsc, oneshot};
     use tokio::task::JoinHandle;
 
     const SHORT: Duration = Duration::from_millis(200);
@@ -188,7 +204,11 @@ mod tests {
     }
 
     async fn start(router: Router, connections: usize, head_within: Duration) -> Front {
-        start_within(router, Limits { connections, first_byte_within: head_within, head_within }).await
+        start_within(
+            router,
+            Limits { connections, first_byte_within: head_within, head_within, read_within: HANGS },
+        )
+        .await
     }
 
     async fn start_within(router: Router, limits: Limits) -> Front {
@@ -234,7 +254,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_connection_may_be_silent_for_less_time_than_a_head_may_take() {
-        let limits = Limits { connections: 10, first_byte_within: SHORT, head_within: HANGS * 10 };
+        let limits =
+            Limits { connections: 10, first_byte_within: SHORT, head_within: HANGS * 10, read_within: HANGS };
         let front = start_within(hello(), limits).await;
         assert_eq!(until_closed(front.client("").await).await, "");
         let slow = front.client("GET / HT").await;
@@ -265,6 +286,27 @@ mod tests {
         };
         tokio::join!(noted("second", second), noted("first", first));
         assert_eq!(order.into_inner(), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_stops_reading_is_closed() {
+        let (sending, mut gone) = mpsc::channel::<()>(1);
+        let endless = get(move || {
+            let sending = sending.clone();
+            let chunk = move || {
+                let _is_held = &sending;
+                Ok::<_, io::Error>(vec![b'x'; BUFFER_BYTES_MAX])
+            };
+            async { Body::from_stream(stream::repeat_with(chunk)) }
+        });
+        let limits =
+            Limits { connections: 8, first_byte_within: HANGS, head_within: HANGS, read_within: SHORT };
+        let front = start_within(Router::new().route("/", endless), limits).await;
+        let reads_nothing = front.client("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        // Nobody sends any more once the router and the answer are gone.
+        front.stop.send(()).unwrap();
+        tokio::time::timeout(HANGS, gone.recv()).await.expect("closes");
+        drop(reads_nothing);
     }
 
     #[tokio::test]

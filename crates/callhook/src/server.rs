@@ -6,7 +6,7 @@ use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::test_gate::TestGate;
 use crate::app::typed_forms::TypedForms;
-use crate::app::{App, health};
+use crate::app::{App, export, health};
 use crate::config::{Config, ConfigError, write_private};
 use crate::front::{self, Limits};
 use crate::network::Network;
@@ -146,6 +146,8 @@ impl Server {
             tests: TestGate::default(),
             typed: TypedForms::default(),
             streams: App::streams(),
+            exports: export::places(),
+            forms: App::forms(),
             sign_ins: SignInGate::default(),
             seen: health::Seen::default(),
             proxy: ProxyWatch::default(),

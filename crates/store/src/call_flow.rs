@@ -11,11 +11,11 @@ use crate::job::{self, Job};
 use crate::list::{Page, like};
 use crate::queue::Committed;
 use crate::tx::Tx;
-use domain::Invalid;
 use domain::call_flow::CallFlow;
 use domain::destination::{Destination, DestinationSettings, SigningSecret, SigningSecrets};
 use domain::id::{BusinessId, CallFlowId, DestinationId};
 use domain::limits::SECRET_ROTATION;
+use domain::{Invalid, Timestamp};
 use std::sync::Arc;
 
 /// What a user can set of a call flow.
@@ -131,16 +131,22 @@ impl Store {
         .await
     }
 
-    /// Gives the webhook a new signing secret; the old one signs beside it for 24 hours.
+    /// Gives the webhook a new signing secret; the old one signs beside it for 24 hours. Where `seen` is given, only if the flow was not
+    /// changed since it stood so: the same form sent twice would end the secret that receivers have.
     pub async fn rotate_signing_secret(
         &self,
         business_id: BusinessId,
         once: Option<(Once, Render<()>)>,
         id: CallFlowId,
         secret: SigningSecret,
+        seen: Option<Timestamp>,
     ) -> StoreResult<Answer<()>> {
         self.write_once(business_id, once, move |tx| {
             let found = find(tx, business_id, id)?.ok_or(StoreError::NotFound("call flow"))?;
+            if seen.is_some_and(|seen| seen != found.flow.updated_at) {
+                let reason = "the call flow was changed meanwhile, maybe by the same form sent twice: look at it, and make another secret only if the one before is not needed";
+                return Err(StoreError::Conflict(reason.to_owned()));
+            }
             let settings = CallFlowSettings::from(&found.flow);
             let mut destination = (*found.destination).clone();
             let until = tx.now().after(SECRET_ROTATION);
@@ -269,8 +275,8 @@ struct FlowRow {
     source: Option<String>,
     recording: bool,
     ai_enabled: bool,
-    created_at: domain::Timestamp,
-    updated_at: domain::Timestamp,
+    created_at: Timestamp,
+    updated_at: Timestamp,
     webhook: destination::Stored,
 }
 

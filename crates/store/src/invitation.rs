@@ -40,6 +40,19 @@ pub struct OpenInvitation {
     pub user_id: Option<UserId>,
 }
 
+impl OpenInvitation {
+    /// Refuses where somebody has the address already.
+    pub fn check_is_for_new(&self) -> StoreResult<()> {
+        match self.user_id {
+            None => Ok(()),
+            Some(_) => Err(StoreError::Conflict(format!(
+                "there is a user with the address {}: sign in to accept the invitation",
+                self.invitation.email
+            ))),
+        }
+    }
+}
+
 /// Who accepts an invitation.
 #[derive(Clone, Debug)]
 pub enum Accept {
@@ -169,27 +182,22 @@ fn invite(tx: &mut Tx<'_>, new: &NewInvitation) -> StoreResult<Invitation> {
 }
 
 fn accept(tx: &mut Tx<'_>, token: &Secret, accept: &Accept) -> StoreResult<(User, BusinessId)> {
-    let OpenInvitation { invitation, business_id, user_id, .. } =
-        by_token(tx, token)?.ok_or(StoreError::NotFound(GONE))?;
-    let user = match (accept, user_id) {
-        (Accept::New { name, password_hash }, None) => {
+    let open = by_token(tx, token)?.ok_or(StoreError::NotFound(GONE))?;
+    let user = match (accept, open.user_id) {
+        (Accept::New { name, password_hash }, _) => {
+            open.check_is_for_new()?;
             let (name, password_hash) = (name.clone(), password_hash.clone());
-            user::insert(tx, &NewUser { email: invitation.email, name, password_hash })?
+            user::insert(tx, &NewUser { email: open.invitation.email.clone(), name, password_hash })?
         }
         (Accept::Existing(user_id), Some(owner)) if *user_id == owner => user::find(tx, owner)?,
-        (Accept::New { .. }, Some(_)) => {
-            return Err(StoreError::Conflict(format!(
-                "there is a user with the address {}: sign in to accept the invitation",
-                invitation.email
-            )));
-        }
         (Accept::Existing(_), _) => {
             return Err(StoreError::Conflict(format!(
                 "this invitation is for {}: sign out to accept it",
-                invitation.email
+                open.invitation.email
             )));
         }
     };
+    let OpenInvitation { invitation, business_id, .. } = open;
     tx.sql().execute(DELETE, &[business_id.into(), invitation.id.into()])?;
     // Who came to belong to the business in another way meanwhile stays what that made of the person.
     if member::role(tx, business_id, user.id)?.is_none() {

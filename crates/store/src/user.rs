@@ -168,12 +168,18 @@ impl Store {
         self.write(move |tx| use_proof(tx, id, &proof)).await
     }
 
-    /// Sets or removes the second factor, with the recovery codes.
+    /// Sets or removes the second factor, with the recovery codes. A conflict where one is set already: who finds a browser that is signed
+    /// in must neither replace it nor lock its owner out, and of a form that is sent twice one answer alone has codes.
     pub async fn set_totp(&self, id: UserId, totp: Option<Totp>) -> StoreResult<()> {
         self.write(move |tx| {
+            if find(tx, id)?.has_totp && totp.is_some() {
+                return Err(StoreError::Conflict(
+                    "a second factor is set already: remove it first, or make other recovery codes where you have none".to_owned(),
+                ));
+            }
             let sealed = totp.as_ref().map(|totp| tx.seal(totp.secret.reveal()));
             let used_step = totp.as_ref().map(|totp| totp.used_step);
-            changed(tx.sql().execute(SET_TOTP, &[id.into(), sealed.into(), used_step.into()])?)?;
+            tx.sql().execute(SET_TOTP, &[id.into(), sealed.into(), used_step.into()])?;
             let codes = totp.as_ref().map_or(&[][..], |totp| &totp.recovery_codes);
             recovery_code::replace(tx, id, codes)
         })

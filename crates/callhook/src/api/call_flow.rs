@@ -175,7 +175,7 @@ pub async fn replace(
     Id(id): Id<CallFlowId>,
     Body(body): Body<Value>,
 ) -> Result<Reply, ApiError> {
-    let flow = app::call_flow::update(&app, scope.business_id, id, Change::Replace(body)).await?;
+    let flow = app::call_flow::update(&app, scope.business_id, id, Change::Replace(body), None).await?;
     Ok(Reply::ok(CallFlowData::from(&flow)))
 }
 
@@ -189,7 +189,7 @@ pub async fn patch(
     Id(id): Id<CallFlowId>,
     Body(body): Body<Value>,
 ) -> Result<Reply, ApiError> {
-    let flow = app::call_flow::update(&app, scope.business_id, id, Change::Patch(body)).await?;
+    let flow = app::call_flow::update(&app, scope.business_id, id, Change::Patch(body), None).await?;
     Ok(Reply::ok(CallFlowData::from(&flow)))
 }
 
@@ -219,7 +219,7 @@ pub async fn rotate_secret(
     let shown = secret.clone();
     let render = move |(): &()| Reply::ok(SigningSecretData { signing_secret: shown.reveal().to_owned() });
     let once = keep(once, render.clone());
-    let answer = app.store.rotate_signing_secret(scope.business_id, once, id, secret).await?;
+    let answer = app.store.rotate_signing_secret(scope.business_id, once, id, secret, None).await?;
     Ok(reply(answer, render))
 }
 

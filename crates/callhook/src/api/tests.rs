@@ -11,14 +11,13 @@ mod recordings;
 mod sources;
 
 use super::BASE;
-use crate::app::App;
-use crate::app::health;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
 use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
 use crate::app::sign_in_gate::SignInGate;
 use crate::app::test_gate::TestGate;
 use crate::app::typed_forms::TypedForms;
+use crate::app::{App, export, health};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -262,6 +261,8 @@ impl Server {
             tests: TestGate::default(),
             typed: TypedForms::default(),
             streams: App::streams(),
+            exports: export::places(),
+            forms: App::forms(),
             sign_ins: SignInGate::default(),
             seen: health::Seen::default(),
             proxy: ProxyWatch::default(),

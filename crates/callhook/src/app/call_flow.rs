@@ -10,7 +10,7 @@ use domain::id::{BusinessId, CallFlowId};
 use domain::limits::{ATTRIBUTION_CHARS_MAX, NAME_CHARS_MAX, RETRY_SPAN_MAX};
 use domain::retry::RetrySchedule;
 use domain::secret::{MASK, Secret};
-use domain::{Invalid, text};
+use domain::{Invalid, Timestamp, text};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -210,15 +210,20 @@ pub async fn create(
     app.store.create_call_flow(business_id, once, settings, new_signing_secret(app)).await
 }
 
-/// Changes a call flow.
+/// Changes a call flow; where `seen` is given, only if it was not changed since it stood so.
 pub async fn update(
     app: &App,
     business_id: BusinessId,
     id: CallFlowId,
     change: Change,
+    seen: Option<Timestamp>,
 ) -> StoreResult<CallFlow> {
     let check = Arc::clone(&app.address_check);
     let change = move |flow: &CallFlow| {
+        if seen.is_some_and(|seen| seen != flow.updated_at) {
+            let reason = "were changed by somebody else meanwhile. What you typed stands here; save again, and it replaces the other change";
+            return Err(Invalid::value(reason));
+        }
         let read_only = [
             ("id", json!(flow.id)),
             ("created_at", json!(flow.created_at)),

@@ -5,6 +5,7 @@
 //! quoted: where a spreadsheet splits at semicolons or tabs, no part of a text becomes a cell of its own.
 
 use super::App;
+use super::places::{Place, Places};
 use axum::http::HeaderName;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use bytes::Bytes;
@@ -17,15 +18,21 @@ use domain::phone_number::{Party, PhoneNumber};
 use futures_util::{Stream, stream};
 use std::borrow::Cow;
 use std::sync::Arc;
-use store::StoreResult;
 use store::call::CallFilter;
 use store::list::Page;
+use store::{StoreError, StoreResult};
 
 /// Headers of an export.
 pub const HEADERS: [(HeaderName, &str); 2] =
     [(CONTENT_TYPE, "text/csv; charset=utf-8"), (CONTENT_DISPOSITION, "attachment; filename=\"calls.csv\"")];
 /// Calls that are read at a time.
 const PAGE_ROWS: usize = 500;
+/// Exports of one business under way at a time: each holds a page of calls, and who does not read on holds it for a while.
+const EXPORTS_OF_BUSINESS_MAX: usize = 4;
+/// Exports under way in all.
+const EXPORTS_MAX: usize = 12;
+/// Bytes of the CSV writer's buffer: at each end of it, the rest of a cell is searched for quotes once more.
+const BUFFER_BYTES: usize = 1_024 * 1_024;
 /// The columns before the attribution's.
 const COLUMNS_BEFORE: [&str; 23] = [
     "id",
@@ -55,36 +62,57 @@ const COLUMNS_BEFORE: [&str; 23] = [
 /// The columns after the attribution's.
 const COLUMNS_AFTER: [&str; 3] = ["cost_cents", "reported_at", "updated_at"];
 
+/// The places of exports under way.
+#[must_use]
+pub fn places() -> Places<BusinessId> {
+    Places::new(EXPORTS_OF_BUSINESS_MAX, EXPORTS_MAX)
+}
+
 /// Calls that match, as they are read.
 pub async fn calls(
     app: Arc<App>,
     business_id: BusinessId,
     filter: CallFilter,
 ) -> StoreResult<impl Stream<Item = StoreResult<Bytes>> + Send + use<>> {
-    let reader = PageReader { app, business_id, filter };
+    let full = StoreError::Busy("as many exports as may be are under way: wait until one has ended");
+    let place = app.exports.enter(business_id).ok_or(full)?;
+    let reader = PageReader { app, business_id, filter, _place: place };
     // The first page is read before the answer begins, so that a failure still has a status.
     let first = reader.read(None).await?;
     let head = csv_bytes(|writer| {
         writer.write_record(COLUMNS_BEFORE.iter().chain(Attribution::FIELDS).chain(&COLUMNS_AFTER))
     });
-    Ok(stream::try_unfold((reader, Some(first), Some(head)), |(reader, page, head)| async move {
-        let Some(page) = page else { return Ok::<_, store::StoreError>(None) };
+    let begin = Next::Page { page: first, head };
+    Ok(stream::try_unfold((reader, begin), |(reader, next)| async move {
+        let (page, head) = match next {
+            Next::Page { page, head } => (page, head),
+            Next::Before(id) => (reader.read(Some(id)).await?, Vec::new()),
+            Next::End => return Ok::<_, StoreError>(None),
+        };
         let rows = csv_bytes(|writer| {
             page.rows.iter().try_for_each(|call| write_call(writer, call, &reader.app.public_url))
         });
-        let next = match page.next(|call| *call.id.as_bytes()) {
-            Some(id) => Some(reader.read(Some(CallId::from_bytes(id))).await?),
-            None => None,
-        };
-        let chunk = [head.unwrap_or_default(), rows].concat();
-        Ok(Some((Bytes::from(chunk), (reader, next, None))))
+        let next = page.next(|call| *call.id.as_bytes());
+        let next = next.map_or(Next::End, |id| Next::Before(CallId::from_bytes(id)));
+        Ok(Some((Bytes::from([head, rows].concat()), (reader, next))))
     }))
+}
+
+/// What is sent next. It is read when the client has taken what came before.
+enum Next {
+    /// The first page, behind the names of the columns.
+    Page { page: Page<Call>, head: Vec<u8> },
+    /// Calls before this one.
+    Before(CallId),
+    /// Nothing.
+    End,
 }
 
 struct PageReader {
     app: Arc<App>,
     business_id: BusinessId,
     filter: CallFilter,
+    _place: Place<BusinessId>,
 }
 
 impl PageReader {
@@ -94,7 +122,10 @@ impl PageReader {
 }
 
 fn csv_bytes(write: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> csv::Result<()>) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new()
+        .quote_style(csv::QuoteStyle::Always)
+        .buffer_capacity(BUFFER_BYTES)
+        .from_writer(Vec::new());
     // Cannot fail: it is written to memory, and every record has the same number of cells.
     let _ = write(&mut writer);
     writer.into_inner().unwrap_or_default()

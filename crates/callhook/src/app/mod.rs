@@ -37,13 +37,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use delivery::dispatcher::Observer;
 use domain::destination::DestinationUrl;
-use domain::id::UserId;
+use domain::id::{BusinessId, UserId};
 use domain::{Invalid, Timestamp, World};
 use outbound::Outbound;
 use password::Passwords;
 use places::Places;
 use proxy_watch::ProxyWatch;
 use sign_in_gate::SignInGate;
+use std::net::IpAddr;
 use std::sync::Arc;
 use store::Store;
 use store::queue::Change;
@@ -56,6 +57,11 @@ use url::Origin;
 const STREAMS_OF_USER_MAX: usize = 12;
 /// Streams of all people at a time: a quarter of the connections that a server takes.
 const STREAMS_MAX: usize = 512;
+
+/// Forms on their way from one address at a time: people behind one router are some, and a form takes a moment.
+const FORMS_OF_ADDRESS_MAX: usize = 32;
+/// Forms on their way in all: 64 MiB where each is as long as a form may be.
+const FORMS_MAX: usize = 256;
 
 /// What every operation works with.
 pub struct App {
@@ -77,6 +83,10 @@ pub struct App {
     pub typed: TypedForms,
     /// Places of streams without an end: each holds a connection, and those are few.
     pub streams: Places<UserId>,
+    /// Places of exports: each holds a page of calls.
+    pub exports: Places<BusinessId>,
+    /// Places of forms on their way from an address: each holds what has come of it, whoever sends it.
+    pub forms: Places<IpAddr>,
     /// Slows down who guesses passwords.
     pub sign_ins: SignInGate,
     /// What was seen of the businesses' work.
@@ -101,6 +111,12 @@ pub struct App {
 pub type AddressCheck = Arc<dyn Fn(&DestinationUrl) -> Result<(), Invalid> + Send + Sync>;
 
 impl App {
+    /// The places of forms on their way.
+    #[must_use]
+    pub fn forms() -> Places<IpAddr> {
+        Places::new(FORMS_OF_ADDRESS_MAX, FORMS_MAX)
+    }
+
     /// The places of streams that people's pages keep open.
     #[must_use]
     pub fn streams() -> Places<UserId> {

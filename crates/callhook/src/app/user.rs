@@ -128,6 +128,8 @@ pub async fn accept_as_new(
 ) -> StoreResult<Started> {
     let token = Secret::new(token);
     let open = app.store.invitation(token.clone()).await?.ok_or(StoreError::NotFound(invitation::GONE))?;
+    // Nor here does this machine hash for nothing: such an invitation stays open.
+    open.check_is_for_new()?;
     let name = read_name(&document.name)?;
     let password = read_password(&document.password, &open.invitation.email)?;
     let password_hash = app.passwords.hash(&*app.world, &password).await?;
@@ -192,8 +194,7 @@ pub fn offered_totp(user: &User, secret: Secret) -> Enrolment {
     totp::offered(&user.email, secret)
 }
 
-/// Sets the second factor that was offered, once a code shows that the person's app has it. One that is set already is removed first: who
-/// finds a browser that is signed in must neither replace it nor lock its owner out.
+/// Sets the second factor that was offered, once a code shows that the person's app has it. One that is set already is removed first.
 ///
 /// Answers the recovery codes that stand in for it; they are shown this once.
 pub async fn confirm_totp(
@@ -204,10 +205,6 @@ pub async fn confirm_totp(
     code: &str,
     client: &Client,
 ) -> Result<Vec<RecoveryCode>, SignInError> {
-    if signed_in.user.has_totp {
-        let reason = "a second factor is set already: remove it first";
-        return Err(StoreError::Conflict(reason.to_owned()).into());
-    }
     sign_in::prove_by_password(app, signed_in, password, client).await?;
     let Some(used_step) = totp::step(secret, code, app.now()) else {
         let reason = "is not the code that the app shows now: try the next one, and look whether the phone's clock is right";

@@ -59,6 +59,7 @@ fn settings_out_of_range_are_refused() {
         "cannot read the secret",
     );
     check_refused(Settings { public_url: "https://x.example/?a=1".parse().ok(), ..none() }, "--public-url");
+    check_refused(Settings { public_url: "https://x.example/calls".parse().ok(), ..none() }, "without path");
     check_refused(Settings { public_url: "ftp://x.example/".parse().ok(), ..none() }, "--public-url");
     check_refused(
         Settings { retry_delays: Some(vec![Span(Duration::from_millis(1))]), ..none() },

@@ -201,6 +201,9 @@ fn chosen(seat: &Seat, query: &list::Query, choice: &FlowChoice) -> Vec<(&'stati
 
 async fn export(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
     flow_choice::check_settled(&query)?;
+    if let Some(settled) = query.settled(&seat.path("/calls/export"), &TIMES, &seat.person.clock) {
+        return Ok(Redirect::to(&settled).into_response());
+    }
     let filter = read_filter(&seat, &query)?;
     let rows = export::calls(app, seat.business_id(), filter).await?;
     Ok((export::HEADERS, Body::from_stream(rows)).into_response())

@@ -21,12 +21,12 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use domain::Invalid;
 use domain::call_flow::CallFlow;
 use domain::delivery::DeliveryKind;
 use domain::destination::{DestinationUrl, FiringMode};
 use domain::id::{BusinessId, CallFlowId, DeliveryId};
 use domain::receiver::Receiver;
+use domain::{Invalid, Timestamp};
 use form::FlowForm;
 use lately::Lately;
 use std::sync::Arc;
@@ -350,22 +350,22 @@ async fn save(
     seat.check_member()?;
     let id = list::id(&id)?;
     let typed = FlowForm::read(&form);
-    let stored = app.store.call_flow(seat.business_id(), id).await?;
-    if form.given("version").is_some_and(|version| version != stored.updated_at.as_millis().to_string()) {
-        let reason = "were changed by somebody else meanwhile. What you typed stands here; save again, and it replaces the other change";
-        return again(&app, seat, id, typed, Invalid::value(reason)).await;
-    }
     let document = match typed.document() {
         Ok(document) => serde_json::to_value(document).unwrap_or_default(),
         Err(refused) => return again(&app, seat, id, typed, refused).await,
     };
-    match app::call_flow::update(&app, seat.business_id(), id, Change::Replace(document)).await {
+    match app::call_flow::update(&app, seat.business_id(), id, Change::Replace(document), seen(&form)).await {
         Ok(_) => {
             app.typed.forget(seat.person.signed_in.session.id, id);
             Ok(Redirect::to(&format!("{}?done=saved", flow_path(&seat, id))).into_response())
         }
         Err(error) => again(&app, seat, id, typed, PageError::of_form(error)?).await,
     }
+}
+
+/// When the flow was last changed before the page with the form was drawn.
+fn seen(form: &Form) -> Option<Timestamp> {
+    form.given("version").map(|version| Timestamp::from_millis(version.parse().unwrap_or_default()))
 }
 
 async fn again(
@@ -412,7 +412,8 @@ async fn test(
             // The result has an address. What is only typed has none, since it may hold secrets: it waits there for this session.
             let is_typed = typed != FlowForm::of(&stored);
             if is_typed {
-                app.typed.keep(seat.person.signed_in.session.id, id, delivery_id, form.encoded());
+                let flow = (seat.business_id(), id);
+                app.typed.keep(seat.person.signed_in.session.id, flow, delivery_id, form.encoded());
             }
             Ok(Redirect::to(&test_path(&seat, id, delivery_id, is_typed)).into_response())
         }
@@ -427,11 +428,12 @@ async fn rotate_secret(
     State(app): State<Arc<App>>,
     seat: Seat,
     Path((_, id)): Path<(String, String)>,
+    form: Form,
 ) -> Result<Response, PageError> {
     seat.check_admin()?;
     let id = list::id(&id)?;
     let secret = app::call_flow::new_signing_secret(&app);
-    app.store.rotate_signing_secret(seat.business_id(), None, id, secret.clone()).await?;
+    app.store.rotate_signing_secret(seat.business_id(), None, id, secret.clone(), seen(&form)).await?;
     let shown = Shown { new_secret: Some(secret.reveal().to_owned()), ..Shown::default() };
     edit_page(&app, seat, id, None, shown).await
 }

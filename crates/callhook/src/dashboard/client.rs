@@ -26,6 +26,11 @@ impl FromRequestParts<Arc<App>> for Client {
     }
 }
 
+/// Where the request came from.
+pub fn address(request: &Request) -> IpAddr {
+    behind_proxies(peer(request.extensions()), request.headers())
+}
+
 fn peer(extensions: &Extensions) -> IpAddr {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip().to_canonical())

@@ -38,7 +38,7 @@ pub const FILTERS: [list::Filter; 8] = [
     ("test", "Tests"),
 ];
 /// Those of them that are times.
-const TIMES: [&str; 2] = ["since", "until"];
+pub const TIMES: [&str; 2] = ["since", "until"];
 
 /// The pages.
 pub fn router() -> Router<Arc<App>> {

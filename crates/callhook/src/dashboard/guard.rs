@@ -78,6 +78,10 @@ async fn admit(app: &App, request: Request) -> Result<Request, (StatusCode, Stri
         // It was encrypted on its way, which this server does not do: something stands before it.
         app.proxy.came_through(client::proxy_taken_for_person(&request));
     }
+    let Some(_place) = app.forms.enter(client::address(&request)) else {
+        let words = "Too many forms are on their way at this moment: send it again shortly.";
+        return Err((StatusCode::SERVICE_UNAVAILABLE, words.to_owned()));
+    };
     let (mut parts, body) = request.into_parts();
     let form = match tokio::time::timeout(FORM_WITHIN, to_bytes(body, FORM_BYTES_MAX)).await {
         Ok(Ok(form)) => form,

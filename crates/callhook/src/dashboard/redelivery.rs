@@ -34,6 +34,9 @@ pub fn router() -> Router<Arc<App>> {
         .route("/b/{business}/redeliveries/{id}", get(read))
 }
 
+/// What names a form has some 43.
+const ONCE_CHARS_MAX: usize = 64;
+
 #[derive(Template)]
 #[template(path = "redelivery/estimate.html")]
 struct EstimatePage {
@@ -58,6 +61,10 @@ async fn estimate(
     query: list::Query,
 ) -> Result<Response, PageError> {
     seat.check_member()?;
+    let here = seat.path("/deliveries/redeliver");
+    if let Some(settled) = query.settled(&here, &delivery::TIMES, &seat.person.clock) {
+        return Ok(Redirect::to(&settled).into_response());
+    }
     let filter = meant(&seat, &query)?;
     let names =
         app.store.call_flow_names(seat.business_id(), filter.call_flow_id.into_iter().collect()).await?;
@@ -102,7 +109,7 @@ async fn redeliver_matching(
 ) -> Result<Redirect, PageError> {
     let filter = meant(seat, query)?;
     let pages = seat.path("/redeliveries");
-    let once = form.given("once").map(|key| {
+    let once = form.given("once").filter(|key| key.len() <= ONCE_CHARS_MAX).map(|key| {
         let request_hash = Sha256::digest(format!("{pages}?{}", query.filters())).into();
         let render: Render<Redelivery> =
             Box::new(|begun| StoredResponse { status: 303, body: begun.id.to_string().into_bytes() });

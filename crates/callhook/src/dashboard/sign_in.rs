@@ -87,13 +87,16 @@ fn own_path(to: &str) -> String {
     if is_own { to.to_owned() } else { "/".to_owned() }
 }
 
-async fn ask(query: Query) -> Response {
+async fn ask(State(app): State<Arc<App>>, query: Query) -> Result<Response, PageError> {
     let note = match query.done() {
+        _ if !app.store.has_users().await? => Some(
+            "Nobody has an account yet. The link that makes the first one was shown where the server was started; callhook users setup makes another there.",
+        ),
         Some("password-set") => Some("The password is set. Sign in with it."),
         Some("account-deleted") => Some("Your account is deleted."),
         _ => None,
     };
-    Page(SignInPage { to: own_path(query.text("to")), note, ..SignInPage::default() }).into_response()
+    Ok(Page(SignInPage { to: own_path(query.text("to")), note, ..SignInPage::default() }).into_response())
 }
 
 async fn sign_in(State(app): State<Arc<App>>, client: Client, form: Form) -> Result<Response, PageError> {

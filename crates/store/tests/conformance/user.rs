@@ -400,6 +400,8 @@ async fn what_signing_in_needs_is_found_by_the_address_and_the_second_factor_is_
     h.store.set_totp(ann.id, Some(totp(""))).await.unwrap();
     let found = h.store.credentials(ann.id).await.unwrap();
     assert_eq!((found.user.has_totp, found.totp), (true, Some(secret("TOTPSECRET"))));
+    let again = h.store.set_totp(ann.id, Some(totp("1"))).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
     h.store.set_totp(ann.id, None).await.unwrap();
     assert_eq!(h.store.credentials(ann.id).await.unwrap().totp, None);
     h.store.set_name(ann.id, "Ann Miller".into()).await.unwrap();

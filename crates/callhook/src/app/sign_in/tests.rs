@@ -1,7 +1,6 @@
 //! People over a real store in a throw-away folder, with a clock that is set.
 
 use super::*;
-use crate::app::health;
 use crate::app::outbound::{FetchFailed, FetchedRecording, Outbound, TestRequest, TestSent};
 use crate::app::password::Passwords;
 use crate::app::proxy_watch::ProxyWatch;
@@ -10,6 +9,7 @@ use crate::app::test_gate::TestGate;
 use crate::app::totp::Enrolment;
 use crate::app::typed_forms::TypedForms;
 use crate::app::user::{self, NewAccount, SetUp};
+use crate::app::{export, health};
 use async_trait::async_trait;
 use axum::http::HeaderValue;
 use domain::World;
@@ -107,6 +107,8 @@ impl House {
             tests: TestGate::default(),
             typed: TypedForms::default(),
             streams: App::streams(),
+            exports: export::places(),
+            forms: App::forms(),
             sign_ins: SignInGate::default(),
             seen: health::Seen::default(),
             proxy: ProxyWatch::default(),
@@ -313,7 +315,10 @@ async fn an_invited_person_comes_in_with_an_account_or_makes_one() {
     let invited =
         user::invite_as_operator(&app.store, &*house.world, &app.public_url, zed, email, Role::Admin);
     let invited = invited.await.unwrap();
-    let token = Secret::new(token_of(&invited.link, "invitation"));
+    let token = token_of(&invited.link, "invitation");
+    let again = user::accept_as_new(app, token, account("short"), &client(2)).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "before the password is looked at: {again:?}");
+    let token = Secret::new(token);
     app.store.accept_invitation(token, Accept::Existing(bob.user.id)).await.unwrap();
     let roles = house.signed_in(&started).await.unwrap().memberships.into_iter().map(|of| of.role);
     assert!(roles.eq([Role::Viewer, Role::Admin]), "of Acme and of Zed");

@@ -63,7 +63,13 @@ impl FlowForm {
     /// The webhook's settings, as a test takes them.
     pub fn webhook(&self) -> Result<PostCallWebhookDocument, Invalid> {
         let mut headers = BTreeMap::new();
-        for (name, value) in self.headers.iter().filter(|(name, _)| !name.is_empty()) {
+        for (name, value) in &self.headers {
+            if name.is_empty() {
+                return Err(Invalid::field(
+                    "headers",
+                    "has a value without a name: name it, or empty the line",
+                ));
+            }
             if headers.insert(name.clone(), value.clone()).is_some() {
                 return Err(Invalid::field(
                     "headers",
