@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import pytest
+import requests
 
 from harness import BINARY, SECRET_KEY, Callhook, wait_until
 from visitor import PASSWORD, Texts, Visitor, first, invited, setup_link
@@ -50,7 +51,7 @@ CHANGES = {
     "/deliveries/{delivery}/redeliver": ({}, "member"), "/deliveries/{delivery}/redeliver-now": ({}, "member"), "/numbers": ({"phone_number": "+15735550000"}, "member"),
     "/numbers/{number}": ({"phone_number": "+15735551234", "friendly_name": "Van"}, "member"),
     "/sources": ({"name": "Second", "auth_token": "t"}, "admin"), "/sources/{source}": ({"name": "Twilio", "auth_token": "••••"}, "admin"),
-    "/settings/retention": ({"payload_days": "30"}, "admin"), "/settings/keys": ({"name": "k", "role": "viewer"}, "admin"),
+    "/settings/retention": ({"payload_days": "30", "sure": "30/"}, "admin"), "/settings/keys": ({"name": "k", "role": "viewer"}, "admin"),
     "/settings/keys/{key}/revoke": ({}, "admin"), "/settings/invitations": ({"email": "x@example.com", "role": "viewer"}, "admin"),
     "/settings/members/{member}": ({"role": "admin"}, "admin"), "/numbers/{number}/delete": ({}, "member"), "/sources/{source}/delete": ({}, "admin"),
     "/calls/{call}/erase": ({}, "member"), "/call-flows/{flow}/delete": ({}, "member"),
@@ -216,6 +217,39 @@ def test_who_is_removed_or_lowered_does_not_come_back_by_an_own_invitation(serve
         assert Visitor(server.base).get(link).status_code == 200
         assert admin.post(f"{admin.home}/settings/members/{member}{path}", fields).status_code == 303
         assert Visitor(server.base).get(link).status_code == 404, name
+
+
+def test_keys_of_who_is_removed_are_named_and_revoked_where_that_is_asked(server, admin):
+    opens = lambda key: requests.get(f"{server.base}/api/v1/calls", headers={"Authorization": f"Bearer {key}"}, timeout=30).status_code
+    for name, fields, left in (("keeps", {}, 200), ("loses", {"revoke_keys": "on"}, 401)):
+        person = invited(admin, f"{name}@example.com", "admin")
+        page = person.post(f"{person.home}/settings/keys", {"name": "innocent", "role": "admin"}).text
+        own = re.search(r'<pre id="key"[^>]*>([^<]+)</pre>', page)[1]
+        made = requests.post(f"{server.base}/api/v1/api-keys", json={"name": "made by a key", "role": "viewer"},
+                             headers={"Authorization": f"Bearer {own}"}, timeout=30).json()["data"]["api_key"]["key"]
+        settings = admin.get(f"{admin.home}/settings").text
+        for key in ("innocent", "made by a key"):
+            assert f'<td>{key} <small class="soft">made by \u2068{name}\u2069' in settings or f"<td>{key} <small class=\"soft\">made by {name}" in settings
+        member = re.search(rf"<td>{name}@example.com</td>.*?/settings/members/([0-9a-f-]{{36}})", settings, re.DOTALL)[1]
+        assert 'Revoke also the <data value="2">2</data> valid API keys' in settings
+        assert admin.post(f"{admin.home}/settings/members/{member}/remove", fields).status_code == 303
+        assert [opens(own), opens(made), server.call("GET", "/calls").status_code] == [left, left, 200]
+        assert "made by somebody who has left" in Texts(admin.get(f"{admin.home}/settings").text).__str__()
+
+
+def test_what_is_to_be_kept_for_less_time_is_asked_about_before_it_goes():
+    with Callhook() as server:
+        admin = first(server)
+        save = lambda **form: admin.post(f"{admin.home}/settings/retention", form)
+        kept = lambda: server.data("GET", "/business")["business"]["retention"]
+        asked = save(payload_days="30", call_days="90")
+        assert asked.status_code == 422 and "removed for good" in asked.text and kept() == {"payload_days": None, "call_days": None}
+        sure = re.search(r'name="sure" value="([^"]*)"', asked.text)[1]
+        assert save(payload_days="30", call_days="9", sure=sure).status_code == 422, "it was asked about other days"
+        assert save(payload_days="30", call_days="90", sure=sure).status_code == 303
+        assert kept() == {"payload_days": 30, "call_days": 90}
+        assert save(payload_days="60", call_days="").status_code == 303, "more is kept"
+        assert save(payload_days="7", call_days="").status_code == 422 and kept()["payload_days"] == 60
 
 
 def test_the_operator_deletes_a_user(server, admin):

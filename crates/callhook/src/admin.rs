@@ -21,6 +21,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use store::api_key::KeyMaker;
 use store::pause::Outstanding;
 use store::queue::{Change, CommitListener, Committed};
 use store::seal::Keyring;
@@ -159,7 +160,7 @@ pub async fn perform(
             let name = line("--name", &name)?;
             let business = business_named(store, business).await?;
             let key = crate::app::api_key::new_key_text(world);
-            store.create_api_key(business.id, None, name, role, key.clone()).await?;
+            store.create_api_key(business.id, None, name, role, key.clone(), KeyMaker::Operator).await?;
             Ok(Answer::Key { text: key.reveal().to_owned() })
         }
         Request::ListKeys { business } => {
@@ -212,7 +213,16 @@ pub async fn first_key(store: &Store, world: &dyn World) -> Result<Option<KeyTex
     }
     let business = store.create_business("default".to_owned(), domain::phone_number::Country::US).await?;
     let key = crate::app::api_key::new_key_text(world);
-    store.create_api_key(business.id, None, "first key".to_owned(), Role::Admin, key.clone()).await?;
+    store
+        .create_api_key(
+            business.id,
+            None,
+            "first key".to_owned(),
+            Role::Admin,
+            key.clone(),
+            KeyMaker::Operator,
+        )
+        .await?;
     Ok(Some(key))
 }
 

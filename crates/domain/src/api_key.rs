@@ -1,6 +1,6 @@
 //! API keys: what they look like, what they allow.
 
-use crate::id::{ApiKeyId, BusinessId};
+use crate::id::{ApiKeyId, BusinessId, UserId};
 use crate::secret::Secret;
 use crate::{Invalid, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,8 @@ pub struct ApiKey {
     pub created_at: Timestamp,
     /// From then on it opens nothing.
     pub revoked_at: Option<Timestamp>,
+    /// The person who made it, by hand or with a key of the person's own; `None` where whoever runs the server did, or nobody knows.
+    pub made_by: Option<UserId>,
 }
 
 /// A key in clear: shown once, then only its hash is kept.

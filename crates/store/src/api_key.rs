@@ -9,7 +9,7 @@ use crate::list::Page;
 use crate::seal;
 use crate::tx::Tx;
 use domain::api_key::{ApiKey, KeyText, Role};
-use domain::id::{ApiKeyId, BusinessId};
+use domain::id::{ApiKeyId, BusinessId, UserId};
 use domain::limits::ACTIVE_KEYS_MAX;
 use domain::phone_number::Country;
 use std::collections::HashMap;
@@ -32,14 +32,30 @@ pub struct Scope {
 #[derive(Default)]
 pub struct ScopeCache(Mutex<(u64, HashMap<[u8; 32], Scope>)>);
 
-const INSERT: &str = "INSERT INTO api_keys (business_id, id, hash, name, role, hint, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+/// Who makes a key.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyMaker {
+    /// A person.
+    User(UserId),
+    /// Whoever holds the key: it counts as made by the person who made that one.
+    ApiKey(ApiKeyId),
+    /// Whoever runs the server.
+    Operator,
+}
+
+const INSERT: &str = "INSERT INTO api_keys (business_id, id, hash, name, role, hint, created_at, made_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const SELECT_MAKER: &str = "SELECT made_by FROM api_keys WHERE business_id = ?1 AND id = ?2";
+const COUNT_BY_MAKER: &str = "SELECT made_by, count(*) FROM api_keys
+    WHERE business_id = ?1 AND revoked_at IS NULL AND made_by IS NOT NULL GROUP BY made_by";
 const COUNT_ACTIVE: &str = "SELECT count(*) FROM api_keys WHERE business_id = ?1 AND revoked_at IS NULL";
 const SELECT_BY_HASH: &str = "SELECT k.business_id, k.role, k.id, b.default_country, k.revoked_at
     FROM api_keys k JOIN businesses b ON b.id = k.business_id WHERE k.hash = ?1";
 const IS_ACTIVE: &str = "SELECT 1 FROM api_keys WHERE business_id = ?1 AND id = ?2 AND revoked_at IS NULL";
-const LIST: &str = "SELECT business_id, id, name, role, hint, created_at, revoked_at FROM api_keys
+const LIST: &str = "SELECT business_id, id, name, role, hint, created_at, revoked_at, made_by FROM api_keys
     WHERE business_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
-const SELECT: &str = "SELECT business_id, id, name, role, hint, created_at, revoked_at FROM api_keys WHERE business_id = ?1 AND id = ?2";
+const SELECT: &str = "SELECT business_id, id, name, role, hint, created_at, revoked_at, made_by FROM api_keys WHERE business_id = ?1 AND id = ?2";
+const REVOKE_MADE_BY: &str =
+    "UPDATE api_keys SET revoked_at = ?3 WHERE business_id = ?1 AND made_by = ?2 AND revoked_at IS NULL";
 const REVOKE: &str =
     "UPDATE api_keys SET revoked_at = ?3 WHERE business_id = ?1 AND id = ?2 AND revoked_at IS NULL";
 
@@ -66,8 +82,12 @@ impl Store {
         name: String,
         role: Role,
         text: KeyText,
+        maker: KeyMaker,
     ) -> StoreResult<Answer<ApiKey>> {
-        self.write_once(business_id, once, move |tx| create(tx, business_id, name.clone(), role, &text)).await
+        self.write_once(business_id, once, move |tx| {
+            create(tx, business_id, name.clone(), role, &text, maker)
+        })
+        .await
     }
 
     /// Makes this very key where the business has none like it.
@@ -87,7 +107,9 @@ impl Store {
                 Some(_) => Err(StoreError::Conflict(
                     "this API key was revoked or belongs to another business".to_owned(),
                 )),
-                None => create(tx, business_id, name.clone(), Role::Admin, &text).map(drop),
+                None => {
+                    create(tx, business_id, name.clone(), Role::Admin, &text, KeyMaker::Operator).map(drop)
+                }
             }
         })
         .await
@@ -105,6 +127,20 @@ impl Store {
             let rows =
                 tx.sql().rows(LIST, &[business_id.into(), before.into(), (limit as u64 + 1).into()], read)?;
             Ok(Page::cut(rows, limit))
+        })
+        .await
+    }
+
+    /// How many valid keys each person made, who may be gone by now.
+    pub async fn count_api_keys_by_maker(
+        &self,
+        business_id: BusinessId,
+    ) -> StoreResult<HashMap<UserId, u64>> {
+        self.read(move |tx| {
+            let counted = tx
+                .sql()
+                .rows(COUNT_BY_MAKER, &[business_id.into()], |row| Ok((row.id(0)?, row.number(1)?)))?;
+            Ok(counted.into_iter().collect())
         })
         .await
     }
@@ -146,6 +182,14 @@ impl ScopeCache {
     }
 }
 
+/// Revokes the keys that a person made.
+pub(crate) fn revoke_made_by(tx: &mut Tx<'_>, business_id: BusinessId, user_id: UserId) -> StoreResult<()> {
+    let now = tx.now();
+    tx.sql().execute(REVOKE_MADE_BY, &[business_id.into(), user_id.into(), now.into()])?;
+    tx.tell_keys_changed();
+    Ok(())
+}
+
 /// Refuses where the key was revoked after its request was let in.
 pub(crate) fn check_active(tx: &mut Tx<'_>, business_id: BusinessId, key_id: ApiKeyId) -> StoreResult<()> {
     let params = [business_id.into(), key_id.into()];
@@ -175,6 +219,7 @@ fn create(
     name: String,
     role: Role,
     text: &KeyText,
+    maker: KeyMaker,
 ) -> StoreResult<ApiKey> {
     let active = tx.sql().count(COUNT_ACTIVE, &[business_id.into()])?;
     if active >= ACTIVE_KEYS_MAX as u64 {
@@ -182,6 +227,14 @@ fn create(
             "the business has {ACTIVE_KEYS_MAX} active API keys, the most it may: revoke one first"
         )));
     }
+    let made_by = match maker {
+        KeyMaker::User(id) => Some(id),
+        KeyMaker::ApiKey(id) => {
+            let params = [business_id.into(), id.into()];
+            tx.sql().row(SELECT_MAKER, &params, |row| row.opt_id(0))?.flatten()
+        }
+        KeyMaker::Operator => None,
+    };
     let now = tx.now();
     let key = ApiKey {
         id: ApiKeyId::new(now, tx.random()),
@@ -191,6 +244,7 @@ fn create(
         hint: text.hint().to_owned(),
         created_at: now,
         revoked_at: None,
+        made_by,
     };
     let hash = seal::hash(text.reveal());
     tx.sql().execute(
@@ -203,6 +257,7 @@ fn create(
             role.as_str().into(),
             (&key.hint).into(),
             now.into(),
+            made_by.into(),
         ],
     )?;
     Ok(key)
@@ -217,5 +272,6 @@ fn read(row: &dyn Row) -> StoreResult<ApiKey> {
         hint: row.text(4)?,
         created_at: row.time(5)?,
         revoked_at: row.opt_time(6)?,
+        made_by: row.opt_id(7)?,
     })
 }

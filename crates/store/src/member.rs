@@ -4,7 +4,7 @@ use crate::Store;
 use crate::engine::Row;
 use crate::error::{StoreError, StoreResult};
 use crate::tx::Tx;
-use crate::{invitation, user};
+use crate::{api_key, invitation, user};
 use domain::api_key::Role;
 use domain::id::{BusinessId, UserId};
 use domain::limits::MEMBERS_MAX;
@@ -17,6 +17,15 @@ pub struct Member {
     pub user: User,
     /// What the person may do.
     pub role: Role,
+}
+
+/// What becomes of the API keys that somebody made who is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeKeys {
+    /// They go on: whatever uses them is not the person.
+    GoOn,
+    /// The person may have kept them: they open nothing any more.
+    Revoked,
 }
 
 const MEMBERSHIPS: &str = "SELECT m.user_id, m.business_id, b.name, b.default_country, m.role
@@ -81,9 +90,13 @@ impl Store {
         business_id: BusinessId,
         by: UserId,
         user_id: UserId,
+        keys: MadeKeys,
     ) -> StoreResult<()> {
         self.write(move |tx| {
             check_admin(tx, business_id, by)?;
+            if keys == MadeKeys::Revoked {
+                api_key::revoke_made_by(tx, business_id, user_id)?;
+            }
             remove(tx, business_id, user_id)
         })
         .await

@@ -120,7 +120,8 @@ pub async fn create(
         let render: RenderKey = Box::new(|key, text| shown(key, text).into());
         (once, render)
     });
-    let (answer, text) = app::api_key::create(&app, scope.business_id, once, body).await?;
+    let (answer, text) =
+        app::api_key::create(&app, scope.business_id, once, body, KeyMaker::ApiKey(scope.key_id)).await?;
     Ok(reply(answer, |key| shown(key, &text)))
 }
 
@@ -148,3 +149,4 @@ fn shown(key: &ApiKey, text: &KeyText) -> Reply {
     };
     Reply::created(NewApiKeyData { api_key })
 }
+use store::api_key::KeyMaker;

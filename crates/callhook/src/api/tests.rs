@@ -36,6 +36,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use store::api_key::KeyMaker;
 use store::queue::{Change, CommitListener, Committed};
 use store::seal::Keyring;
 use store::tx::Rules;
@@ -370,7 +371,17 @@ async fn make_keys(store: &Store) -> [KeyText; 4] {
     for (index, (business_id, role)) in (0_u8..).zip(roles) {
         let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode([index; 32]));
         let key = KeyText::parse(&text).unwrap();
-        store.create_api_key(business_id, None, role.as_str().to_owned(), role, key.clone()).await.unwrap();
+        store
+            .create_api_key(
+                business_id,
+                None,
+                role.as_str().to_owned(),
+                role,
+                key.clone(),
+                KeyMaker::Operator,
+            )
+            .await
+            .unwrap();
         keys.push(key);
     }
     keys.try_into().unwrap()

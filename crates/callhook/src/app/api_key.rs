@@ -9,6 +9,7 @@ use domain::limits::NAME_CHARS_MAX;
 use domain::{Invalid, World, text};
 use serde::Deserialize;
 use store::StoreResult;
+use store::api_key::KeyMaker;
 use store::idempotency::{Answer, Once, Render};
 use utoipa::ToSchema;
 
@@ -44,6 +45,7 @@ pub async fn create(
     business_id: BusinessId,
     once: Option<(Once, RenderKey)>,
     document: ApiKeyDocument,
+    maker: KeyMaker,
 ) -> StoreResult<(Answer<ApiKey>, KeyText)> {
     let name = text::line(&document.name, NAME_CHARS_MAX).map_err(|refused| refused.within("name"))?;
     let role =
@@ -55,6 +57,6 @@ pub async fn create(
         let render: Render<ApiKey> = Box::new(move |key| render(key, &shown));
         (once, render)
     });
-    let answer = app.store.create_api_key(business_id, once, name, role, text.clone()).await?;
+    let answer = app.store.create_api_key(business_id, once, name, role, text.clone(), maker).await?;
     Ok((answer, text))
 }

@@ -16,11 +16,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
 use domain::api_key::{ApiKey, Role};
-use domain::business::Business;
+use domain::business::{Business, RetentionDays};
 use domain::id::{ApiKeyId, InvitationId, UserId};
 use domain::user::Invitation;
+use std::collections::HashMap;
 use std::sync::Arc;
-use store::member::Member;
+use store::api_key::KeyMaker;
+use store::member::{MadeKeys, Member};
 
 /// Keys that are listed, the newest ones, part by part.
 const KEYS: usize = 100;
@@ -58,7 +60,10 @@ struct Shown {
 struct SettingsPage {
     frame: Frame,
     business: Business,
-    keys: Part<ApiKey>,
+    /// Each with who made it.
+    keys: Part<(ApiKey, Option<String>)>,
+    /// How many valid keys each person made.
+    keys_by_maker: HashMap<UserId, u64>,
     members: Part<Member>,
     /// Each with who made it.
     invitations: Part<(Invitation, String)>,
@@ -81,20 +86,28 @@ impl SettingsPage {
         days.map(|days| days.get().to_string()).unwrap_or_default()
     }
 
+    fn typed_retention(&self) -> String {
+        typed_retention(&self.shown.typed)
+    }
+
+    /// Valid keys that the person made, and may have kept.
+    fn keys_made_by(&self, member: &Member) -> u64 {
+        self.keys_by_maker.get(&member.user.id).copied().unwrap_or_default()
+    }
+
     fn is_self(&self, member: &Member) -> bool {
         member.user.id == self.frame.seat.person.signed_in.user.id
     }
 }
 
+/// Who of the business it was.
+fn name_of(by: UserId, members: &[Member]) -> &str {
+    members.iter().find(|member| member.user.id == by).map_or("somebody who has left", |by| &by.user.name)
+}
+
 /// Who made an invitation: one of the business's administrators, or whoever runs the server.
 fn invited_by<'a>(invitation: &Invitation, members: &'a [Member]) -> &'a str {
-    let by = invitation.invited_by;
-    let member = members.iter().find(|member| Some(member.user.id) == by);
-    match (member, by) {
-        (Some(member), _) => &member.user.name,
-        (None, Some(_)) => "somebody who has left",
-        (None, None) => "whoever runs the server",
-    }
+    invitation.invited_by.map_or("whoever runs the server", |by| name_of(by, members))
 }
 
 async fn read(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
@@ -109,12 +122,20 @@ async fn settings_page(
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let business = app.store.business(business_id).await?;
-    let keys = if seat.is_admin() {
-        app.store.list_api_keys(business_id, None, KEYS).await?.rows
+    let (keys, keys_by_maker) = if seat.is_admin() {
+        let keys = app.store.list_api_keys(business_id, None, KEYS).await?.rows;
+        (keys, app.store.count_api_keys_by_maker(business_id).await?)
     } else {
-        Vec::new()
+        Default::default()
     };
     let members = app.store.list_members(business_id).await?;
+    let keys: Vec<_> = keys
+        .into_iter()
+        .map(|key| {
+            let by = key.made_by.map(|by| name_of(by, &members).to_owned());
+            (key, by)
+        })
+        .collect();
     let invitations =
         if seat.is_admin() { app.store.list_invitations(business_id).await? } else { Vec::new() };
     let invitations: Vec<_> = invitations
@@ -130,7 +151,7 @@ async fn settings_page(
     let frame = Frame::of(app, seat, Room::Settings, "Settings").await?.saying(query.done());
     let status = frame::answered(shown.wrong.is_some());
     let public_url = app.public_url.clone();
-    let page = SettingsPage { frame, business, keys, members, invitations, shown, public_url };
+    let page = SettingsPage { frame, business, keys, keys_by_maker, members, invitations, shown, public_url };
     Ok((status, Page(page)).into_response())
 }
 
@@ -172,10 +193,17 @@ async fn set_retention(State(app): State<Arc<App>>, seat: Seat, form: Form) -> R
     };
     let retention = days("payload_days")
         .and_then(|payload_days| Ok(RetentionDocument { payload_days, call_days: days("call_days")? }));
-    let retention = match retention {
-        Ok(retention) => retention,
+    let checked = retention.and_then(|retention| Ok((retention, retention.retention()?)));
+    let (retention, kept) = match checked {
+        Ok(checked) => checked,
         Err(refused) => return again(&app, seat, "retention", form, &refused).await,
     };
+    let before = app.store.business(seat.business_id()).await?.retention;
+    let is_less = is_shorter(before.payload, kept.payload) || is_shorter(before.call, kept.call);
+    if is_less && form.given("sure") != Some(typed_retention(&form)) {
+        let words = "What is older than that is removed for good, from a few minutes from now on. Save again if that is meant.";
+        return again(&app, seat, "retention", form, &Invalid::value(words)).await;
+    }
     // Cannot fail: plain data with string keys.
     let document = serde_json::to_value(BusinessDocument { retention: Some(retention) }).unwrap_or_default();
     match app::business::update(&app, seat.business_id(), Change::Patch(document)).await {
@@ -184,10 +212,21 @@ async fn set_retention(State(app): State<Arc<App>>, seat: Seat, form: Form) -> R
     }
 }
 
+/// Whether less is kept than before.
+fn is_shorter(before: Option<RetentionDays>, kept: Option<RetentionDays>) -> bool {
+    kept.is_some_and(|kept| before.is_none_or(|before| kept.get() < before.get()))
+}
+
+/// What a person is asked about before it is saved.
+fn typed_retention(form: &Form) -> String {
+    format!("{}/{}", form.text("payload_days").trim(), form.text("call_days").trim())
+}
+
 async fn create_key(State(app): State<Arc<App>>, seat: Seat, form: Form) -> Result<Response, PageError> {
     seat.check_admin()?;
     let document = ApiKeyDocument { name: form.text("name").to_owned(), role: form.text("role").to_owned() };
-    match app::api_key::create(&app, seat.business_id(), None, document).await {
+    let maker = KeyMaker::User(seat.person.signed_in.user.id);
+    match app::api_key::create(&app, seat.business_id(), None, document, maker).await {
         Ok((_, key)) => {
             let shown = Shown { new_key: Some(key.reveal().to_owned()), ..Shown::default() };
             settings_page(&app, seat, &list::Query::default(), shown).await
@@ -254,12 +293,14 @@ async fn remove(
     State(app): State<Arc<App>>,
     seat: Seat,
     Path((_, id)): Path<(String, String)>,
+    form: Form,
 ) -> Result<Response, PageError> {
     seat.check_admin()?;
     let id: UserId = list::id(&id)?;
     let by = seat.person.signed_in.user.id;
     let is_self = id == by;
-    match app.store.remove_member(seat.business_id(), by, id).await {
+    let keys = if form.is_ticked("revoke_keys") { MadeKeys::Revoked } else { MadeKeys::GoOn };
+    match app.store.remove_member(seat.business_id(), by, id, keys).await {
         Ok(()) if is_self => Ok(Redirect::to("/").into_response()),
         Ok(()) => Ok(done(&seat, "member-removed")),
         Err(error) => again(&app, seat, "people", Form::default(), &PageError::of_form(error)?).await,

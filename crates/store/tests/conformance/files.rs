@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
+use store::api_key::KeyMaker;
 use store::queue::QueueStore;
 use store::source::SourceSettings;
 
@@ -81,7 +82,10 @@ async fn no_secret_lies_in_clear_in_any_file() {
         duration_seconds: None,
     };
     h.report(EndedCall { recording: Some(recording), ..h.call(flow.id) }).await.unwrap();
-    new(h.store.create_api_key(h.business, None, "k".into(), Role::Admin, key('h')).await);
+    new(h
+        .store
+        .create_api_key(h.business, None, "k".into(), Role::Admin, key('h'), KeyMaker::Operator)
+        .await);
     let settings =
         SourceSettings { name: "Twilio".into(), auth_token: Secret::new("hush-hush-auth"), dial: true };
     new(h.store.create_source(h.business, None, settings, Secret::new("hush-hush-path")).await);

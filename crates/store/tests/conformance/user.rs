@@ -10,6 +10,7 @@ use domain::secret::Secret;
 use domain::user::{EmailAddress, Invitation, User};
 use std::time::Duration;
 use store::invitation::{Accept, NewInvitation};
+use store::member::MadeKeys;
 use store::session::NewSession;
 use store::sign_in_link::SecondFactor;
 use store::user::{LastAdmin, NewUser, PasswordChange, SecondProof, Totp};
@@ -228,10 +229,10 @@ async fn another_businesss_people_and_invitations_are_neither_seen_nor_changed()
     assert_eq!(roles(&h, zed).await, [("zoe".to_owned(), Role::Admin)]);
     assert_eq!(h.store.list_invitations(zed).await.unwrap(), []);
     is_not_there(h.store.set_member_role(zed, zoe.id, bob.id, Role::Viewer).await);
-    is_not_there(h.store.remove_member(zed, zoe.id, bob.id).await);
+    is_not_there(h.store.remove_member(zed, zoe.id, bob.id, MadeKeys::GoOn).await);
     for other in [zoe.id, bob.id] {
         conflicts(h.store.set_member_role(h.business, other, bob.id, Role::Admin).await);
-        conflicts(h.store.remove_member(h.business, other, bob.id).await);
+        conflicts(h.store.remove_member(h.business, other, bob.id, MadeKeys::GoOn).await);
     }
     is_not_there(h.store.withdraw_invitation(zed, open.id).await);
     conflicts(invite(&h, zed, "dave", Role::Viewer, Some(ann.id)).await);
@@ -252,11 +253,11 @@ async fn a_business_keeps_its_last_administrator() {
     let ann = ann(&h).await;
     let bob = member(&h, h.business, "bob", Role::Member).await;
     conflicts(h.store.set_member_role(h.business, ann.id, ann.id, Role::Member).await);
-    conflicts(h.store.remove_member(h.business, ann.id, ann.id).await);
+    conflicts(h.store.remove_member(h.business, ann.id, ann.id, MadeKeys::GoOn).await);
     h.store.set_member_role(h.business, ann.id, ann.id, Role::Admin).await.unwrap();
     h.store.set_member_role(h.business, ann.id, bob.id, Role::Admin).await.unwrap();
     let (one, other) = tokio::join!(
-        h.store.remove_member(h.business, ann.id, ann.id),
+        h.store.remove_member(h.business, ann.id, ann.id, MadeKeys::GoOn),
         h.store.set_member_role(h.business, bob.id, bob.id, Role::Viewer),
     );
     assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
@@ -300,7 +301,7 @@ async fn the_open_invitations_of_who_is_no_administrator_any_more_end_and_no_oth
         h.store.set_member_role(h.business, ann.id, person.id, Role::Admin).await.unwrap();
         assert!(is_open(&here).await, "who stays an administrator keeps it");
         match name {
-            "removed" => h.store.remove_member(h.business, ann.id, person.id).await.unwrap(),
+            "removed" => h.store.remove_member(h.business, ann.id, person.id, MadeKeys::GoOn).await.unwrap(),
             "lowered" => {
                 h.store.set_member_role(h.business, ann.id, person.id, Role::Member).await.unwrap();
             }
