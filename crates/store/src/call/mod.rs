@@ -1,5 +1,6 @@
 //! Calls: recorded, listed, corrected, completed by AI, erased.
 
+mod caller;
 mod record;
 pub(crate) mod row;
 

@@ -124,7 +124,7 @@ pub(crate) fn read(row: &dyn Row, keyring: &Keyring) -> StoreResult<Call> {
 }
 
 /// A party was read by its country when it came in: what has a `+` is a number, all else a word.
-fn stored_party(text: String) -> Party {
+pub(super) fn stored_party(text: String) -> Party {
     match PhoneNumber::parse(&text, Country::US) {
         Ok(number) if text.starts_with('+') => Party::Number(number),
         _ => Party::Word(text),

@@ -5,7 +5,7 @@ use domain::Invalid;
 use domain::attribution::Attribution;
 use domain::call::{CallStatus, EndedCall};
 use domain::id::CallId;
-use domain::phone_number::Country;
+use domain::phone_number::{Country, Party};
 use std::time::Duration;
 use store::StoreError;
 use store::call::{CallCorrection, CallFilter};
@@ -233,4 +233,21 @@ async fn a_filter_that_matches_little_ends_its_page_and_goes_on_from_there() {
     let second = h.store.list_calls(h.business, filter, before, 50).await.unwrap();
     assert_eq!(second.rows.iter().map(|call| call.id).collect::<Vec<_>>(), [long]);
     assert_eq!(second.next(|call| *call.id.as_bytes()), None);
+}
+
+#[tokio::test]
+async fn of_calls_that_are_there_it_is_known_who_called() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let word = Party::parse("anonymous", Country::US).unwrap();
+    let nameless = h.report(EndedCall { caller_number: word.clone(), ..h.call(flow.id) }).await.unwrap().call;
+    let numbered = h.report(h.call(flow.id)).await.unwrap().call;
+    let erased = h.report(h.call(flow.id)).await.unwrap().call;
+    h.store.erase_call(h.business, erased.id).await.unwrap();
+    let asked = vec![numbered.id, erased.id, nameless.id, numbered.id];
+    let callers = h.store.callers(h.business, asked).await.unwrap();
+    assert_eq!((callers.len(), &callers[&nameless.id]), (2, &word));
+    assert_eq!(callers[&numbered.id], numbered.caller_number);
+    let other = h.store.create_business("Other".into(), Country::US).await.unwrap().id;
+    assert!(h.store.callers(other, vec![numbered.id]).await.unwrap().is_empty());
 }
