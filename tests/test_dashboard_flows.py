@@ -61,7 +61,7 @@ def test_each_of_the_latest_calls_says_what_was_sent_of_it(server, admin, endpoi
     assert 'title="cancelled, 2 attempts"' in admin.get(f"{admin.home}/call-flows/{flow['id']}").text
     nowhere = server.flow()
     server.report(nowhere)
-    assert '<td class="told"><span class="soft">nothing</span>' in admin.get(f"{admin.home}/call-flows/{nowhere['id']}").text
+    assert '<td class="told end"><span class="soft">nothing</span>' in admin.get(f"{admin.home}/call-flows/{nowhere['id']}").text
 
 
 @pytest.mark.embedded("stored times are a database's, whose clock no test sets back")
@@ -130,6 +130,28 @@ def test_a_number_gets_any_flow_by_its_name(server, admin, many):
     assert server.data("GET", f"/numbers/{number['id']}")["number"]["call_flow_id"] == many["Tampa Roofing"]
 
 
+def test_a_number_that_is_refused_is_told_at_its_field_above_the_list(server, admin, many):
+    server.data("POST", "/numbers", {"phone_number": "+15735550002"}, 201)
+    with Browser(server.base) as browser:
+        browser.become(admin)
+        browser.open(f"{admin.home}/numbers")
+        assert browser.find("main > details").rect["y"] < browser.find("main table").rect["y"], "above the list"
+        browser.press("New number")
+        assert not browser.find("[name=utm_source]").is_displayed()
+        labels = [label.text for label in browser.all("main > details form label > span")]
+        assert [label for label in labels if label] == ["Number", "Name", "Call flow", "or by its name", "Traffic source"]
+        browser.fill(phone_number="123")
+        browser.press("Add the number")
+        browser.wait_for("Number ")
+        field = browser.find("[name=phone_number]")
+        assert field.is_displayed() and field.get_attribute("aria-invalid") == "true"
+        assert browser.find(f"#{field.get_attribute('aria-describedby')}").text.startswith("Number ")
+        assert len(browser.all("[role=alert]")) == 1
+    form = {"phone_number": "+15735550003", "utm_campaign": "x" * 3000}
+    refused = admin.post(f"{admin.home}/numbers", form).text
+    assert '<details open><summary>UTM defaults' in refused and 'name="utm_campaign"' in refused.split('aria-invalid="true"')[0]
+
+
 def test_a_number_is_found_as_it_is_written_and_by_its_name_and_source():
     with Callhook() as server:
         admin = first(server)
@@ -137,7 +159,7 @@ def test_a_number_is_found_as_it_is_written_and_by_its_name_and_source():
         for at, number in enumerate(numbers):
             named = {"friendly_name": "Van 50%", "source": "google"} if at == 3 else {}
             server.data("POST", "/numbers", {"phone_number": number} | named, 201)
-        found = lambda page: re.findall(r'<td class="caller"><a [^>]*>([^<]+)</a>', page)
+        found = lambda page: re.findall(r'<td class="caller lead"><a [^>]*>([^<]+)</a>', page)
         page = admin.get(f"{admin.home}/numbers").text
         assert len(found(page)) == 25 and 'type="search"' in page
         for text in ("+1 573-555-0003", "(573) 555 0003", "0003", "van", "50%25", "Google"):

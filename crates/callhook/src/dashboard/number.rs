@@ -43,9 +43,21 @@ const FIELDS: [(&str, &str); 8] = [
     ("utm_content", "UTM content"),
 ];
 
+/// Of them, those that stand before the call flow.
+const BEFORE_FLOW: usize = 2;
+/// The first of those that are folded away.
+const UTM: usize = 3;
+/// What the choice of a flow counts as, and what the page calls it.
+const FLOW: (&str, &str) = (flow_choice::ID, "Call flow");
+
+/// A field's name, what the page calls it, and what stands in it.
+type Field = (&'static str, &'static str, String);
+
 struct NumberForm {
-    fields: Vec<(&'static str, &'static str, String)>,
+    fields: Vec<Field>,
     call_flow_id: String,
+    /// What is wrong, and with which field; without a name, with none in particular.
+    wrong: Option<(&'static str, String)>,
 }
 
 impl NumberForm {
@@ -64,12 +76,49 @@ impl NumberForm {
         ];
         let fields = FIELDS.into_iter().zip(values).map(|((name, label), value)| (name, label, value));
         let call_flow_id = number.call_flow_id.map(|id| id.to_string()).unwrap_or_default();
-        Self { fields: fields.collect(), call_flow_id }
+        Self { fields: fields.collect(), call_flow_id, wrong: None }
     }
 
     fn read(form: &Form) -> Self {
         let fields = FIELDS.into_iter().map(|(name, label)| (name, label, form.text(name).to_owned()));
-        Self { fields: fields.collect(), call_flow_id: form.text("call_flow_id").to_owned() }
+        Self { fields: fields.collect(), call_flow_id: form.text("call_flow_id").to_owned(), wrong: None }
+    }
+
+    /// What the number is, and what it is called.
+    fn first(&self) -> &[Field] {
+        &self.fields[..BEFORE_FLOW]
+    }
+
+    /// Where its calls come from.
+    fn source(&self) -> &[Field] {
+        &self.fields[BEFORE_FLOW..UTM]
+    }
+
+    /// The same in the words of campaigns.
+    fn utm(&self) -> &[Field] {
+        &self.fields[UTM..]
+    }
+
+    /// Whether something stands there, or is wrong.
+    fn has_utm(&self) -> bool {
+        self.utm().iter().any(|(name, _, value)| !value.is_empty() || self.wrong(name).is_some())
+    }
+
+    /// What is wrong with a field; without a name, with none in particular.
+    fn wrong(&self, name: &str) -> Option<&str> {
+        self.wrong.as_ref().filter(|(wrong, _)| *wrong == name).map(|(_, words)| words.as_str())
+    }
+
+    /// The same, with what is wrong with it.
+    fn refused(self, refused: &Invalid) -> Self {
+        let known = FIELDS.into_iter().chain([FLOW]).find(|(name, _)| *name == refused.field);
+        let (name, label) = known.unwrap_or_default();
+        Self { wrong: Some((name, error::spoken(label, refused))), ..self }
+    }
+
+    /// The same where the name of the flow means none, or several.
+    fn unclear(self, words: String) -> Self {
+        Self { wrong: Some((FLOW.0, words)), ..self }
     }
 
     fn document(&self) -> NumberDocument {
@@ -109,13 +158,6 @@ impl NumberForm {
     }
 }
 
-/// A refusal with the field's name as the page has it.
-fn spoken(refused: &Invalid) -> String {
-    let label = FIELDS.into_iter().find(|(name, _)| *name == refused.field).map(|(_, label)| label);
-    let label = label.or((refused.field == "call_flow_id").then_some("Call flow")).unwrap_or_default();
-    error::spoken(label, refused)
-}
-
 #[derive(Template)]
 #[template(path = "number/list.html")]
 struct ListPage {
@@ -127,12 +169,11 @@ struct ListPage {
     /// Whether there is more than one page, or only some are shown.
     is_searched: bool,
     query: list::Query,
-    wrong: Option<String>,
 }
 
 async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Result<Response, PageError> {
     let choice = FlowChoice::of(&app, seat.business_id(), None).await?;
-    list_page(&app, seat, &query, NumberForm::read(&Form::default()), choice, None).await
+    list_page(&app, seat, &query, NumberForm::read(&Form::default()), choice).await
 }
 
 async fn list_page(
@@ -141,7 +182,6 @@ async fn list_page(
     query: &list::Query,
     form: NumberForm,
     choice: FlowChoice,
-    wrong: Option<String>,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let search = filter::search(query.get("search"))?;
@@ -156,9 +196,9 @@ async fn list_page(
     };
     let rows = page.rows.into_iter().map(row).collect();
     let frame = Frame::of(app, seat, Room::Numbers, "Numbers").await?.saying(query.done());
-    let status = frame::answered(wrong.is_some());
+    let status = frame::answered(form.wrong.is_some());
     let query = query.clone();
-    let page = ListPage { frame, rows, choice, form, pager, is_searched, query, wrong };
+    let page = ListPage { frame, rows, choice, form, pager, is_searched, query };
     Ok((status, Page(page)).into_response())
 }
 
@@ -172,7 +212,7 @@ async fn create(
     let mut typed = NumberForm::read(&form);
     let choice = typed.choice(&app, seat.business_id(), &form).await?;
     if let Some(words) = choice.asked.clone() {
-        return list_page(&app, seat, &query, typed, choice, Some(words)).await;
+        return list_page(&app, seat, &query, typed.unclear(words), choice).await;
     }
     let made = match typed.document().settings(seat.membership.default_country) {
         Ok(settings) => app.store.create_number(seat.business_id(), None, settings).await.map(drop),
@@ -181,8 +221,8 @@ async fn create(
     match made {
         Ok(()) => Ok(Redirect::to(&seat.path("/numbers?done=number-made")).into_response()),
         Err(error) => {
-            let wrong = spoken(&PageError::of_form(error)?);
-            list_page(&app, seat, &query, typed, choice, Some(wrong)).await
+            let refused = PageError::of_form(error)?;
+            list_page(&app, seat, &query, typed.refused(&refused), choice).await
         }
     }
 }
@@ -195,7 +235,6 @@ struct EditPage {
     choice: FlowChoice,
     form: NumberForm,
     is_typed: bool,
-    wrong: Option<String>,
 }
 
 async fn edit_page(
@@ -203,20 +242,18 @@ async fn edit_page(
     seat: Seat,
     id: NumberId,
     done: Option<&str>,
-    typed: Option<(NumberForm, FlowChoice, String)>,
+    typed: Option<(NumberForm, FlowChoice)>,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
     let number = app.store.number(business_id, id).await?;
     let frame = Frame::of(app, seat, Room::Numbers, number.phone_number.grouped()).await?.saying(done);
     let is_typed = typed.is_some();
     let status = frame::answered(is_typed);
-    let (form, choice, wrong) = if let Some((form, choice, wrong)) = typed {
-        (form, choice, Some(wrong))
-    } else {
-        let choice = FlowChoice::of(app, business_id, number.call_flow_id).await?;
-        (NumberForm::of(&number), choice, None)
+    let (form, choice) = match typed {
+        Some(typed) => typed,
+        None => (NumberForm::of(&number), FlowChoice::of(app, business_id, number.call_flow_id).await?),
     };
-    Ok((status, Page(EditPage { frame, number_id: id, choice, form, is_typed, wrong })).into_response())
+    Ok((status, Page(EditPage { frame, number_id: id, choice, form, is_typed })).into_response())
 }
 
 async fn read(
@@ -239,7 +276,7 @@ async fn save(
     let mut typed = NumberForm::read(&form);
     let choice = typed.choice(&app, seat.business_id(), &form).await?;
     if let Some(words) = choice.asked.clone() {
-        return edit_page(&app, seat, id, None, Some((typed, choice, words))).await;
+        return edit_page(&app, seat, id, None, Some((typed.unclear(words), choice))).await;
     }
     // Cannot fail: plain data with string keys.
     let document = serde_json::to_value(typed.document()).unwrap_or_default();
@@ -247,8 +284,8 @@ async fn save(
     match app::number::update(&app, seat.business_id(), country, id, Change::Replace(document)).await {
         Ok(_) => Ok(Redirect::to(&seat.path(&format!("/numbers/{id}?done=saved"))).into_response()),
         Err(error) => {
-            let wrong = spoken(&PageError::of_form(error)?);
-            edit_page(&app, seat, id, None, Some((typed, choice, wrong))).await
+            let refused = PageError::of_form(error)?;
+            edit_page(&app, seat, id, None, Some((typed.refused(&refused), choice))).await
         }
     }
 }
