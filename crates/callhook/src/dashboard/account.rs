@@ -3,9 +3,10 @@
 use super::cookie;
 use super::error::{self, PageError, sentence};
 use super::form::Form;
-use super::frame::{self, Page, Person};
+use super::frame::{self, Frame, Page, Person, Seat};
 use super::list;
 use crate::app::App;
+use crate::app::health::Light;
 use crate::app::sign_in::{Client, Given, SignInError};
 use crate::app::totp::Enrolment;
 use crate::app::user;
@@ -20,6 +21,7 @@ use domain::user::Session;
 use domain::{Invalid, Timestamp};
 use qrcode::QrCode;
 use qrcode::render::svg;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The pages.
@@ -38,9 +40,22 @@ pub fn router() -> Router<Arc<App>> {
         .route("/account/sessions/{id}/end", post(end).get(back))
 }
 
+/// The page of who is in a business: around it stands what stands around every other.
 #[derive(Template)]
-#[template(path = "account.html")]
+#[template(path = "account/read.html")]
 struct AccountPage {
+    frame: Frame,
+    account: Account,
+}
+
+/// The page of who is in none.
+#[derive(Template)]
+#[template(path = "account/outside.html")]
+struct DoorPage {
+    account: Account,
+}
+
+struct Account {
     person: Person,
     sessions: Vec<Session>,
     recovery_codes_left: u64,
@@ -57,9 +72,13 @@ struct Offered {
     code: String,
 }
 
-impl AccountPage {
+impl Account {
     fn wrong(&self, part: &str) -> Option<&str> {
         self.shown.wrong.as_ref().filter(|(wrong, _)| *wrong == part).map(|(_, words)| words.as_str())
+    }
+
+    fn device<'a>(&self, session: &'a Session) -> Cow<'a, str> {
+        device(&session.user_agent)
     }
 
     fn minute(&self, at: &Timestamp) -> String {
@@ -68,6 +87,39 @@ impl AccountPage {
 
     fn name(&self) -> &str {
         self.shown.typed_name.as_deref().unwrap_or(&self.person.signed_in.user.name)
+    }
+}
+
+/// Browsers by what they say of themselves. Most also say that they are others: the sign that one alone has stands first.
+const BROWSERS: [(&str, &str); 8] = [
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("FxiOS/", "Firefox"),
+    ("Firefox/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+];
+/// Systems, likewise.
+const SYSTEMS: [(&str, &str); 7] = [
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Macintosh", "Mac"),
+    ("Linux", "Linux"),
+];
+
+/// A browser as people call it: `Chrome on Linux`; in its own words where they say neither or only one.
+fn device(user_agent: &str) -> Cow<'_, str> {
+    let named = |known: &[(&str, &'static str)]| {
+        known.iter().find(|(sign, _)| user_agent.contains(sign)).map(|(_, name)| *name)
+    };
+    match (named(&BROWSERS), named(&SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}").into(),
+        _ => user_agent.into(),
     }
 }
 
@@ -93,7 +145,15 @@ async fn account_page(app: &App, person: Person, shown: Shown) -> Result<Respons
     let sessions = app.store.list_sessions(person.signed_in.user.id).await?;
     let recovery_codes_left = app.store.count_recovery_codes(person.signed_in.user.id).await?;
     let status = frame::answered(shown.wrong.is_some());
-    Ok((status, Page(AccountPage { person, sessions, recovery_codes_left, shown })).into_response())
+    let first = person.signed_in.memberships.first().cloned();
+    let account = Account { person, sessions, recovery_codes_left, shown };
+    let Some(membership) = first else {
+        return Ok((status, Page(DoorPage { account })).into_response());
+    };
+    let seat = Seat { person: account.person.clone(), membership };
+    let mut frame = Frame::of(app, seat, None, "Account").await?;
+    frame.said = account.shown.said.map(str::to_owned);
+    Ok((status, Page(AccountPage { frame, account })).into_response())
 }
 
 fn said(done: &str) -> Option<&'static str> {
@@ -293,4 +353,21 @@ async fn delete(
 /// Whoever reloads the answer to a form gets the page that the form stands on.
 async fn back() -> Redirect {
     Redirect::to("/account")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_is_called_as_people_call_it() {
+        let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36";
+        let safari = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1";
+        let edge = chrome.replace("X11; Linux x86_64", "Windows NT 10.0; Win64; x64") + " Edg/130.0.0.0";
+        assert_eq!(
+            [chrome, safari, &edge].map(device),
+            ["Chrome on Linux", "Safari on iPhone", "Edge on Windows"]
+        );
+        assert_eq!(["curl/8.10.1", "Visitor", ""].map(device), ["curl/8.10.1", "Visitor", ""]);
+    }
 }

@@ -177,8 +177,8 @@ impl Room {
 pub struct Frame {
     /// What the page is about.
     pub title: String,
-    /// The page's room.
-    pub room: Room,
+    /// The page's room; the account is in none.
+    pub room: Option<Room>,
     /// Who looks.
     pub seat: Seat,
     /// How the work stands.
@@ -189,9 +189,14 @@ pub struct Frame {
 
 impl Frame {
     /// Looks how the work stands.
-    pub async fn of(app: &App, seat: Seat, room: Room, title: impl Into<String>) -> Result<Self, StoreError> {
+    pub async fn of(
+        app: &App,
+        seat: Seat,
+        room: impl Into<Option<Room>>,
+        title: impl Into<String>,
+    ) -> Result<Self, StoreError> {
         let health = health::of_business(app, seat.business_id()).await?;
-        Ok(Self { title: title.into(), room, seat, health, said: None })
+        Ok(Self { title: title.into(), room: room.into(), seat, health, said: None })
     }
 
     /// Says what was just done: the word of a redirection, in words.
@@ -206,9 +211,9 @@ impl Frame {
         self.seat.path(page)
     }
 
-    /// All rooms.
-    pub const fn rooms(&self) -> [Room; 7] {
-        Room::ALL
+    /// All rooms, each with whether the page is in it.
+    pub fn rooms(&self) -> [(Room, bool); 7] {
+        Room::ALL.map(|room| (room, self.room == Some(room)))
     }
 
     /// The person's clock.
