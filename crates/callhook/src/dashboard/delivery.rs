@@ -2,6 +2,7 @@
 
 mod read;
 
+use super::call::caller;
 use super::error::PageError;
 use super::flow_choice::{FlowChoice, Narrowed};
 use super::frame::{self, Frame, Page, Room, Seat};
@@ -75,9 +76,26 @@ pub fn short_host(url: &str) -> String {
     short::line(&host(url)).into_owned()
 }
 
+/// A failure's code in words that a column has room for; the delivery's own page says more.
+fn short_failure(code: &str) -> &str {
+    match code {
+        "timeout" => "no answer in time",
+        "dns" => "name not found",
+        "connect" => "no connection",
+        "tls" => "no secure connection",
+        "blocked_address" => "address not allowed",
+        "redirect_limit" => "too many redirects",
+        "redirect_refused" => "redirect not followed",
+        "protocol" => "no valid answer",
+        code => code.strip_prefix("http_").unwrap_or(code),
+    }
+}
+
 struct DeliveryRow {
     delivery: Delivery,
     flow: String,
+    /// Who called; nobody in a test, or where the call was erased.
+    caller: Option<String>,
 }
 
 impl DeliveryRow {
@@ -93,11 +111,12 @@ impl DeliveryRow {
         short_host(&self.delivery.url)
     }
 
-    /// The last failure, in a word.
-    fn why(&self) -> String {
+    /// The last answer, or why there is none, in a word or two.
+    fn answer(&self) -> String {
         let delivery = &self.delivery;
-        let reason = delivery.reason.clone().or_else(|| delivery.last_error.clone());
-        reason.or_else(|| delivery.last_status_code.map(|code| code.to_string())).unwrap_or_default()
+        let reason = delivery.reason.as_deref().or_else(|| delivery.last_error.as_deref().map(short_failure));
+        let status = || delivery.last_status_code.map(|code| code.to_string());
+        reason.map(str::to_owned).or_else(status).unwrap_or_default()
     }
 }
 
@@ -132,9 +151,12 @@ async fn list(State(app): State<Arc<App>>, seat: Seat, query: list::Query) -> Re
     let pager = query.pager(&seat.path("/deliveries"), page.next(|delivery| *delivery.id.as_bytes()));
     let flows = page.rows.iter().map(|delivery| delivery.call_flow_id).collect();
     let names = app.store.call_flow_names(business_id, flows).await?;
+    let calls = page.rows.iter().filter_map(|delivery| delivery.call_id).collect();
+    let callers = app.store.callers(business_id, calls).await?;
     let under_way = app.store.redeliveries_under_way(business_id).await?.into_iter().map(Shown).collect();
     let row = |delivery: Delivery| DeliveryRow {
         flow: names.get(&delivery.call_flow_id).cloned().unwrap_or_else(|| "deleted flow".to_owned()),
+        caller: delivery.call_id.and_then(|id| callers.get(&id)).map(caller),
         delivery,
     };
     let rows = page.rows.into_iter().map(row).collect();
@@ -232,5 +254,12 @@ mod tests {
     fn only_the_host_of_an_address_is_shown() {
         assert_eq!(host("https://hooks.example.com/secret?t=1"), "hooks.example.com");
         assert_eq!(host("nonsense"), "");
+    }
+
+    #[test]
+    fn an_answer_is_a_number_or_a_few_words() {
+        let said =
+            ["http_401", "http_503", "dns", "redirect_refused", "of_a_later_version"].map(short_failure);
+        assert_eq!(said, ["401", "503", "name not found", "redirect not followed", "of_a_later_version"]);
     }
 }

@@ -127,7 +127,7 @@ async fn every_field_comes_back_as_it_was_reported() {
     let report = EndedCall {
         source_call_id: some("CA1"),
         tracking_number: Some(number("+15735551234")),
-        destination_number: Some(domain::phone_number::Party::Word("sip:bob@example.com".into())),
+        destination_number: Some(Party::Word("sip:bob@example.com".into())),
         recording: Some(domain::call::Recording {
             url: domain::secret::Secret::new("https://media.example.com/r.mp3?token=1"),
             duration_seconds: Some(138),
