@@ -33,6 +33,13 @@ macro_rules! attribution {
             pub fn values(&self) -> [Option<&str>; Self::FIELDS.len()] {
                 [$(self.$field.as_deref()),+]
             }
+
+            /// The value of the field of this name.
+            #[must_use]
+            pub fn value(&self, name: &str) -> Option<&str> {
+                let at = Self::FIELDS.iter().position(|field| *field == name)?;
+                self.values()[at]
+            }
         }
     };
 }

@@ -9,10 +9,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 mod address;
+mod brief;
 mod kind;
 mod words;
 
 pub use address::AddressKind;
+pub use brief::brief;
 pub use kind::{KINDS, kind};
 
 /// Why an attempt failed, with every fact that its words need.

@@ -14,7 +14,7 @@ mod test_run;
 
 pub use backlog::Backlog;
 pub use of_calls::Told;
-pub use pulse::{BEATS_MAX, Beat, FAILING_MAX, Failing, Pulse, WorkState};
+pub use pulse::{BEATS_MAX, Beat, FAILING_MAX, Failing, Pulse, ToBeSentAgain, WorkState};
 pub use redeliver::NotRedelivered;
 pub use redelivery::{Beginner, BegunBy, Redelivered, Redelivery, Stage};
 pub use test_run::TestRun;

@@ -23,6 +23,8 @@ const DUE_FOR: Duration = Duration::from_secs(30);
 const ENDED_SPAN: Duration = Duration::from_hours(1);
 /// Failing flows that are told of: where there are so many, there may be more.
 pub const FAILING_MAX: usize = 50;
+/// Deliveries that wait which are looked through for those that were tried in vain.
+const WAITING_LOOKED_AT: u64 = 2_000;
 
 /// How one delivery went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,15 @@ pub struct WorkState {
     pub failing: Vec<Failing>,
 }
 
+/// How many deliveries wait for another attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ToBeSentAgain {
+    /// So many.
+    pub count: u64,
+    /// Whether there may be more: so many wait that not all were looked at.
+    pub may_be_more: bool,
+}
+
 const SELECT_BEATS: &str = "SELECT id, status, last_error IS NOT NULL FROM deliveries
     WHERE business_id = ?1 AND call_flow_id = ?2 AND kind = 'call' ORDER BY id DESC LIMIT ?3";
 /// Of each destination: when the first in its lane is due, and whether the last delivery that was tried failed. Both go by an index, and
@@ -89,6 +100,9 @@ const SELECT_STANDING: &str = "SELECT d.call_flow_id, d.id,
             WHERE b.status = 'delivered' OR b.status = 'failed' OR (b.status = 'scheduled' AND b.last_error IS NOT NULL)
             ORDER BY b.id DESC LIMIT 1)
     FROM destinations d WHERE d.business_id = ?1 AND d.enabled = 1 AND d.url IS NOT NULL";
+/// The newest that wait, by an index: a million cost as much as the bound.
+const COUNT_WAITING: &str = "SELECT count(*), count(w.last_error) FROM (SELECT last_error FROM deliveries
+    WHERE business_id = ?1 AND status = 'scheduled' AND status <> 'delivered' ORDER BY id DESC LIMIT ?2) AS w";
 const SELECT_LAST_ENDED: &str = "SELECT status FROM delivery_statistics
     WHERE business_id = ?1 AND minute >= ?2 AND call_flow_id = ?3 AND status IN ('delivered', 'failed')
     ORDER BY minute DESC, status LIMIT 1";
@@ -110,6 +124,11 @@ impl Store {
         in_vain: Vec<DestinationId>,
     ) -> StoreResult<WorkState> {
         self.read(move |tx| work_state(tx, business_id, &in_vain)).await
+    }
+
+    /// How many of the business's deliveries wait for another attempt.
+    pub async fn to_be_sent_again(&self, business_id: BusinessId) -> StoreResult<ToBeSentAgain> {
+        self.read(move |tx| to_be_sent_again(tx, business_id)).await
     }
 }
 
@@ -150,6 +169,14 @@ pub(crate) fn work_state(
     }
     failing.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(WorkState { oldest_due_at, failing })
+}
+
+pub(crate) fn to_be_sent_again(tx: &mut Tx<'_>, business_id: BusinessId) -> StoreResult<ToBeSentAgain> {
+    let params = [business_id.into(), WAITING_LOOKED_AT.into()];
+    let read = |row: &dyn Row| Ok((row.number::<u64>(0)?, row.number(1)?));
+    let counted = tx.sql().row(COUNT_WAITING, &params, read)?;
+    let (waiting, count) = counted.unwrap_or_default();
+    Ok(ToBeSentAgain { count, may_be_more: waiting == WAITING_LOOKED_AT })
 }
 
 /// Whether what ended last of a flow had failed.

@@ -159,6 +159,7 @@ async fn among_many_rows_each_filter_goes_by_its_index() {
     let standing = plans(h.store.work_state(h.business, Vec::new())).await;
     check(&standing, "deliveries_by_call_flow");
     check(&standing, "deliveries_pending_by_lane");
+    check(&plans(h.store.to_be_sent_again(h.business)).await, "deliveries_not_delivered");
     let lane = DestinationId::from_bytes(4_u128.to_be_bytes());
     let pending = "deliveries_pending_by_lane";
     check(&plans(h.store.load_lane(lane, 500)).await, pending);

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use store::call_flow::CallFlowSettings;
-use store::delivery::{BEATS_MAX, Beat, FAILING_MAX, WorkState};
+use store::delivery::{BEATS_MAX, Beat, FAILING_MAX, ToBeSentAgain, WorkState};
 use store::queue::QueueStore as _;
 
 /// Reports a call and ends its first attempt so; `None` leaves it untried.
@@ -42,6 +42,9 @@ async fn a_flow_fails_since_its_first_failure_after_a_success() {
     beat(&h, &well, Some(Verdict::Delivered)).await;
     let found = state(&h).await.failing;
     assert_eq!(found.len(), 1, "{found:?}");
+    // What has failed for good is not sent again by itself, and what was not tried yet not again.
+    let again = h.store.to_be_sent_again(h.business).await.unwrap();
+    assert_eq!(again, ToBeSentAgain { count: 1, may_be_more: false });
     assert_eq!((&found[0].name, found[0].pulse.failing_since), (&failing.name, Some(since)));
     let [first, second] = &h.store.pulses(h.business, vec![failing.id, well.id]).await.unwrap()[..] else {
         panic!()

@@ -274,6 +274,10 @@ fn what_the_delivery_engine_and_readers_ask_for_has_its_index() {
     }
     assert!(!standing.contains("TEMP B-TREE"), "nothing is sorted:\n{standing}");
     check(
+        |tx| delivery::pulse::to_be_sent_again(tx, BUSINESS),
+        "deliveries_not_delivered (business_id=? AND status=?)",
+    );
+    check(
         |tx| delivery::of_calls::of_calls(tx, BUSINESS, &[CALL, CallId::from_bytes([7; 16])]),
         "deliveries_by_call (business_id=? AND call_id=?)",
     );
