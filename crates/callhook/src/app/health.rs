@@ -42,8 +42,8 @@ impl Seen {
 /// How the work of a business stands.
 #[derive(Clone, Debug)]
 pub struct Health {
-    /// Since when the oldest due delivery waits, where that is too long.
-    pub late_since: Option<Timestamp>,
+    /// When the oldest delivery was due that is not sent yet.
+    pub oldest_due_at: Option<Timestamp>,
     /// Flows whose destination fails now, so many as are told of.
     pub failing: Vec<Failing>,
     /// Whether nothing is sent until the operator says so.
@@ -78,21 +78,38 @@ pub async fn of_business(app: &App, business_id: BusinessId) -> StoreResult<Heal
     };
     let WorkState { oldest_due_at, failing } = state;
     let now = app.now();
-    let late_since = oldest_due_at.filter(|due_at| now.since(*due_at) > LATE_AFTER);
-    Ok(Health { late_since, failing, is_paused: *app.sending_paused.borrow(), now })
+    Ok(Health { oldest_due_at, failing, is_paused: *app.sending_paused.borrow(), now })
 }
 
 impl Health {
     /// The colour.
     #[must_use]
-    pub const fn light(&self) -> Light {
+    pub fn light(&self) -> Light {
         if !self.failing.is_empty() {
             Light::Red
-        } else if self.late_since.is_some() || self.is_paused {
+        } else if self.is_late() || self.is_paused {
             Light::Amber
         } else {
             Light::Green
         }
+    }
+
+    /// For how long the oldest due delivery has been due; nothing where none is.
+    #[must_use]
+    pub fn due_for(&self) -> Option<Duration> {
+        self.oldest_due_at.map(|due_at| self.now.since(due_at))
+    }
+
+    /// Whether that is too long.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.due_for().is_some_and(|due_for| due_for > LATE_AFTER)
+    }
+
+    /// The flow that is to be mended, where it is one.
+    #[must_use]
+    pub fn only_failing(&self) -> Option<CallFlowId> {
+        if let [one] = &self.failing[..] { Some(one.pulse.call_flow_id) } else { None }
     }
 
     /// Whether this flow's destination fails now.
@@ -110,10 +127,13 @@ impl Health {
     /// The line.
     #[must_use]
     pub fn words(&self) -> String {
-        match (&self.failing[..], self.late_since) {
+        match (&self.failing[..], self.due_for()) {
             ([], _) if self.is_paused => "sending is paused".to_owned(),
-            ([], None) => "nothing waits, nothing fails".to_owned(),
-            ([], Some(since)) => format!("the oldest delivery is {} late", span(self.now.since(since))),
+            ([], None) => "all delivered, nothing is due".to_owned(),
+            ([], Some(due_for)) if self.is_late() => {
+                format!("the oldest delivery is {} late", span(due_for))
+            }
+            ([], Some(_)) => "all delivered but the newest, which are on their way".to_owned(),
             // Within marks of its own, whichever way it is written: else it could turn the rest around.
             ([one], _) => format!("\u{2068}“{}”\u{2069} is failing", one.name),
             (_, _) if self.may_fail_more() => format!("{FAILING_MAX} or more destinations are failing"),
@@ -138,14 +158,28 @@ mod tests {
     use super::*;
     use store::delivery::Pulse;
 
+    /// How it stands at the second minute.
+    fn health(failing: Vec<Failing>, due_at_s: Option<i64>) -> Health {
+        let oldest_due_at = due_at_s.map(|seconds| Timestamp::from_millis(seconds * 1_000));
+        Health { oldest_due_at, failing, is_paused: false, now: Timestamp::from_millis(120_000) }
+    }
+
+    #[test]
+    fn what_is_due_is_late_after_half_a_minute() {
+        let check = |due_at_s, light, words: &str| {
+            let health = health(Vec::new(), due_at_s);
+            assert_eq!((health.light(), health.words().as_str()), (light, words));
+        };
+        check(None, Light::Green, "all delivered, nothing is due");
+        check(Some(90), Light::Green, "all delivered but the newest, which are on their way");
+        check(Some(60), Light::Amber, "the oldest delivery is 60 s late");
+    }
+
     #[test]
     fn so_many_as_are_told_of_are_that_many_or_more() {
         let pulse = Pulse { call_flow_id: CallFlowId::from([1; 16]), beats: Vec::new(), failing_since: None };
         let failing = Failing { pulse, name: "Ads".to_owned(), url: String::new() };
-        let words = |count: usize| {
-            let failing = vec![failing.clone(); count];
-            Health { late_since: None, failing, is_paused: false, now: Timestamp::from_millis(0) }.words()
-        };
+        let words = |count: usize| health(vec![failing.clone(); count], None).words();
         assert_eq!(words(2), "2 destinations are failing");
         assert_eq!(words(FAILING_MAX - 1), "49 destinations are failing");
         assert_eq!(words(FAILING_MAX), "50 or more destinations are failing");

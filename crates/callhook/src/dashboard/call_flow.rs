@@ -1,13 +1,15 @@
 //! Call flows: the list with how each goes, and the editor with the settings beside what happened lately.
 
 mod form;
-mod lately;
+pub mod lately;
+mod refusal;
+mod samples;
 
 use super::body::Body;
 use super::delivery::{host, optional};
-use super::error::{PageError, sentence, spoken};
+use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{self, Frame, Page, Room, Seat};
+use super::frame::{self, Frame, Page, Room, Said, Seat};
 use super::list::{self, Pager};
 use super::short;
 use crate::app::call_flow::{AiDocument, CallFlowDocument, PostCallWebhookDocument};
@@ -29,6 +31,7 @@ use domain::receiver::Receiver;
 use domain::{Invalid, Timestamp};
 use form::FlowForm;
 use lately::Lately;
+use refusal::Refusal;
 use std::sync::Arc;
 use store::delivery::{BEATS_MAX, Pulse};
 use store::idempotency::Answer;
@@ -49,25 +52,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/b/{business}/call-flows/{id}/payload", get(payload))
         .route("/b/{business}/call-flows/{id}/rotate-secret", post(rotate_secret).get(back))
         .route("/b/{business}/call-flows/{id}/delete", post(delete).get(back))
-}
-
-/// What a field of the API is called on the page.
-fn label(field: &str) -> String {
-    let field = field.strip_prefix("post_call_webhook.").unwrap_or(field);
-    if let Some(name) = field.strip_prefix("headers.") {
-        return format!("The header {name}");
-    }
-    let label = match field {
-        "name" => "Name",
-        "source" => "Traffic source",
-        "url" => "Webhook URL",
-        "wait_for_ai" => "Wait for AI processing",
-        field if field.starts_with("retry_delays_seconds") => "Waits between attempts",
-        "headers" => "The list of custom headers",
-        "" => "The settings",
-        _ => "Settings:",
-    };
-    label.to_owned()
+        .route("/samples/verify-signature/{name}", get(samples::read))
 }
 
 /// A row of the list.
@@ -171,9 +156,7 @@ struct EditPage {
     form: FlowForm,
     is_typed: bool,
     receiver: Option<Receiver>,
-    wrong: Option<(String, String)>,
-    /// Whether it was a test that was refused: then that is said where a test's result stands.
-    is_test_refused: bool,
+    refusal: Option<Refusal>,
     test: Option<TestResult>,
     /// Whether the test went with what was typed, of which nothing was saved.
     is_test_typed: bool,
@@ -187,8 +170,25 @@ struct EditPage {
 }
 
 impl EditPage {
-    fn is_wrong(&self, field: &str) -> bool {
-        self.wrong.as_ref().is_some_and(|(wrong, _)| wrong.starts_with(field))
+    /// What is wrong with a field.
+    fn wrong(&self, field: &str) -> Option<&Refusal> {
+        self.refusal.as_ref().filter(|refusal| refusal.is_about(field))
+    }
+
+    /// What a field says of itself where it is refused.
+    fn refused(&self, field: &str) -> &'static str {
+        self.wrong(field).map_or("", Refusal::attributes)
+    }
+
+    /// The same for the header of a name.
+    fn refused_header(&self, name: &str) -> &'static str {
+        let refusal = self.refusal.as_ref().filter(|refusal| refusal.is_about_header(name));
+        refusal.map_or("", Refusal::attributes)
+    }
+
+    /// Whether the address is recognised as that of another receiver.
+    fn is_for_other(&self, receiver: Receiver) -> bool {
+        self.receiver.is_some_and(|known| known != receiver)
     }
 
     /// What the form shows instead of what was tested.
@@ -229,7 +229,7 @@ async fn edit_page(
     app: &App,
     seat: Seat,
     id: CallFlowId,
-    said: Option<String>,
+    said: Option<Said>,
     shown: Shown,
 ) -> Result<Response, PageError> {
     let business_id = seat.business_id();
@@ -247,11 +247,7 @@ async fn edit_page(
         receiver: DestinationUrl::parse(&form.url).ok().and_then(|url| Receiver::of(&url)),
         form,
         is_typed,
-        wrong: shown.wrong.map(|refused| {
-            let words = spoken(&label(&refused.field), &refused);
-            (refused.field, words)
-        }),
-        is_test_refused: shown.is_test_refused,
+        refusal: shown.wrong.map(|refused| Refusal::of(refused, shown.is_test_refused)),
         sent: shown.test.as_ref().map(|test| Body::of(&test.payload)),
         test: shown.test,
         is_test_typed: shown.is_test_typed,
@@ -291,8 +287,10 @@ async fn read(
     let shown =
         Shown { typed: typed.as_ref().map(FlowForm::read), version, test, is_test_typed, ..Shown::default() };
     let said = match query.done() {
-        Some("saved") => Some(what_happens_now(&app.store.call_flow(seat.business_id(), id).await?)),
-        done => done.and_then(super::said).map(str::to_owned),
+        Some("saved") => {
+            Some(Said::done(what_happens_now(&app.store.call_flow(seat.business_id(), id).await?)))
+        }
+        done => done.and_then(super::said),
     };
     edit_page(&app, seat, id, said, shown).await
 }

@@ -140,8 +140,11 @@ fn fault(cause: String) -> Said {
     (StatusCode::INTERNAL_SERVER_ERROR, "A fault", words.to_owned(), Some(cause))
 }
 
-/// A refusal beside its form: what the page calls the field, and what is wrong with it.
+/// A refusal beside its form: what the page calls the field, and what is wrong with it; sentences that stand for themselves do so.
 pub fn spoken(label: &str, refused: &Invalid) -> String {
+    if refused.reason.ends_with('.') {
+        return sentence(&refused.reason);
+    }
     sentence(format!("{label} {}", refused.reason).trim())
 }
 
@@ -170,6 +173,14 @@ mod tests {
     #[template(source = "{{ part }}", ext = "txt")]
     struct BrokenPage {
         part: Broken,
+    }
+
+    #[test]
+    fn a_refusal_is_a_whole_sentence() {
+        let spoken = |reason| spoken("Webhook URL", &Invalid::value(reason));
+        assert_eq!(spoken("is not a URL"), "Webhook URL is not a URL.");
+        let words = "10.0.3.7 is a private address: callhook sends nothing there.";
+        assert_eq!(spoken(words), words);
     }
 
     #[test]

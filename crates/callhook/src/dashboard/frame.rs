@@ -2,7 +2,7 @@
 
 use super::error::PageError;
 use super::moment::Clock;
-use super::{assets, cookie, short};
+use super::{assets, cookie, short, words};
 use crate::app::App;
 use crate::app::health::{self, Health};
 use crate::app::sign_in;
@@ -183,8 +183,29 @@ pub struct Frame {
     pub seat: Seat,
     /// How the work stands.
     pub health: Health,
-    /// What was just done, in words.
-    pub said: Option<String>,
+    /// What was just done, or why nothing was.
+    pub said: Option<Said>,
+}
+
+/// What came of a form, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The words.
+    pub words: String,
+    /// Whether anything was done.
+    pub is_done: bool,
+}
+
+impl Said {
+    /// That was done.
+    pub fn done(words: impl Into<String>) -> Self {
+        Self { words: words.into(), is_done: true }
+    }
+
+    /// Nothing was done; the words say why.
+    pub fn nothing(words: impl Into<String>) -> Self {
+        Self { words: words.into(), is_done: false }
+    }
 }
 
 impl Frame {
@@ -202,13 +223,20 @@ impl Frame {
     /// Says what was just done: the word of a redirection, in words.
     #[must_use]
     pub fn saying(mut self, done: Option<&str>) -> Self {
-        self.said = done.and_then(super::said).map(str::to_owned);
+        self.said = done.and_then(super::said);
         self
     }
 
     /// The address of a page of this business.
     pub fn path(&self, page: &str) -> String {
         self.seat.path(page)
+    }
+
+    /// Where what the dot says is mended: the one flow that fails, or the overview.
+    pub fn trouble(&self) -> String {
+        self.health
+            .only_failing()
+            .map_or_else(|| self.path(""), |flow| self.path(&format!("/call-flows/{flow}")))
     }
 
     /// All rooms, each with whether the page is in it.
@@ -249,6 +277,16 @@ impl Frame {
     /// A text that may be long, as a list has it.
     pub fn short<'a>(&self, text: &'a str) -> Cow<'a, str> {
         short::line(text)
+    }
+
+    /// The product's own words, with what is code in them drawn as that.
+    pub fn words(&self, words: &str) -> String {
+        words::drawn(words)
+    }
+
+    /// A count, which the script writes as the reader does.
+    pub fn count(&self, count: &u64) -> String {
+        words::count(*count)
     }
 
     /// Whether the person may change what members change.

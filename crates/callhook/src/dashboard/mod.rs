@@ -1,7 +1,7 @@
 //! The dashboard: pages for people, drawn on the server; a handler reads what is asked, calls one operation, draws.
 //!
 //! In reading order: [`guard`] stands around every page, [`frame`] says who looks at which business and what stands around a page,
-//! [`form`] and [`list`] read what is asked, [`error`] says what cannot be done, [`moment`], [`short`], [`body`] and [`assets`] are what pages are made with.
+//! [`form`] and [`list`] read what is asked, [`error`] says what cannot be done, [`moment`], [`short`], [`words`], [`body`] and [`assets`] are what pages are made with.
 //! Then a file for each noun.
 
 #![allow(
@@ -34,10 +34,12 @@ pub mod settings;
 pub mod short;
 pub mod sign_in;
 pub mod source;
+pub mod words;
 
 use crate::app::App;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
+use frame::Said;
 use std::sync::Arc;
 
 /// All pages.
@@ -63,11 +65,13 @@ pub fn not_found() -> Response {
 }
 
 /// What was just done, in words: an address says it in one.
-fn said(done: &str) -> Option<&'static str> {
-    Some(match done {
+fn said(done: &str) -> Option<Said> {
+    Some(Said::done(match done {
         "flow-deleted" => "The call flow is deleted. What waited is cancelled.",
         "redelivered-one" => "It is sent again.",
-        "none-chosen" => "None was chosen.",
+        "none-chosen" => {
+            return Some(Said::nothing("Nothing was chosen: tick the deliveries that are to be sent again."));
+        }
         "cancelled" => "It is cancelled. An attempt that is in flight ends as it ends.",
         "corrected" => "The call is changed. What was sent stays what it was.",
         "erased" => "The call and all that was known of it is erased.",
@@ -80,5 +84,5 @@ fn said(done: &str) -> Option<&'static str> {
         "member-removed" => "The person is in this business no more.",
         "sample-sent" => "A sample call was reported.",
         _ => return None,
-    })
+    }))
 }

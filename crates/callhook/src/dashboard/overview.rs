@@ -1,9 +1,11 @@
 //! The overview: is anything wrong right now, and how today goes beside yesterday.
 
+use super::call_flow::lately::last_failed;
 use super::chart::{self, Column};
 use super::error::PageError;
 use super::frame::{Frame, Page, Person, Room, Seat};
 use super::list::Query;
+use super::words;
 use crate::app::App;
 use crate::app::health::{self, Light};
 use askama::Template;
@@ -12,12 +14,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use domain::Timestamp;
+use domain::delivery::Delivery;
 use domain::event::Event;
+use domain::failure::brief;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::call::{CallCount, CallFilter};
-use store::delivery::Failing;
+use store::delivery::{Failing, ToBeSentAgain};
 use store::statistics::DeliveryStatistics;
 
 /// Calls that are counted by source and event: a business with more sees the latest.
@@ -32,7 +36,15 @@ const SOURCES_MAX: usize = 8;
 
 /// The pages.
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/", get(home)).route("/b/{business}", get(read))
+    Router::new()
+        .route("/", get(home))
+        .route("/b/{business}", get(read))
+        .route("/b/{business}/", get(without_slash))
+}
+
+/// An address with a slash at its end is the same page's.
+async fn without_slash(seat: Seat) -> Redirect {
+    Redirect::to(&seat.path(""))
 }
 
 /// The first of the person's businesses.
@@ -41,43 +53,92 @@ async fn home(person: Person) -> Result<Redirect, PageError> {
     Ok(Redirect::to(&format!("/b/{}", first.business_id)))
 }
 
-/// A figure of today beside yesterday's at the same time of day.
+/// A figure of today, with the lines below it, drawn.
 struct Tile {
     name: &'static str,
     figure: String,
-    yesterday: String,
+    below: Vec<String>,
 }
+
+/// A flow that fails now.
+struct Broken {
+    failing: Failing,
+    /// The last delivery of which it is known why it failed.
+    last: Option<Delivery>,
+}
+
+impl Broken {
+    /// Why it fails, in a few words.
+    fn why(&self) -> Option<String> {
+        self.last.as_ref()?.last_error.as_deref().map(brief)
+    }
+}
+
+/// Calls of a kind: today, and yesterday up to this time of day.
+type Counted<T> = (T, u64, u64);
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct OverviewPage {
     frame: Frame,
+    /// Flows that fail now, as many as there is room for.
+    broken: Vec<Broken>,
+    to_be_sent_again: ToBeSentAgain,
     tiles: Vec<Tile>,
     chart: String,
     /// The same for a narrow screen.
     narrow_chart: String,
     columns: Vec<Column>,
-    sources: Vec<(String, u64)>,
-    events: Vec<(&'static str, u64)>,
+    sources: Vec<Counted<String>>,
+    events: Vec<Counted<&'static str>>,
     counts_all: bool,
-    has_flows: bool,
+    has_calls_before: bool,
     has_calls: bool,
+    next_step: Option<NextStep>,
+}
+
+/// What a business does first.
+enum NextStep {
+    MakeFlow,
+    ReportCall,
 }
 
 impl OverviewPage {
-    /// Flows that fail now, as many as there is room for.
-    fn failing(&self) -> impl Iterator<Item = &Failing> {
-        self.frame.health.failing.iter().take(FAILING_SHOWN)
-    }
-
     /// How many others fail.
     fn failing_more(&self) -> usize {
         self.frame.health.failing.len().saturating_sub(FAILING_SHOWN)
     }
 
     fn late(&self) -> Option<String> {
-        let now = self.frame.seat.person.clock.now();
-        self.frame.health.late_since.map(|since| health::span(now.since(since)))
+        let health = &self.frame.health;
+        health.due_for().filter(|_| health.is_late()).map(health::span)
+    }
+
+    /// Whether anything is wrong right now, in its class and a sentence, drawn.
+    fn right_now(&self) -> (&'static str, String) {
+        let health = &self.frame.health;
+        let ToBeSentAgain { count, may_be_more } = self.to_be_sent_again;
+        let more = |is_more| if is_more { " or more" } else { "" };
+        let fail = match health.failing.len() {
+            0 => "Nothing fails".to_owned(),
+            1 => "1 call flow fails".to_owned(),
+            several => format!("{several}{} call flows fail", more(health.may_fail_more())),
+        };
+        let wait = match count {
+            0 if may_be_more => String::new(),
+            0 => "; nothing waits to be sent again".to_owned(),
+            1 => "; 1 delivery waits to be sent again".to_owned(),
+            count => {
+                format!("; {}{} deliveries wait to be sent again", words::count(count), more(may_be_more))
+            }
+        };
+        let class = match health.light() {
+            Light::Red => "failed",
+            Light::Amber => "waiting",
+            Light::Green if count > 0 => "waiting",
+            Light::Green => "delivered",
+        };
+        (class, format!("{fail}{wait}."))
     }
 }
 
@@ -92,43 +153,93 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
     let counted = app.store.count_calls(business_id, today, now.after(HOUR), CALLS_COUNTED_MAX).await?;
     let counted_before = app.store.count_calls(business_id, yesterday, until, CALLS_COUNTED_MAX).await?;
     let (calls, calls_before) = (total(&counted), total(&counted_before));
-    let (done, done_before) =
-        (ended(&of_today, today, now.after(HOUR)), ended(&of_yesterday, yesterday, until));
-    let median =
-        of_today.latency.percentile_ms(50).map_or_else(|| "–".to_owned(), |median| format!("{median} ms"));
-    let p95 = of_today.latency.percentile_ms(95).map(|p95| format!("95 of 100 within {p95} ms"));
-    let tile = |name, figure, yesterday| Tile { name, figure, yesterday };
-    let before = |count: u64| format!("{count} yesterday by now");
-    let tiles = vec![
-        tile("Calls", at_least(calls), format!("{} yesterday by now", at_least(calls_before))),
-        tile("Delivered", done.0.to_string(), before(done_before.0)),
-        tile("Failed", done.1.to_string(), before(done_before.1)),
-        tile("Success", rate(done), format!("{} yesterday by now", rate(done_before))),
-        tile("Endpoints answer in", median, p95.unwrap_or_else(|| "nothing delivered yet".to_owned())),
-    ];
+    let done = ended(&of_today, today, now.after(HOUR));
+    let done_before = ended(&of_yesterday, yesterday, until);
+    let to_be_sent_again = app.store.to_be_sent_again(business_id).await?;
     let columns = hours(&of_today, today, now, |at| clock.hour(at));
     let has_flows = !app.store.newest_call_flows(business_id, 1).await?.rows.is_empty();
     let has_calls = calls > 0
         || !app.store.list_calls(business_id, CallFilter::default(), None, 1).await?.rows.is_empty();
     let frame = Frame::of(&app, seat, Room::Overview, "Overview").await?.saying(query.done());
+    let mut broken = Vec::new();
+    for failing in frame.health.failing.iter().take(FAILING_SHOWN) {
+        let last = last_failed(&app, business_id, failing.pulse.call_flow_id).await?;
+        broken.push(Broken { failing: failing.clone(), last });
+    }
+    let tiles = tiles(
+        [at_least(calls), at_least(calls_before)],
+        [done, done_before],
+        to_be_sent_again,
+        frame.health.due_for(),
+        &of_today,
+    );
     let page = OverviewPage {
         frame,
+        broken,
+        to_be_sent_again,
         tiles,
         chart: chart::columns(&columns, &chart::WIDE),
         narrow_chart: chart::columns(&columns, &chart::NARROW),
         columns,
-        sources: by_source(&counted),
-        events: by_event(&counted),
-        counts_all: calls < CALLS_COUNTED_MAX,
-        has_flows,
+        sources: by_source(&counted, &counted_before),
+        events: by_event(&counted, &counted_before),
+        counts_all: calls.max(calls_before) < CALLS_COUNTED_MAX,
+        has_calls_before: calls_before > 0,
         has_calls,
+        next_step: match (has_flows, has_calls) {
+            (false, _) => Some(NextStep::MakeFlow),
+            (true, false) => Some(NextStep::ReportCall),
+            (true, true) => None,
+        },
     };
     Ok(Page(page).into_response())
 }
 
+/// Today's figures. `calls` and `done` (delivered and failed) are those of today and of yesterday up to this time of day, which says
+/// nothing where nothing ended.
+fn tiles(
+    [calls, calls_before]: [String; 2],
+    [done, done_before]: [(u64, u64); 2],
+    to_be_sent_again: ToBeSentAgain,
+    due_for: Option<Duration>,
+    found: &DeliveryStatistics,
+) -> Vec<Tile> {
+    let before = |words: String| Some(format!("yesterday by now: {words}")).filter(|_| done_before != (0, 0));
+    let tile = |name, figure, below: [Option<String>; 2]| Tile {
+        name,
+        figure,
+        below: below.into_iter().flatten().collect(),
+    };
+    let share = Some(format!("{} of what ended", rate(done))).filter(|_| done != (0, 0));
+    let more = if to_be_sent_again.may_be_more { " or more" } else { "" };
+    let due = if due_for.is_some() { "since it was due" } else { "nothing is due" };
+    let ms = |percent| found.latency.percentile_ms(percent);
+    vec![
+        tile("Calls", calls, [before(calls_before), None]),
+        tile("Delivered", words::count(done.0), [share, before(words::count(done_before.0))]),
+        tile("Failed for good", words::count(done.1), [before(words::count(done_before.1)), None]),
+        tile(
+            "To be sent again",
+            words::count(to_be_sent_again.count) + more,
+            [Some("tried in vain so far".to_owned()), None],
+        ),
+        tile(
+            "Oldest due",
+            due_for.map_or_else(|| "0 s".to_owned(), health::span),
+            [Some(due.to_owned()), None],
+        ),
+        tile(
+            "Answer time",
+            ms(50).map_or_else(|| "–".to_owned(), |median| format!("{median} ms")),
+            [ms(95).map(|p95| format!("95 % within {p95} ms")), None],
+        ),
+    ]
+}
+
 /// A count that may have come to its end.
 fn at_least(calls: u64) -> String {
-    if calls < CALLS_COUNTED_MAX { calls.to_string() } else { format!("{CALLS_COUNTED_MAX} and more") }
+    let more = if calls < CALLS_COUNTED_MAX { "" } else { " or more" };
+    words::count(calls) + more
 }
 
 fn total(counted: &[CallCount]) -> u64 {
@@ -169,25 +280,35 @@ fn hours(
 }
 
 /// The busiest sources, and all others together.
-fn by_source(counted: &[CallCount]) -> Vec<(String, u64)> {
-    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-    for CallCount { source, count, .. } in counted {
-        *sums.entry(source.as_deref().unwrap_or("unknown")).or_default() += count;
+fn by_source(today: &[CallCount], before: &[CallCount]) -> Vec<Counted<String>> {
+    let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for counted in today {
+        sums.entry(source(counted)).or_default().0 += counted.count;
     }
-    let mut sums: Vec<_> = sums.into_iter().map(|(source, count)| (source.to_owned(), count)).collect();
-    sums.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let others: u64 = sums.iter().skip(SOURCES_MAX).map(|(_, count)| count).sum();
-    sums.truncate(SOURCES_MAX);
-    sums.extend((others > 0).then(|| ("others".to_owned(), others)));
+    for counted in before {
+        sums.entry(source(counted)).or_default().1 += counted.count;
+    }
+    let mut sums: Vec<_> =
+        sums.into_iter().map(|(source, (today, before))| (source.to_owned(), today, before)).collect();
+    sums.sort_by_key(|(_, today, before)| std::cmp::Reverse((*today, *before)));
+    let others = sums.split_off(sums.len().min(SOURCES_MAX));
+    if !others.is_empty() {
+        let sum = |of: fn(&Counted<String>) -> u64| others.iter().map(of).sum();
+        sums.push(("others".to_owned(), sum(|(_, today, _)| *today), sum(|(_, _, before)| *before)));
+    }
     sums
 }
 
-fn by_event(counted: &[CallCount]) -> Vec<(&'static str, u64)> {
-    let count = |event: Event| {
+fn source(counted: &CallCount) -> &str {
+    counted.source.as_deref().unwrap_or("unknown")
+}
+
+fn by_event(today: &[CallCount], before: &[CallCount]) -> Vec<Counted<&'static str>> {
+    let count = |counted: &[CallCount], event: Event| {
         let of_event = counted.iter().filter(|counted| Event::of(counted.status) == event);
         of_event.map(|counted| counted.count).sum()
     };
-    Event::ALL.into_iter().map(|event| (event.as_str(), count(event))).collect()
+    Event::ALL.into_iter().map(|event| (event.as_str(), count(today, event), count(before, event))).collect()
 }
 
 #[cfg(test)]
@@ -202,12 +323,13 @@ mod tests {
         let mut all: Vec<_> =
             (0..10).map(|at| counted(&format!("s{at}"), CallStatus::Completed, 10 - at)).collect();
         all.push(CallCount { source: None, status: CallStatus::Busy, count: 50 });
-        let sources = by_source(&all);
+        let before = [counted("s0", CallStatus::Completed, 7), counted("gone", CallStatus::Completed, 2)];
+        let sources = by_source(&all, &before);
         assert_eq!(
-            (sources.len(), sources[0].clone(), sources[8].clone()),
-            (9, ("unknown".into(), 50), ("others".into(), 6))
+            (sources.len(), sources[0].clone(), sources[1].clone(), sources[8].clone()),
+            (9, ("unknown".into(), 50, 0), ("s0".into(), 10, 7), ("others".into(), 6, 2))
         );
-        assert_eq!(by_event(&all)[..2], [("call.completed", 55), ("call.missed", 50)]);
+        assert_eq!(by_event(&all, &before)[..2], [("call.completed", 55, 9), ("call.missed", 50, 0)]);
     }
 
     #[test]

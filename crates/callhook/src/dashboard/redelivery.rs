@@ -4,7 +4,7 @@ use super::delivery::{self, FILTERS, ROWS};
 use super::error::PageError;
 use super::flow_choice;
 use super::form::Form;
-use super::frame::{Frame, Page, Room, Seat};
+use super::frame::{Frame, Page, Room, Said, Seat};
 use super::list::{self, Pager};
 use crate::app::filter::DeliveryFilterDocument;
 use crate::app::health::Light;
@@ -245,7 +245,7 @@ fn word(sent: u64, left_out: &NotRedelivered) -> String {
 }
 
 /// What such a word says.
-pub fn said(word: &str) -> Option<String> {
+pub fn said(word: &str) -> Option<Said> {
     let (word, counts) = word.split_once('.')?;
     let counts: Vec<u64> = counts.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
     let [sent, tests, pending, switched_off, without_payload, unreadable, gone] = counts[..] else {
@@ -256,9 +256,9 @@ pub fn said(word: &str) -> Option<String> {
         reasons(&left_out).into_iter().map(|(count, words)| format!("{count} {words}")).collect();
     let (why, are) = (why.join(", "), if sent == 1 { "is" } else { "are" });
     Some(match word {
-        NONE => format!("None is sent again: {why}."),
-        CHOSEN if why.is_empty() => format!("{sent} {are} sent again."),
-        CHOSEN => format!("{sent} {are} sent again. Left out: {why}."),
+        NONE => Said::nothing(format!("None is sent again: {why}.")),
+        CHOSEN if why.is_empty() => Said::done(format!("{sent} {are} sent again.")),
+        CHOSEN => Said::done(format!("{sent} {are} sent again. Left out: {why}.")),
         _ => return None,
     })
 }
@@ -285,7 +285,11 @@ mod tests {
 
     #[test]
     fn what_became_of_those_chosen_is_said_with_each_reason() {
-        let say = |sent, left_out| said(&word(sent, &left_out)).unwrap();
+        let say = |sent, left_out| {
+            let said = said(&word(sent, &left_out)).unwrap();
+            assert_eq!(said.is_done, sent > 0);
+            said.words
+        };
         let none = NotRedelivered::default();
         let some = NotRedelivered { tests: 1, pending: 2, ..none };
         assert_eq!(say(3, none), "3 are sent again.");

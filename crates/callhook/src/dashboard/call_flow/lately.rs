@@ -8,6 +8,7 @@ use crate::dashboard::overview::rate;
 use domain::Timestamp;
 use domain::call::Call;
 use domain::call_flow::CallFlow;
+use domain::delivery::Delivery;
 use domain::id::{BusinessId, CallFlowId};
 use store::call::CallFilter;
 use store::delivery::{BEATS_MAX, Beat, DeliveryFilter, Pulse, Told};
@@ -33,7 +34,8 @@ pub struct Lately {
 
 /// How deliveries ended today and on the six days before.
 pub struct Week {
-    pub since: Timestamp,
+    /// When the flow was made, where that is less long ago.
+    pub younger_since: Option<Timestamp>,
     /// Delivered and failed.
     ended: (u64, u64),
     median_ms: Option<u32>,
@@ -59,7 +61,7 @@ impl Lately {
         let told = app.store.deliveries_of_calls(business_id, ids).await?;
         Ok(Self {
             failure: last_failure(app, business_id, id, &pulse).await?,
-            week: Week::of(since, &ended),
+            week: Week::of(Some(flow.created_at).filter(|made_at| *made_at > since), &ended),
             days: by_day(calls.into_iter().zip(told), |call| clock.day(call.started_at)),
             is_sending: flow.post_call_webhook.settings.target().is_some(),
             pulse,
@@ -72,10 +74,10 @@ impl Lately {
 }
 
 impl Week {
-    fn of(since: Timestamp, found: &DeliveryStatistics) -> Self {
+    fn of(younger_since: Option<Timestamp>, found: &DeliveryStatistics) -> Self {
         let count = |status: &str| found.ended.get(status).copied().unwrap_or_default();
         let ended = (count("delivered"), count("failed"));
-        Self { since, ended, median_ms: found.latency.percentile_ms(50) }
+        Self { younger_since, ended, median_ms: found.latency.percentile_ms(50) }
     }
 
     /// Of all that were delivered or failed; nothing where none was.
@@ -140,17 +142,21 @@ async fn last_failure(
     if pulse.failing_since.is_none() {
         return Ok(None);
     }
-    let filter = DeliveryFilter { call_flow_id: Some(id), test: Some(false), ..DeliveryFilter::default() };
-    let page = app.store.list_deliveries(business_id, filter, None, BEATS_MAX).await?;
-    let Some(failed) = page
-        .rows
-        .into_iter()
-        .find(|delivery| delivery.last_error.is_some() && delivery.delivered_at.is_none())
-    else {
-        return Ok(None);
-    };
+    let Some(failed) = last_failed(app, business_id, id).await? else { return Ok(None) };
     let detail = app.store.delivery(business_id, failed.id).await?;
     Ok(detail.attempts.into_iter().rev().find_map(|attempt| attempt.error_detail))
+}
+
+/// The newest of a flow's last deliveries of which the last attempt failed.
+pub async fn last_failed(
+    app: &App,
+    business_id: BusinessId,
+    id: CallFlowId,
+) -> Result<Option<Delivery>, PageError> {
+    let filter = DeliveryFilter { call_flow_id: Some(id), test: Some(false), ..DeliveryFilter::default() };
+    let page = app.store.list_deliveries(business_id, filter, None, BEATS_MAX).await?;
+    let mut rows = page.rows.into_iter();
+    Ok(rows.find(|delivery| delivery.last_error.is_some() && delivery.delivered_at.is_none()))
 }
 
 #[cfg(test)]
@@ -172,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_week_says_its_rate_and_its_median() {
-        let week = |ended, median_ms| Week { since: Timestamp::default(), ended, median_ms };
+        let week = |ended, median_ms| Week { younger_since: None, ended, median_ms };
         assert_eq!(week((992, 8), Some(210)).rate().as_deref(), Some("99.2 %"));
         assert_eq!(week((0, 0), None).rate(), None);
         let median = |ms| week((1, 0), Some(ms)).median().unwrap();
