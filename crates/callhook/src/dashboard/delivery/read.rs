@@ -10,6 +10,7 @@ use crate::dashboard::{list, short};
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use domain::Timestamp;
 use domain::call::Call;
 use domain::call_flow::CallFlow;
 use domain::delivery::{Attempt, Delivery, DeliveryKind, DeliveryStatus, Phases};
@@ -26,6 +27,8 @@ const RECEIVED_BYTES_MAX: usize = 6 * 1_024;
 const CURL_BYTES_MAX: usize = 4 * 1_024;
 /// Others that failed are counted up to here.
 const OTHERS: usize = 50;
+/// What an attempt's duration may have more than its steps together, each of which is rounded down.
+const ROUNDING_MS_MAX: u32 = 4;
 
 #[derive(Template)]
 #[template(path = "delivery/read.html")]
@@ -41,7 +44,14 @@ struct ReadPage {
     header_names: Vec<String>,
     body: Option<Body>,
     curl: Option<String>,
-    others_failed: Option<String>,
+    others_failed: Option<Others>,
+}
+
+/// What failed of the flow beside this delivery.
+struct Others {
+    count: usize,
+    /// When the first of all was made; nothing where there are more than were counted.
+    since: Option<Timestamp>,
 }
 
 /// An attempt as far as the page has room for it.
@@ -76,31 +86,30 @@ impl ReadPage {
         attempt.error_detail.as_deref().filter(|words| self.failure() != Some(words))
     }
 
-    /// What an attempt spent its time with, in words.
-    fn phases(&self, phases: &Phases) -> String {
-        let first = if phases.connection_reused {
-            "reused connection".to_owned()
-        } else if self.delivery.url.starts_with("http:") && phases.tls_ms == 0 {
-            format!("dns {} · connect {}", phases.dns_ms, phases.connect_ms)
-        } else {
-            format!("dns {} · connect {} · tls {}", phases.dns_ms, phases.connect_ms, phases.tls_ms)
-        };
-        format!("{first} · wait {} ms", phases.wait_ms)
+    /// What an attempt spent its time with, in words: the steps that took any. Nothing where that was none.
+    fn phases(&self, attempt: &Attempt) -> Option<String> {
+        let is_reused = attempt.phases?.connection_reused;
+        let steps = steps(attempt).into_iter().filter(|(_, ms)| *ms > 0);
+        let steps: Vec<_> = steps.map(|(name, ms)| format!("{name} {ms}")).collect();
+        let unit = if steps.is_empty() { "" } else { " ms" };
+        let reused = is_reused.then(|| "reused connection".to_owned());
+        let words: Vec<_> = reused.into_iter().chain(steps).collect();
+        (!words.is_empty()).then(|| words.join(" · ") + unit)
     }
 
     /// The same as a bar, for the eye alone.
-    fn bar(&self, phases: &Phases) -> String {
-        let steps = [phases.dns_ms, phases.connect_ms, phases.tls_ms, phases.wait_ms];
-        let whole: u32 = steps.iter().sum();
+    fn bar(&self, attempt: &Attempt) -> String {
+        let steps = steps(attempt);
+        let whole: u32 = steps.iter().map(|(_, ms)| ms).sum();
         if whole == 0 {
             return String::new();
         }
         let mut from = 0;
         let mut parts = String::new();
-        for (step, name) in steps.into_iter().zip(["dns", "connect", "tls", "wait"]) {
+        for (name, ms) in steps {
             // Writing to a String cannot fail.
-            let _ = write!(parts, "<rect class=\"{name}\" x=\"{from}\" width=\"{step}\" height=\"1\"/>");
-            from += step;
+            let _ = write!(parts, "<rect class=\"{name}\" x=\"{from}\" width=\"{ms}\" height=\"1\"/>");
+            from += ms;
         }
         format!(
             "<svg class=\"phases\" viewBox=\"0 0 {whole} 1\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{parts}</svg>"
@@ -228,20 +237,30 @@ fn header_names(delivery: &Delivery, attempts: &[Attempt], flow: Option<&CallFlo
     }
 }
 
-/// How many of the flow failed as this one did, as far as one page shows.
-async fn others_failed(app: &App, delivery: &Delivery) -> Result<Option<String>, PageError> {
-    if delivery.status != DeliveryStatus::Failed {
+/// The steps of an attempt with their milliseconds. What remains of its duration once a status was there went into reading the answer.
+fn steps(attempt: &Attempt) -> [(&'static str, u32); 5] {
+    let Phases { dns_ms, connect_ms, tls_ms, wait_ms, .. } = attempt.phases.unwrap_or_default();
+    let rest = attempt.duration_ms.saturating_sub(dns_ms + connect_ms + tls_ms + wait_ms);
+    let is_read = attempt.status_code.is_some() && rest > ROUNDING_MS_MAX;
+    let read_ms = if is_read { rest } else { 0 };
+    [("dns", dns_ms), ("connect", connect_ms), ("tls", tls_ms), ("wait", wait_ms), ("read", read_ms)]
+}
+
+/// How many of the flow failed as this one did, as far as one page shows. Tests are nothing to send again.
+async fn others_failed(app: &App, delivery: &Delivery) -> Result<Option<Others>, PageError> {
+    if delivery.status != DeliveryStatus::Failed || delivery.kind == DeliveryKind::Test {
         return Ok(None);
     }
     let filter = DeliveryFilter {
         call_flow_id: Some(delivery.call_flow_id),
         status: Some(DeliveryStatus::Failed),
+        test: Some(false),
         ..DeliveryFilter::default()
     };
     let page = app.store.list_deliveries(delivery.business_id, filter, None, OTHERS).await?;
-    let others = page.rows.iter().filter(|other| other.id != delivery.id).count();
-    let more = if page.more { "more than " } else { "" };
-    Ok((others > 0).then(|| format!("{more}{others}")))
+    let count = page.rows.iter().filter(|other| other.id != delivery.id).count();
+    let since = page.rows.last().map(|oldest| oldest.created_at).filter(|_| !page.more);
+    Ok((count > 0).then_some(Others { count, since }))
 }
 
 /// The request as a command that a person runs. Headers whose values are secret, and the signature, are for them to fill in.
