@@ -74,13 +74,13 @@ def test_a_flows_success_is_that_of_seven_days_and_says_so(endpoint, tmp_path):
         for hours in (24, 48, 5.5 * 24):
             wall_clock.set(hours)
             server.settled(1, call_id=server.report(flow)["id"])
-        said = lambda: re.sub(r"\s+", " ", str(Texts(re.search(r'<span class="soft">(.*?)</span><a', admin.get(f"{admin.home}/call-flows/{flow['id']}").text)[1])))
-        assert re.fullmatch(r"75\.0 % delivered within 7 days, since \d+ \w{3} · median (\d+ ms|\d+\.\d\d s)", said()), said()
+        said = lambda: re.sub(r"\s+", " ", str(Texts(re.search(r'<span class="soft" title="Deliveries that ended today [^"]+">(.*?)</span><a', admin.get(f"{admin.home}/call-flows/{flow['id']}").text)[1])))
+        assert re.fullmatch(r"75\.0 % delivered since \d+ \w{3} · median (\d+ ms|\d+\.\d\d s)", said()), said()
         # The failure is past, the deliveries after it are not.
         wall_clock.set(hours=7.5 * 24)
-        assert said().startswith("100.0 % delivered within 7 days"), said()
+        assert said().startswith("100.0 % delivered in 7 days"), said()
         wall_clock.set(hours=20 * 24)
-        assert said() == "nothing ended within 7 days"
+        assert said() == "nothing ended in 7 days"
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +258,8 @@ def test_what_is_too_long_for_a_page_has_an_address_of_its_own(worst):
         answer = admin.get(f"{call}/whole/{text}")
         assert answer.headers["content-type"] == "text/plain; charset=utf-8" and answer.headers["x-content-type-options"] == "nosniff"
         assert answer.content.decode() == whole
+    landing = worst.data("GET", f"/calls/{worst.call_id}")["call"]["attribution"]["landing_page_url"]
+    assert f'href="{call}/whole/landing_page_url">all of it, 2 KB' in page and admin.get(f"{call}/whole/landing_page_url").text == landing
     assert admin.get(f"{call}/whole/nothing").status_code == 404
     test = f"{worst.admin.home}/deliveries/{worst.test}"
     assert f'href="{test}/body"' in admin.get(test).text and f'href="{test}/body"' in admin.get(f"{admin.home}/call-flows/{worst.flow_id}?test={worst.test}").text
@@ -269,6 +271,14 @@ def test_what_is_too_long_for_a_page_has_an_address_of_its_own(worst):
     attempts = admin.get(f"{failed}/attempts")
     assert attempts.headers["content-type"].startswith("text/plain") and attempts.text.count("# http_503: ") == 12
     assert attempts.text.count("<" * 4096) == 12, "all that is kept of each answer"
+
+
+def test_what_is_known_of_a_call_is_shown_in_words_and_whole(server, admin):
+    landing = f"https://yoursite.example/hvac?gclid={'x' * 200}"
+    call = server.report(None, tracking_number="+15735559999", attribution={"landing_page_url": landing})
+    server.data("PUT", f"/calls/{call['id']}/analysis", {"summary": "Asked for a pizza.", "ai_category": "wrong_number"})
+    page = admin.get(f"{admin.home}/calls/{call['id']}").text
+    assert f"<dt>Landing page</dt><dd>{landing}</dd>" in page and "<dt>Category</dt><dd>wrong number</dd>" in page
 
 
 def test_the_result_of_a_test_says_what_it_was_for_when_the_form_shows_something_else(server, admin, endpoint):

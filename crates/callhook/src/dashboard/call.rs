@@ -219,6 +219,8 @@ struct ReadPage {
     more_deliveries: bool,
     recording: Option<String>,
     flow_is_there: bool,
+    /// What the call was reported by.
+    reporter: String,
     form: CallForm,
 }
 
@@ -255,8 +257,19 @@ async fn read_page(
     let form = typed.unwrap_or_else(|| CallForm::of(&call));
     let status = frame::answered(form.is_refused());
     let flow_is_there = flow.is_some();
-    let page = ReadPage { frame, call, deliveries, more_deliveries, recording, flow_is_there, form };
+    let reporter = reporter(app, &call).await?;
+    let page =
+        ReadPage { frame, call, deliveries, more_deliveries, recording, flow_is_there, reporter, form };
     Ok((status, Page(page)).into_response())
+}
+
+/// What a call was reported by, as people call it: the API, or a phone system by its name.
+async fn reporter(app: &App, call: &Call) -> Result<String, PageError> {
+    if let Ok(source) = call.reported_by.parse() {
+        let source = optional(app.store.source(call.business_id, source).await)?;
+        return Ok(source.map_or_else(|| "a source that is deleted".to_owned(), |source| source.name));
+    }
+    Ok(if call.reported_by == "api" { "the API".to_owned() } else { call.reported_by.clone() })
 }
 
 /// All of a text of which the page shows the beginning.
@@ -265,13 +278,13 @@ async fn whole(
     seat: Seat,
     Path((_, id, text)): Path<(String, String, String)>,
 ) -> Result<Response, PageError> {
-    let Analysis { transcription, summary, qualification_reason, .. } =
-        app.store.call(seat.business_id(), list::id(&id)?).await?.analysis;
+    let Call { analysis, attribution, .. } = app.store.call(seat.business_id(), list::id(&id)?).await?;
+    let Analysis { transcription, summary, qualification_reason, .. } = analysis;
     let text = match text.as_str() {
         "transcript" => transcription,
         "summary" => summary,
         "qualification-reason" => qualification_reason,
-        _ => None,
+        name => attribution.value(name).map(str::to_owned),
     };
     Ok(short::whole(text.ok_or(PageError::NotFound)?))
 }

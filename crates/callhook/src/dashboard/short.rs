@@ -14,6 +14,10 @@ const LINE_BYTES_MAX: usize = 120;
 const BEGINNING_BYTES_MAX: usize = 5 * 1_024;
 /// Bytes of the beginning of one that is meant to be a paragraph.
 const PARAGRAPH_BYTES_MAX: usize = 1_536;
+/// Characters of a line that an item's own page shows whole, such as an address.
+const LONG_LINE_CHARACTERS_MAX: usize = 300;
+/// Bytes of it.
+const LONG_LINE_BYTES_MAX: usize = 600;
 /// Bytes that a character takes where HTML has another meaning for it: `&#34;`.
 const ESCAPED_BYTES: usize = 5;
 
@@ -37,17 +41,22 @@ pub struct Beginning<'a> {
 
 /// The beginning of a long text.
 pub fn beginning(text: &str) -> Beginning<'_> {
-    Beginning::of(text, BEGINNING_BYTES_MAX)
+    Beginning::of(text, usize::MAX, BEGINNING_BYTES_MAX)
 }
 
 /// The beginning of a paragraph.
 pub fn paragraph(text: &str) -> Beginning<'_> {
-    Beginning::of(text, PARAGRAPH_BYTES_MAX)
+    Beginning::of(text, usize::MAX, PARAGRAPH_BYTES_MAX)
+}
+
+/// The beginning of a line that may be long.
+pub fn long_line(text: &str) -> Beginning<'_> {
+    Beginning::of(text, LONG_LINE_CHARACTERS_MAX, LONG_LINE_BYTES_MAX)
 }
 
 impl<'a> Beginning<'a> {
-    fn of(text: &'a str, bytes_max: usize) -> Self {
-        let beginning = fitting(text, usize::MAX, bytes_max);
+    fn of(text: &'a str, characters_max: usize, bytes_max: usize) -> Self {
+        let beginning = fitting(text, characters_max, bytes_max);
         Self { text: beginning, whole: (beginning.len() < text.len()).then(|| size(text.len())) }
     }
 }
@@ -158,7 +167,9 @@ mod tests {
         let long = "ab ".repeat(30_000);
         let shown = beginning(&long);
         assert_eq!((shown.text.len(), shown.whole.as_deref()), (BEGINNING_BYTES_MAX, Some("88 KB")));
-        assert!(beginning("short").whole.is_none());
+        assert!(beginning("short").whole.is_none() && long_line(&"a".repeat(300)).whole.is_none());
+        let address = long_line(&long);
+        assert_eq!((address.text.len(), address.whole.as_deref()), (300, Some("88 KB")));
         assert_eq!([size(7), size(1_024), size(1_600_000)], ["7 bytes", "1 KB", "1.5 MB"]);
     }
 }

@@ -3,7 +3,6 @@
 use crate::dashboard::error::spoken;
 use crate::dashboard::form::Form;
 use domain::Invalid;
-use domain::attribution::Attribution;
 use domain::call::Call;
 use domain::limits::CENTS_MAX;
 use serde_json::{Value, json};
@@ -45,14 +44,10 @@ pub struct Field {
 impl CallForm {
     /// What is stored.
     pub fn of(call: &Call) -> Self {
-        let values = call.attribution.values();
         let stored = |name| match name {
             "value" => amount(call.value_cents),
             "cost" => amount(call.cost_cents),
-            name => {
-                let at = Attribution::FIELDS.iter().position(|field| *field == name);
-                at.and_then(|at| values[at]).unwrap_or_default().to_owned()
-            }
+            name => call.attribution.value(name).unwrap_or_default().to_owned(),
         };
         let field = |(name, label)| {
             let value: String = stored(name);
@@ -175,6 +170,7 @@ fn cents(text: &str) -> Result<Option<i64>, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::attribution::Attribution;
 
     #[test]
     fn amounts_go_to_cents_and_back() {
