@@ -147,13 +147,18 @@ class Browser:
     def tick(self, name: str, on: bool = True):
         box = self.find(f"input[type=checkbox][name={name}]")
         if box.is_selected() != on:
-            box.click()
+            self.click(box)
 
     def press(self, words: str):
         """Clicks the button or link with these words, and waits for the page that follows."""
         found = [element for element in self.all("button, a, summary") if element.text.strip() == words and element.is_displayed()]
         assert found, f"{words!r} is not on the page: {[element.text for element in self.all('button')]}"
-        found[0].click()
+        self.click(found[0])
+
+    def click(self, element):
+        """As people do who first scroll it to where nothing lies upon it."""
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
 
     def wait_until(self, condition, what: str):
         def holds():

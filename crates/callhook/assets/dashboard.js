@@ -4,12 +4,15 @@
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone) document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
 
+// One clock on all pages: twelve hours or twenty-four, with a zero in front or without, as the reader's language has it.
+const date = { month: "short", day: "numeric" };
+const time = { hour: "numeric", minute: "2-digit" };
 const forms = {
-  moment: { dateStyle: "medium", timeStyle: "medium" },
-  minute: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
-  day: { dateStyle: "medium" },
-  date: { month: "short", day: "numeric" },
-  time: { hour: "2-digit", minute: "2-digit" },
+  moment: { year: "numeric", ...date, ...time, second: "2-digit" },
+  minute: { ...date, ...time },
+  day: { year: "numeric", ...date },
+  date,
+  time,
 };
 
 // Times and numbers as the reader's language writes them; the server has written them in a form that everybody reads.
@@ -64,8 +67,11 @@ async function renew(part) {
   fresh.querySelectorAll("details").forEach((details, at) => { details.open = open[at] ?? details.open; });
   dress(fresh);
   part.replaceWith(fresh);
-  const state = page.getElementById("state");
-  if (state) document.getElementById("state")?.replaceWith(state);
+  for (const id of ["state", "beside"]) {
+    const beside = page.getElementById(id);
+    if (beside) dress(beside), document.getElementById(id)?.replaceWith(beside);
+  }
+  count();
   if (focused) document.getElementById(focused)?.focus();
   tick();
 }
@@ -97,8 +103,54 @@ function follow() {
   document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) soon(); });
 }
 
-// j and k go through the rows, Enter opens one, / goes to the search, r sends again what is open.
+// Whoever speaks to the machine, or rests a hand on it, can do without keys of one letter.
+const keys = {
+  get areOn() {
+    try { return localStorage.getItem("keys") !== "off"; } catch { return true; }
+  },
+  set areOn(on) {
+    // Where nothing may be stored, they stay on.
+    try { on ? localStorage.removeItem("keys") : localStorage.setItem("keys", "off"); } catch { /* See above. */ }
+  },
+};
+
+// Below a list stands which keys it has, and the switch: there are none where there is no script.
+function tellKeys() {
+  const list = document.querySelector("table[data-keys]")?.closest(".wide");
+  if (!list) return;
+  const line = document.createElement("p");
+  line.className = "keys soft";
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "plain" });
+  const words = document.createElement("small");
+  line.append(words, " ", button);
+  const show = () => {
+    const known = ["j k choose", "Enter opens", document.querySelector("[data-search]") && "/ filters", redeliver() && "r redelivers"];
+    words.textContent = keys.areOn ? `Keys: ${known.filter(Boolean).join(" · ")}` : "Keys are off.";
+    button.textContent = keys.areOn ? "Switch keys off" : "Switch keys on";
+  };
+  button.addEventListener("click", () => { keys.areOn = !keys.areOn; show(); });
+  list.after(line);
+  show();
+}
+
+// The button that sends again what is ticked in the list.
+function redeliver() {
+  return document.querySelector("input[name=id]")?.form?.querySelector("button:not([type])");
+}
+
+// It says how many that are, and waits until there are some.
+function count() {
+  const button = redeliver();
+  if (!button) return;
+  button.dataset.words ??= button.textContent;
+  const ticked = document.querySelectorAll("input[name=id]:checked").length;
+  button.disabled = ticked === 0;
+  button.textContent = ticked === 0 ? button.dataset.words : `Redeliver ${ticked.toLocaleString()}`;
+}
+
+// j and k go through the rows, Enter opens one, / goes to the search, r to the button that sends again what is open or chosen.
 function onKey(event) {
+  if (!keys.areOn) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, [contenteditable]")) return;
   const rows = [...document.querySelectorAll("table[data-keys] tbody tr[id]")];
   const at = rows.findIndex((row) => row.classList.contains("chosen"));
@@ -117,7 +169,12 @@ function onKey(event) {
     search?.closest("details")?.setAttribute("open", "");
     search?.focus();
   }
-  else if (event.key === "r") document.querySelector("[data-again]")?.focus();
+  else if (event.key === "r") {
+    const box = rows[at]?.querySelector("input[name=id]");
+    if (box) box.checked = true;
+    count();
+    (document.querySelector("[data-again]") ?? (box && redeliver()))?.focus();
+  }
   else return;
   event.preventDefault();
 }
@@ -131,11 +188,16 @@ function guard(form) {
 
 // Which guide fits is seen while the address is typed.
 function recognise(input) {
+  const guides = [...document.querySelectorAll("[data-guide]")];
+  let shown;
   const show = () => {
     const host = URL.parse(input.value.trim())?.hostname ?? "";
-    for (const guide of document.querySelectorAll("[data-guide]")) {
-      guide.hidden = !guide.dataset.guide.split(" ").some((known) => host === known || host.endsWith(`.${known}`));
-    }
+    const isFor = (guide) => guide.dataset.guide.split(" ").some((known) => host === known || host.endsWith(`.${known}`));
+    const fitting = guides.find(isFor);
+    for (const guide of guides) guide.hidden = Boolean(fitting) && guide !== fitting;
+    // Whoever has opened or closed it keeps it so until another address is typed.
+    if (fitting !== shown) guides[0].closest("details").open = Boolean(fitting);
+    shown = fitting;
   };
   input.addEventListener("input", show);
   show();
@@ -175,6 +237,7 @@ document.addEventListener("click", async (event) => {
 document.addEventListener("change", (event) => {
   const all = event.target.closest("[data-all]");
   if (all) for (const box of document.querySelectorAll("input[name=id]")) box.checked = all.checked;
+  if (all || event.target.matches("input[name=id]")) count();
 });
 
 document.addEventListener("keydown", onKey);
@@ -182,8 +245,13 @@ document.addEventListener("keydown", onKey);
 // answer keeps what was typed over the sign-in.
 if (!document.querySelector("[data-kept]")) history.replaceState(null, "", document.querySelector("[data-address]")?.dataset.address ?? location.href);
 dress(document);
+// The style sheet hides it meanwhile, so that nothing moves.
+document.querySelectorAll("[data-unscripted]").forEach((part) => part.remove());
 // On a phone the bar of pages is wider than the screen.
 document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+tellKeys();
+// Whoever comes back finds ticked what was.
+addEventListener("pageshow", count);
 tick();
 setInterval(tick, 1000);
 follow();
