@@ -141,6 +141,6 @@ def test_of_each_delivery_the_list_says_who_called_and_what_was_answered(server,
     row = lambda: admin.get(f"{admin.home}/deliveries").text.split(f'id="d-{delivery}"')[1].split("</tr>")[0]
     assert '<td class="caller cut lead">+44 20 7946 0123</td>' in row()
     refused = admin.get(f"{admin.home}/deliveries?status=failed").text
-    assert '<td class="cut" title="http_401">401</td>' in refused
+    assert '<td class="cut" title="http_401">401 refused access</td>' in refused
     admin.post(f"{admin.home}/calls/{erased}/erase")
     assert "+44 20" not in admin.get(f"{admin.home}/deliveries").text

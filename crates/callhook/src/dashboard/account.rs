@@ -3,7 +3,7 @@
 use super::cookie;
 use super::error::{self, PageError, sentence};
 use super::form::Form;
-use super::frame::{self, Frame, Page, Person, Seat};
+use super::frame::{self, Frame, Page, Person, Said, Seat};
 use super::list;
 use crate::app::App;
 use crate::app::health::Light;
@@ -152,7 +152,7 @@ async fn account_page(app: &App, person: Person, shown: Shown) -> Result<Respons
     };
     let seat = Seat { person: account.person.clone(), membership };
     let mut frame = Frame::of(app, seat, None, "Account").await?;
-    frame.said = account.shown.said.map(str::to_owned);
+    frame.said = account.shown.said.map(Said::done);
     Ok((status, Page(AccountPage { frame, account })).into_response())
 }
 

@@ -3,17 +3,23 @@
 use crate::app::App;
 use axum::Router;
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
+use std::io::Write as _;
 use std::sync::{Arc, LazyLock};
 
 /// A file that pages name.
 struct Asset {
     content: &'static str,
+    /// The same for browsers that take it packed, as all do.
+    packed: Bytes,
     media_type: &'static str,
     /// `/assets/HASH.css`.
     path: String,
@@ -30,8 +36,25 @@ static ASSETS: LazyLock<[Asset; 3]> = LazyLock::new(|| {
 impl Asset {
     fn new(content: &'static str, extension: &str, media_type: &'static str) -> Self {
         let name = URL_SAFE_NO_PAD.encode(&Sha256::digest(content)[..HASH_BYTES]);
-        Self { content, media_type, path: format!("{BASE}/{name}.{extension}") }
+        Self { content, packed: packed(content), media_type, path: format!("{BASE}/{name}.{extension}") }
     }
+}
+
+fn packed(content: &str) -> Bytes {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    // Cannot fail: it is written to memory.
+    let _ = packer.write_all(content.as_bytes());
+    packer.finish().unwrap_or_default().into()
+}
+
+/// Whether the browser takes gzip (RFC 9110, section 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let is_refused = matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
+        name.trim().eq_ignore_ascii_case("gzip") && !is_refused
+    })
 }
 
 const BASE: &str = "/assets";
@@ -63,14 +86,37 @@ async fn favicon() -> Response {
     ([(header::CONTENT_TYPE, ASSETS[2].media_type)], ASSETS[2].content).into_response()
 }
 
-async fn read(Path(name): Path<String>) -> Response {
+async fn read(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let path = format!("{BASE}/{name}");
     let Some(asset) = ASSETS.iter().find(|asset| asset.path == path) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let headers = [
+    let about = [
         (header::CONTENT_TYPE, asset.media_type),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::VARY, "Accept-Encoding"),
     ];
-    (headers, asset.content).into_response()
+    if takes_gzip(&headers) {
+        return (about, [(header::CONTENT_ENCODING, "gzip")], asset.packed.clone()).into_response();
+    }
+    (about, asset.content).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_gets_it_packed_where_it_takes_that() {
+        let check = |accepted: &'static str, expected| {
+            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, accepted.parse().unwrap())]);
+            assert_eq!(takes_gzip(&headers), expected, "{accepted}");
+        };
+        check("gzip, deflate, br", true);
+        check("br, GZIP;q=0.5", true);
+        check("br, gzip;q=0", false);
+        check("identity", false);
+        assert!(!takes_gzip(&HeaderMap::new()));
+        assert!(ASSETS[0].packed.len() * 2 < ASSETS[0].content.len());
+    }
 }

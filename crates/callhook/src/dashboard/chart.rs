@@ -28,8 +28,8 @@ const FIGURES: u32 = 44;
 const LINES_MAX: u64 = 5;
 /// The thickness of a frame, and what lies between two columns or marks.
 const GAP: u32 = 2;
-/// The least height at which a frame is seen as one.
-const FRAME_MIN: u64 = 6;
+/// The least height at which a frame is seen as one, and what is full as something.
+const MARK_MIN: u64 = 6;
 const DELIVERED: RGBColor = RGBColor(0x1c, 0x6b, 0x3c);
 const FAILED: RGBColor = RGBColor(0xb3, 0x26, 0x1e);
 const INK: RGBColor = RGBColor(0x5c, 0x60, 0x66);
@@ -59,7 +59,7 @@ pub fn columns(columns: &[Column], size: &Size) -> String {
 fn draw(columns: &[Column], size: &Size, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let most = columns.iter().map(|column| column.delivered + column.failed).max().unwrap_or_default();
     let (step, highest) = scale(most);
-    let frame_min = (highest * FRAME_MIN).div_ceil((size.height - LEGEND - NAMES).into());
+    let least = (highest * MARK_MIN).div_ceil((size.height - LEGEND - NAMES).into());
     let count = i32::try_from(columns.len())?;
     let area = SVGBackend::with_string(svg, (size.width, size.height)).into_drawing_area();
     let text = ("sans-serif", LETTERS).into_font().color(&INK);
@@ -99,13 +99,15 @@ fn draw(columns: &[Column], size: &Size, svg: &mut String) -> Result<(), Box<dyn
         block.set_margin(margin, margin, margin, margin);
         block
     };
-    let columns = || (0..count).zip(columns);
-    chart.draw_series(columns().map(|(at, column)| block(at, 0, column.delivered, DELIVERED.filled(), 1)))?;
-    let failed = columns().filter(|(_, column)| column.failed > 0).map(|(at, column)| {
-        let to = column.delivered + column.failed.max(frame_min);
-        block(at, column.delivered, to, FAILED.stroke_width(GAP), GAP)
-    });
-    chart.draw_series(failed)?;
+    let seen = |count: u64| if count == 0 { 0 } else { count.max(least) };
+    let columns =
+        || (0..count).zip(columns).map(|(at, column)| (at, seen(column.delivered), seen(column.failed)));
+    let delivered = columns().filter(|(_, delivered, _)| *delivered > 0);
+    chart.draw_series(delivered.map(|(at, delivered, _)| block(at, 0, delivered, DELIVERED.filled(), 1)))?;
+    let failed = columns().filter(|(.., failed)| *failed > 0);
+    chart.draw_series(failed.map(|(at, delivered, failed)| {
+        block(at, delivered, delivered + failed, FAILED.stroke_width(GAP), GAP)
+    }))?;
     drop(chart);
     area.present()?;
     drop(area);
@@ -132,9 +134,10 @@ mod tests {
     #[test]
     fn what_failed_differs_from_what_was_delivered_in_more_than_its_colour() {
         let svg = columns(&[column(10, 0), column(3, 2), column(0, 0), column(1_000, 1)], &WIDE);
-        assert_eq!(svg.matches("fill=\"#1C6B3C\"").count(), 5, "four columns and what they mean: {svg}");
+        assert_eq!(svg.matches("fill=\"#1C6B3C\"").count(), 4, "three columns and what they mean: {svg}");
         assert_eq!(svg.matches("fill=\"none\" stroke=\"#B3261E\"").count(), 3, "{svg}");
         assert!(svg.contains("✓ delivered") && svg.contains("✕ failed"));
+        assert!(!svg.contains("height=\"-"), "{svg}");
         assert!(!svg.contains("style="), "the page's policy allows no inline style: {svg}");
     }
 
