@@ -15,7 +15,7 @@ pub struct Size {
 /// On a screen.
 pub const WIDE: Size = Size { width: 880, height: 208, names: 12 };
 /// On a phone.
-pub const NARROW: Size = Size { width: 288, height: 184, names: 5 };
+pub const NARROW: Size = Size { width: 288, height: 184, names: 4 };
 /// Height of letters with the room around them: some 12 units without it.
 const LETTERS: u32 = 15;
 /// Room above, for what the columns mean.
@@ -77,9 +77,11 @@ fn draw(columns: &[Column], size: &Size, svg: &mut String) -> Result<(), Box<dyn
             (0..count).into_segmented(),
             (0..highest).with_key_points((0..=highest / step).map(|line| line * step).collect()),
         )?;
+    let named = columns.len().div_ceil(size.names).max(1);
     let name = |at: &SegmentValue<i32>| match at {
         SegmentValue::CenterOf(at) => {
-            usize::try_from(*at).ok().and_then(|at| columns.get(at)).map(|column| column.name.clone())
+            let at = usize::try_from(*at).ok().filter(|at| at.is_multiple_of(named));
+            at.and_then(|at| columns.get(at)).map(|column| column.name.clone())
         }
         _ => None,
     };
@@ -89,7 +91,7 @@ fn draw(columns: &[Column], size: &Size, svg: &mut String) -> Result<(), Box<dyn
         .light_line_style(TRANSPARENT)
         .bold_line_style(LINE)
         .axis_style(LINE)
-        .x_labels(columns.len().min(size.names))
+        .x_labels(columns.len())
         .label_style(text.pos(Pos::new(HPos::Center, VPos::Center)))
         .x_label_formatter(&|at| name(at).unwrap_or_default())
         .draw()?;
