@@ -234,7 +234,7 @@ def test_keys_of_who_is_removed_are_named_and_revoked_where_that_is_asked(server
         row = lambda key: re.search(rf"<tr><td[^>]*>{key}</td>.*?</tr>", settings, re.DOTALL)[0]
         assert all(f'<small class="soft">by {name}</small>' in row(key) for key in ("innocent", "made by a key")), row("innocent")
         member = re.search(rf"{name}@example.com</td>.*?/settings/members/([0-9a-f-]{{36}})", settings, re.DOTALL)[1]
-        assert 'Revoke also the <data value="2">2</data> valid API keys' in settings
+        assert 'API keys that this person made: <data value="2">2</data>' in settings
         assert admin.post(f"{admin.home}/settings/members/{member}/remove", fields).status_code == 303
         assert [opens(own), opens(made), server.call("GET", "/calls").status_code] == [left, left, 200]
         assert "by somebody who has left" in Texts(admin.get(f"{admin.home}/settings").text).__str__()
@@ -382,6 +382,10 @@ def test_a_fault_of_the_form_changes_nothing_and_says_what(server, admin, things
     assert check(path, [("name", "F"), ("header_name", "Host"), ("header_value", "x")], "The header Host is a header that callhook sets itself")
     assert check(path, [("name", "F"), ("header_name", ""), ("header_value", "x")], "The list of custom headers has a value without a name")
     hidden = lambda url: [("name", "F"), ("url", url), ("header_name", "X-Token"), ("header_value", "hunter2" if url == HOOK["url"] else "••••")]
+    assert admin.post(admin.home + path, hidden(HOOK["url"])).status_code == 303
+    headers = lambda: server.data("GET", f"/call-flows/{flow}")["call_flow"]["post_call_webhook"]["headers"]
+    assert headers() and admin.post(admin.home + path, [("name", "F"), ("url", HOOK["url"]), ("header_name", ""), ("header_value", "••••")]).status_code == 303
+    assert headers() == {}, "an empty name takes a stored header away"
     assert admin.post(admin.home + path, hidden(HOOK["url"])).status_code == 303
     for url in ("http://127.0.0.1:10/x", "https://127.0.0.1:9/x", "http://127.0.0.2:9/x"):
         assert check(path, hidden(url), "The header X-Token is masked, and does not follow the URL to another scheme, host or port"), url

@@ -39,6 +39,19 @@ def test_of_two_who_save_one_flow_at_once_the_second_is_told(server, admin):
         assert "changed by somebody else meanwhile" in refused.text
 
 
+def test_who_is_told_of_a_mistake_is_still_told_of_anothers_change(server, admin):
+    page = f"{admin.home}/call-flows/{server.flow()['id']}"
+    stale = version(admin, page)
+    assert admin.post(page, {"name": "Bob's", "version": stale}).status_code == 303
+    mistaken = admin.post(page, {"name": "Ann's", "retry_delays": "soon", "version": stale})
+    assert mistaken.status_code == 422 and "somebody else" not in mistaken.text
+    shown = re.search(r'name="version" value="(\d+)"', mistaken.text)[1]
+    told = admin.post(page, {"name": "Ann's", "version": shown})
+    assert told.status_code == 422 and "changed by somebody else meanwhile" in told.text
+    shown = re.search(r'name="version" value="(\d+)"', told.text)[1]
+    assert admin.post(page, {"name": "Ann's", "version": shown}).status_code == 303
+
+
 def test_a_secret_is_made_once_for_a_page(server, admin):
     page = f"{admin.home}/call-flows/{server.flow()['id']}"
     form = {"version": version(admin, page)}

@@ -35,7 +35,7 @@ def test_the_first_line_says_whether_anything_is_wrong_right_now(receiver):
         server.report(well, attribution={"source": "google"})
         server.settled(1)
         assert "Nothing fails; nothing waits to be sent again." in words()
-        assert "all delivered, nothing is due" in admin.get(admin.home).text
+        assert "nothing fails, nothing is due" in admin.get(admin.home).text
         assert "Oldest due 0 s nothing is due" in words() and "yesterday by now:" not in words()
         server.report(broken)
         wait_until(lambda: "1 call flow fails; 1 delivery waits to be sent again." in words(), what="the failure")

@@ -203,16 +203,17 @@ function recognise(input) {
   show();
 }
 
-// A form is sent once, however often its button is pressed: what the first answer shows may be shown once. A page that comes back is new.
+// A button sends once, however often it is pressed: what the first answer shows may be shown once. Who has stopped waiting, or comes back
+// to the page, may press again.
 function sendOnce(event) {
-  const form = event.target;
-  if (form.method !== "post") return;
-  if (Date.now() - (form.dataset.sentAt ?? 0) < 30_000) event.preventDefault();
-  else form.dataset.sentAt = Date.now();
+  const sent = event.submitter ?? event.target;
+  if (event.target.method !== "post") return;
+  if (Date.now() - (sent.dataset.sentAt ?? 0) < 5_000) event.preventDefault();
+  else sent.dataset.sentAt = Date.now();
 }
 document.addEventListener("submit", sendOnce);
 addEventListener("pageshow", () => {
-  for (const form of document.forms) delete form.dataset.sentAt;
+  for (const sent of document.querySelectorAll("[data-sent-at]")) delete sent.dataset.sentAt;
 });
 
 document.addEventListener("click", async (event) => {
@@ -247,8 +248,6 @@ if (!document.querySelector("[data-kept]")) history.replaceState(null, "", docum
 dress(document);
 // The style sheet hides it meanwhile, so that nothing moves.
 document.querySelectorAll("[data-unscripted]").forEach((part) => part.remove());
-// On a phone the bar of pages is wider than the screen.
-document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 tellKeys();
 // Whoever comes back finds ticked what was.
 addEventListener("pageshow", count);

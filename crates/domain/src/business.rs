@@ -31,6 +31,17 @@ pub struct Retention {
     pub call: Option<RetentionDays>,
 }
 
+impl Retention {
+    /// Whether something is kept for less time than by `before`.
+    #[must_use]
+    pub fn is_less_than(self, before: Self) -> bool {
+        let is_less = |days: Option<RetentionDays>, before: Option<RetentionDays>| {
+            days.is_some_and(|days| before.is_none_or(|before| days < before))
+        };
+        is_less(self.payload, before.payload) || is_less(self.call, before.call)
+    }
+}
+
 /// A number of days, counted from a call's report or a delivery's making.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RetentionDays(u16);
@@ -63,6 +74,24 @@ impl RetentionDays {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn less_is_kept_where_either_has_fewer_days() {
+        let kept = |payload: Option<u16>, call: Option<u16>| Retention {
+            payload: payload.map(RetentionDays),
+            call: call.map(RetentionDays),
+        };
+        let before = kept(Some(30), None);
+        for (kept, expected) in [
+            (before, false),
+            (kept(Some(29), None), true),
+            (kept(Some(31), None), false),
+            (kept(None, None), false),
+            (kept(None, Some(3_650)), true),
+        ] {
+            assert_eq!(kept.is_less_than(before), expected, "{kept:?}");
+        }
+    }
 
     #[test]
     fn days_lie_between_one_and_ten_years() {

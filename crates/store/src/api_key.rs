@@ -6,6 +6,7 @@ use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
 use crate::limits::KEYS_CACHED_MAX;
 use crate::list::Page;
+use crate::member;
 use crate::seal;
 use crate::tx::Tx;
 use domain::api_key::{ApiKey, KeyText, Role};
@@ -228,8 +229,13 @@ fn create(
         )));
     }
     let made_by = match maker {
-        KeyMaker::User(id) => Some(id),
+        KeyMaker::User(id) => {
+            member::check_admin(tx, business_id, id)?;
+            Some(id)
+        }
         KeyMaker::ApiKey(id) => {
+            // It was valid when the request was let in, and its body may have been long on its way.
+            check_active(tx, business_id, id)?;
             let params = [business_id.into(), id.into()];
             tx.sql().row(SELECT_MAKER, &params, |row| row.opt_id(0))?.flatten()
         }

@@ -3,7 +3,7 @@
 use crate::engine::Row;
 use crate::error::{StoreError, StoreResult};
 use crate::idempotency::{Answer, Once, Render};
-use crate::list::{Page, like, like_number};
+use crate::list::{Page, Search, Table, like, like_number};
 use crate::tx::Tx;
 use crate::{Store, call_flow};
 use domain::Invalid;
@@ -11,6 +11,7 @@ use domain::attribution::Attribution;
 use domain::id::{BusinessId, CallFlowId, NumberId};
 use domain::number::TrackingNumber;
 use domain::phone_number::{Country, PhoneNumber};
+use std::ops::ControlFlow;
 
 /// What a user can set of a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +39,9 @@ impl From<&TrackingNumber> for NumberSettings {
 
 const COLUMNS: &str = "id, business_id, phone_number, friendly_name, call_flow_id, source, utm_source, utm_medium, utm_campaign,
     utm_term, utm_content, created_at, updated_at";
-const LISTED: &str = "business_id = ?1 AND id < ?2
-    AND (phone_number LIKE ?4 ESCAPE '\\' OR friendly_name LIKE ?5 ESCAPE '\\' OR source LIKE ?5 ESCAPE '\\') ORDER BY id DESC LIMIT ?3";
+const NUMBER_SEARCHED: &str = "phone_number LIKE ? ESCAPE '\\'";
+const TEXTS_SEARCHED: &str = "friendly_name LIKE ? ESCAPE '\\' OR source LIKE ? ESCAPE '\\'";
+const TABLE: Table = Table { name: "numbers", columns: COLUMNS, business: "business_id", id: "id" };
 const INSERT: &str = "INSERT INTO numbers (business_id, id, phone_number, friendly_name, call_flow_id, source, utm_source, utm_medium,
         utm_campaign, utm_term, utm_content, created_at, updated_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)";
@@ -78,14 +80,13 @@ impl Store {
         limit: usize,
     ) -> StoreResult<Page<TrackingNumber>> {
         self.read(move |tx| {
-            let before = before.unwrap_or(NumberId::from_bytes([0xff; 16]));
-            let text = search.unwrap_or_default();
-            let sql = format!("SELECT {COLUMNS} FROM numbers WHERE {LISTED}");
-            let rows = (limit as u64 + 1).into();
-            let params =
-                [business_id.into(), before.into(), rows, like_number(&text).into(), like(&text).into()];
-            let rows = tx.sql().rows(&sql, &params, read)?;
-            Ok(Page::cut(rows, limit))
+            let (number, text) = (search.as_deref().map(like_number), search.as_deref().map(like));
+            let mut search = Search::default();
+            search
+                .within("business_id = ?", Some(business_id))
+                .within("id < ?", before)
+                .asked_either([(NUMBER_SEARCHED, number), (TEXTS_SEARCHED, text)]);
+            search.page(tx, business_id, &TABLE, limit, |row| Ok((read(row)?, ControlFlow::Continue(()))))
         })
         .await
     }

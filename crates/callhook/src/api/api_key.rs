@@ -16,6 +16,7 @@ use domain::api_key::{ApiKey, KeyText, Role};
 use domain::id::ApiKeyId;
 use serde::Serialize;
 use std::sync::Arc;
+use store::api_key::KeyMaker;
 use utoipa::ToSchema;
 
 /// A key as it is listed; the key itself is not kept.
@@ -149,4 +150,3 @@ fn shown(key: &ApiKey, text: &KeyText) -> Reply {
     };
     Reply::created(NewApiKeyData { api_key })
 }
-use store::api_key::KeyMaker;

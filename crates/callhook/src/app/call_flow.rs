@@ -210,6 +210,9 @@ pub async fn create(
     app.store.create_call_flow(business_id, once, settings, new_signing_secret(app)).await
 }
 
+/// The field that a change is refused for where somebody else was faster: what was seen of the flow.
+pub const OVERTAKEN: &str = "version";
+
 /// Changes a call flow; where `seen` is given, only if it was not changed since it stood so.
 pub async fn update(
     app: &App,
@@ -222,7 +225,7 @@ pub async fn update(
     let change = move |flow: &CallFlow| {
         if seen.is_some_and(|seen| seen != flow.updated_at) {
             let reason = "were changed by somebody else meanwhile. What you typed stands here; save again, and it replaces the other change";
-            return Err(Invalid::value(reason));
+            return Err(Invalid::field(OVERTAKEN, reason));
         }
         let read_only = [
             ("id", json!(flow.id)),

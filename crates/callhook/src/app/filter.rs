@@ -64,7 +64,7 @@ pub struct CallQuery {
     /// Whether AI takes it for a qualified lead.
     #[param(value_type = Option<bool>)]
     pub qualified: Option<String>,
-    /// Found in a number, the phone system's id, the flow's name, the summary or the transcript.
+    /// Found in a number, however it is written, the phone system's id, the flow's name, the summary or the transcript.
     #[param(min_length = 1, max_length = 200)]
     pub search: Option<String>,
     /// Rows of the page.

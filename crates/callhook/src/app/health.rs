@@ -129,11 +129,11 @@ impl Health {
     pub fn words(&self) -> String {
         match (&self.failing[..], self.due_for()) {
             ([], _) if self.is_paused => "sending is paused".to_owned(),
-            ([], None) => "all delivered, nothing is due".to_owned(),
+            ([], None) => "nothing fails, nothing is due".to_owned(),
             ([], Some(due_for)) if self.is_late() => {
                 format!("the oldest delivery is {} late", span(due_for))
             }
-            ([], Some(_)) => "all delivered but the newest, which are on their way".to_owned(),
+            ([], Some(_)) => "nothing fails, the newest are on their way".to_owned(),
             // Within marks of its own, whichever way it is written: else it could turn the rest around.
             ([one], _) => format!("\u{2068}“{}”\u{2069} is failing", one.name),
             (_, _) if self.may_fail_more() => format!("{FAILING_MAX} or more destinations are failing"),
@@ -170,8 +170,8 @@ mod tests {
             let health = health(Vec::new(), due_at_s);
             assert_eq!((health.light(), health.words().as_str()), (light, words));
         };
-        check(None, Light::Green, "all delivered, nothing is due");
-        check(Some(90), Light::Green, "all delivered but the newest, which are on their way");
+        check(None, Light::Green, "nothing fails, nothing is due");
+        check(Some(90), Light::Green, "nothing fails, the newest are on their way");
         check(Some(60), Light::Amber, "the oldest delivery is 60 s late");
     }
 

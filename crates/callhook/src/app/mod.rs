@@ -58,8 +58,8 @@ const STREAMS_OF_USER_MAX: usize = 12;
 /// Streams of all people at a time: a quarter of the connections that a server takes.
 const STREAMS_MAX: usize = 512;
 
-/// Forms on their way from one address at a time: people behind one router are some, and a form takes a moment.
-const FORMS_OF_ADDRESS_MAX: usize = 32;
+/// Forms on their way from one network at a time: people behind one router are some, and a form takes a moment.
+const FORMS_OF_NETWORK_MAX: usize = 32;
 /// Forms on their way in all: 64 MiB where each is as long as a form may be.
 const FORMS_MAX: usize = 256;
 
@@ -85,7 +85,7 @@ pub struct App {
     pub streams: Places<UserId>,
     /// Places of exports: each holds a page of calls.
     pub exports: Places<BusinessId>,
-    /// Places of forms on their way from an address: each holds what has come of it, whoever sends it.
+    /// Places of forms on their way from a network: each holds what has come of it, whoever sends it.
     pub forms: Places<IpAddr>,
     /// Slows down who guesses passwords.
     pub sign_ins: SignInGate,
@@ -114,7 +114,7 @@ impl App {
     /// The places of forms on their way.
     #[must_use]
     pub fn forms() -> Places<IpAddr> {
-        Places::new(FORMS_OF_ADDRESS_MAX, FORMS_MAX)
+        Places::new(FORMS_OF_NETWORK_MAX, FORMS_MAX)
     }
 
     /// The places of streams that people's pages keep open.

@@ -153,7 +153,8 @@ fn wait_after(failures: u32, tries: u32) -> Duration {
 }
 
 /// What one holder of addresses has: of IPv6, at least the last 64 bits are free to choose.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -350,14 +350,14 @@ async fn save(
     let typed = FlowForm::read(&form);
     let document = match typed.document() {
         Ok(document) => serde_json::to_value(document).unwrap_or_default(),
-        Err(refused) => return again(&app, seat, id, typed, refused).await,
+        Err(refused) => return again(&app, seat, id, (typed, &form), refused).await,
     };
     match app::call_flow::update(&app, seat.business_id(), id, Change::Replace(document), seen(&form)).await {
         Ok(_) => {
             app.typed.forget(seat.person.signed_in.session.id, id);
             Ok(Redirect::to(&format!("{}?done=saved", flow_path(&seat, id))).into_response())
         }
-        Err(error) => again(&app, seat, id, typed, PageError::of_form(error)?).await,
+        Err(error) => again(&app, seat, id, (typed, &form), PageError::of_form(error)?).await,
     }
 }
 
@@ -370,10 +370,12 @@ async fn again(
     app: &App,
     seat: Seat,
     id: CallFlowId,
-    typed: FlowForm,
+    (typed, form): (FlowForm, &Form),
     refused: Invalid,
 ) -> Result<Response, PageError> {
-    let shown = Shown { typed: Some(typed), wrong: Some(refused), ..Shown::default() };
+    // Who was told of another's change has seen it by the next press; who was told of anything else has not.
+    let version = form.given("version").filter(|_| refused.field != app::call_flow::OVERTAKEN);
+    let shown = Shown { typed: Some(typed), version, wrong: Some(refused), ..Shown::default() };
     edit_page(app, seat, id, None, shown).await
 }
 

@@ -5,6 +5,7 @@
 
 use super::{client, error};
 use crate::app::App;
+use crate::app::sign_in_gate::network;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -78,7 +79,7 @@ async fn admit(app: &App, request: Request) -> Result<Request, (StatusCode, Stri
         // It was encrypted on its way, which this server does not do: something stands before it.
         app.proxy.came_through(client::proxy_taken_for_person(&request));
     }
-    let Some(_place) = app.forms.enter(client::address(&request)) else {
+    let Some(_place) = app.forms.enter(network(client::address(&request))) else {
         let words = "Too many forms are on their way at this moment: send it again shortly.";
         return Err((StatusCode::SERVICE_UNAVAILABLE, words.to_owned()));
     };

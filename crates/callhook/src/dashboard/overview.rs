@@ -167,7 +167,7 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
         broken.push(Broken { failing: failing.clone(), last });
     }
     let tiles = tiles(
-        [at_least(calls), at_least(calls_before)],
+        (at_least(calls), (calls_before > 0).then(|| at_least(calls_before))),
         [done, done_before],
         to_be_sent_again,
         frame.health.due_for(),
@@ -198,13 +198,14 @@ async fn read(State(app): State<Arc<App>>, seat: Seat, query: Query) -> Result<R
 /// Today's figures. `calls` and `done` (delivered and failed) are those of today and of yesterday up to this time of day, which says
 /// nothing where nothing ended.
 fn tiles(
-    [calls, calls_before]: [String; 2],
+    (calls, calls_before): (String, Option<String>),
     [done, done_before]: [(u64, u64); 2],
     to_be_sent_again: ToBeSentAgain,
     due_for: Option<Duration>,
     found: &DeliveryStatistics,
 ) -> Vec<Tile> {
-    let before = |words: String| Some(format!("yesterday by now: {words}")).filter(|_| done_before != (0, 0));
+    let of_yesterday = |words: String| format!("yesterday by now: {words}");
+    let before = |words: String| Some(of_yesterday(words)).filter(|_| done_before != (0, 0));
     let tile = |name, figure, below: [Option<String>; 2]| Tile {
         name,
         figure,
@@ -215,7 +216,7 @@ fn tiles(
     let due = if due_for.is_some() { "since it was due" } else { "nothing is due" };
     let ms = |percent| found.latency.percentile_ms(percent);
     vec![
-        tile("Calls", calls, [before(calls_before), None]),
+        tile("Calls", calls, [calls_before.map(of_yesterday), None]),
         tile("Delivered", words::count(done.0), [share, before(words::count(done_before.0))]),
         tile("Failed for good", words::count(done.1), [before(words::count(done_before.1)), None]),
         tile(

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::Invalid;
 use domain::api_key::{ApiKey, Role};
-use domain::business::{Business, RetentionDays};
+use domain::business::Business;
 use domain::id::{ApiKeyId, InvitationId, UserId};
 use domain::user::Invitation;
 use std::collections::HashMap;
@@ -199,9 +199,9 @@ async fn set_retention(State(app): State<Arc<App>>, seat: Seat, form: Form) -> R
         Err(refused) => return again(&app, seat, "retention", form, &refused).await,
     };
     let before = app.store.business(seat.business_id()).await?.retention;
-    let is_less = is_shorter(before.payload, kept.payload) || is_shorter(before.call, kept.call);
-    if is_less && form.given("sure") != Some(typed_retention(&form)) {
-        let words = "What is older than that is removed for good, from a few minutes from now on. Save again if that is meant.";
+    if kept.is_less_than(before) && form.given("sure") != Some(typed_retention(&form)) {
+        let words =
+            "What is older than that is removed for good, within the next hour. Save again if that is meant.";
         return again(&app, seat, "retention", form, &Invalid::value(words)).await;
     }
     // Cannot fail: plain data with string keys.
@@ -210,11 +210,6 @@ async fn set_retention(State(app): State<Arc<App>>, seat: Seat, form: Form) -> R
         Ok(_) => Ok(done(&seat, "saved")),
         Err(error) => again(&app, seat, "retention", form, &PageError::of_form(error)?).await,
     }
-}
-
-/// Whether less is kept than before.
-fn is_shorter(before: Option<RetentionDays>, kept: Option<RetentionDays>) -> bool {
-    kept.is_some_and(|kept| before.is_none_or(|before| kept.get() < before.get()))
 }
 
 /// What a person is asked about before it is saved.

@@ -29,6 +29,29 @@ async fn with_number(h: &Harness, flow: domain::id::CallFlowId) -> domain::numbe
 }
 
 #[tokio::test]
+async fn a_number_is_found_by_what_it_is_its_name_and_its_source() {
+    let h = Harness::start().await;
+    let number = with_number(&h, h.flow(|_| {}).await.id).await;
+    let found = async |text: &str| {
+        h.store
+            .list_numbers(h.business, some(text), None, 10)
+            .await
+            .unwrap()
+            .rows
+            .iter()
+            .map(|row| row.id)
+            .collect::<Vec<_>>()
+    };
+    for text in ["+1 573-555-1234", "(573) 555 1234", "1234", "BING", "in"] {
+        assert_eq!(found(text).await, [number.id], "{text}");
+    }
+    for text in ["%", "9999", "google"] {
+        assert_eq!(found(text).await, [], "{text}");
+    }
+    assert_eq!(h.store.list_numbers(h.business, None, None, 10).await.unwrap().rows, [number]);
+}
+
+#[tokio::test]
 async fn a_call_is_matched_by_its_number_and_filled_with_its_defaults() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;

@@ -16,6 +16,7 @@ mod gathered;
 mod harness;
 mod idempotency;
 mod job;
+mod key_maker;
 mod lane;
 mod month;
 mod outcome;

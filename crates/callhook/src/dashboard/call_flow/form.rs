@@ -64,6 +64,10 @@ impl FlowForm {
     pub fn webhook(&self) -> Result<PostCallWebhookDocument, Invalid> {
         let mut headers = BTreeMap::new();
         for (name, value) in &self.headers {
+            // Emptying the name takes a stored header away.
+            if name.is_empty() && value == MASK {
+                continue;
+            }
             if name.is_empty() {
                 return Err(Invalid::field(
                     "headers",

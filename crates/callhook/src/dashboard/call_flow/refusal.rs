@@ -1,5 +1,6 @@
 //! A refusal of the settings' form: what the page calls the field, what is wrong with it, and where that is said.
 
+use crate::app::call_flow::OVERTAKEN;
 use crate::dashboard::error::spoken;
 use domain::Invalid;
 
@@ -70,7 +71,7 @@ fn label(field: &str) -> String {
         "wait_for_ai" => "Wait for AI processing",
         field if field.starts_with("retry_delays_seconds") => "Waits between attempts",
         "headers" => "The list of custom headers",
-        "" => "The settings",
+        "" | OVERTAKEN => "The settings",
         _ => "Settings:",
     };
     label.to_owned()
