@@ -131,3 +131,17 @@ def test_keys_act_on_the_chosen_row_and_can_be_switched_off(server, admin, broke
         browser.find("body").send_keys("r")
         assert focused().text in ("Redeliver", "Redeliver now")
         assert browser.complaints() == []
+
+
+def test_the_keyboard_stays_where_it_is_when_a_page_goes_on_by_itself(server, admin, broken, endpoint):
+    well = server.flow(f"{endpoint.base}/well")
+    with Browser(server.base) as browser:
+        browser.become(admin)
+        for path, key, where in ((f"/deliveries/{broken['failed']}", "r", "button"), ("/deliveries", "j", "tr.chosen a")):
+            browser.open(admin.home + path)
+            browser.find("body").send_keys(key)
+            focused = browser.driver.execute_script("window.before = document.activeElement; return document.activeElement.textContent")
+            assert browser.driver.execute_script(f"return document.activeElement.matches({where!r})"), path
+            server.report(well)
+            browser.wait_until(lambda: browser.driver.execute_script("return !window.before.isConnected"), "the page as it stands now")
+            assert browser.driver.execute_script("return document.activeElement.textContent") == focused, path

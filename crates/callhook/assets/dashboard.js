@@ -50,12 +50,26 @@ function tick() {
 }
 
 // A part of the page that changes by itself is fetched again, as the server draws it.
+const takeFocus = "a, button, input, select, textarea, summary";
+
+// Where the focus is: how many of what takes it come before, in the nearest part that has a name.
+function focusPlace() {
+  const home = document.activeElement?.closest("[id]");
+  return home && [home.id, [...home.querySelectorAll(takeFocus)].indexOf(document.activeElement)];
+}
+
+function refocus([id, at]) {
+  const home = document.getElementById(id);
+  const target = at < 0 ? home : home?.querySelectorAll(takeFocus)[at];
+  target?.focus({ preventScroll: true });
+}
+
 async function renew(part) {
   const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
   if (!answer.ok || answer.redirected) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.getElementById(part.id);
-  const focused = document.activeElement?.id;
+  const focused = focusPlace();
   if (!fresh || part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return;
   const known = new Set([...part.querySelectorAll("tr[id]")].map((row) => row.id));
   const chosen = part.querySelector("tr.chosen")?.id;
@@ -72,7 +86,7 @@ async function renew(part) {
     if (beside) dress(beside), document.getElementById(id)?.replaceWith(beside);
   }
   count();
-  if (focused) document.getElementById(focused)?.focus();
+  if (focused && document.activeElement === document.body) refocus(focused);
   tick();
 }
 

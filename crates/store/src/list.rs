@@ -284,8 +284,16 @@ pub fn like(text: &str) -> String {
 /// before it.
 #[must_use]
 pub fn like_number(text: &str) -> String {
-    let is_beside_digits = |c: char| c.is_whitespace() || "()-./\u{2010}\u{2011}".contains(c);
-    let (plus, groups) = text.strip_prefix('+').map_or(("", text), |groups| ("+", groups));
+    // Hyphens and dashes of all kinds, and the marks without width that contacts are copied with.
+    let is_beside_digits = |c: char| {
+        c.is_whitespace()
+            || "()-./,;".contains(c)
+            || matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let bare = text.trim_start_matches(is_beside_digits);
+    let bare = bare.strip_prefix("tel:").unwrap_or(bare);
+    let (plus, groups) = bare.strip_prefix('+').map_or(("", bare), |groups| ("+", groups));
     if groups.contains(|c: char| !c.is_ascii_digit() && !is_beside_digits(c)) {
         return like(text);
     }
@@ -318,7 +326,14 @@ mod tests {
 
     #[test]
     fn numbers_are_found_as_people_write_them() {
-        for written in ["+1 305-555-9876", "+1 (305) 555-9876", "+13055559876", "+1.305.555.9876"] {
+        for written in [
+            "+1 305-555-9876",
+            "+1 (305) 555-9876",
+            "+13055559876",
+            "+1.305.555.9876",
+            "tel:+13055559876",
+            "\u{202a}+1 305\u{2013}555\u{2013}9876\u{202c},",
+        ] {
             assert_eq!(like_number(written), "%+13055559876%");
         }
         for written in ["(305) 555-9876", "305 555 9876", "0305\u{a0}555/9876", "003055559876"] {

@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 
 /// A file that pages name.
 struct Asset {
-    content: &'static str,
+    content: Bytes,
     /// The same for browsers that take it packed, as all do.
     packed: Bytes,
     media_type: &'static str,
@@ -35,9 +35,22 @@ static ASSETS: LazyLock<[Asset; 3]> = LazyLock::new(|| {
 
 impl Asset {
     fn new(content: &'static str, extension: &str, media_type: &'static str) -> Self {
-        let name = URL_SAFE_NO_PAD.encode(&Sha256::digest(content)[..HASH_BYTES]);
-        Self { content, packed: packed(content), media_type, path: format!("{BASE}/{name}.{extension}") }
+        let content = bare(content);
+        let name = URL_SAFE_NO_PAD.encode(&Sha256::digest(&content)[..HASH_BYTES]);
+        Self {
+            packed: packed(&content),
+            content: content.into(),
+            media_type,
+            path: format!("{BASE}/{name}.{extension}"),
+        }
     }
+}
+
+/// Without what is there for who reads the source: indentation, and lines that are a comment. No text in the files goes over lines.
+fn bare(content: &str) -> String {
+    let is_comment = |line: &str| line.starts_with("//") || (line.starts_with("/*") && line.ends_with("*/"));
+    let lines = content.lines().map(str::trim).filter(|line| !line.is_empty() && !is_comment(line));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn packed(content: &str) -> Bytes {
@@ -83,7 +96,7 @@ pub fn router() -> Router<Arc<App>> {
 
 /// Asked for by browsers that were told of no other mark: for an answer of the API, say.
 async fn favicon() -> Response {
-    ([(header::CONTENT_TYPE, ASSETS[2].media_type)], ASSETS[2].content).into_response()
+    ([(header::CONTENT_TYPE, ASSETS[2].media_type)], ASSETS[2].content.clone()).into_response()
 }
 
 async fn read(Path(name): Path<String>, headers: HeaderMap) -> Response {
@@ -99,12 +112,18 @@ async fn read(Path(name): Path<String>, headers: HeaderMap) -> Response {
     if takes_gzip(&headers) {
         return (about, [(header::CONTENT_ENCODING, "gzip")], asset.packed.clone()).into_response();
     }
-    (about, asset.content).into_response()
+    (about, asset.content.clone()).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn comments_and_indentation_stay_here() {
+        assert_eq!(bare("/* The head */\n\n.a {\n  b: c; /* why */\n}\n"), ".a {\nb: c; /* why */\n}\n");
+        assert_eq!(bare("// Why.\nif (a) {\n  b(`c`);\n}"), "if (a) {\nb(`c`);\n}\n");
+    }
 
     #[test]
     fn a_browser_gets_it_packed_where_it_takes_that() {

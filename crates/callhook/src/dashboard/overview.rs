@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use domain::Timestamp;
-use domain::delivery::Delivery;
+use domain::delivery::{Delivery, DeliveryStatus};
 use domain::event::Event;
 use domain::failure::brief;
 use std::collections::BTreeMap;
@@ -68,6 +68,11 @@ struct Broken {
 }
 
 impl Broken {
+    /// Whether what is known to have failed is tried again by itself.
+    fn only_waits(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.status != DeliveryStatus::Failed)
+    }
+
     /// Why it fails, in a few words.
     fn why(&self) -> Option<String> {
         self.last.as_ref()?.last_error.as_deref().map(brief)

@@ -51,6 +51,14 @@ pub struct Pulse {
 }
 
 impl Pulse {
+    /// Whether it fails for longer than the beats go back, for all that they tell.
+    #[must_use]
+    pub fn may_fail_longer(&self) -> bool {
+        self.failing_since.is_some()
+            && self.beats.len() == BEATS_MAX
+            && !self.beats.contains(&Beat::Delivered)
+    }
+
     /// Whether any of them was tried.
     #[must_use]
     pub fn is_tried(&self) -> bool {

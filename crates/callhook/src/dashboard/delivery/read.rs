@@ -257,8 +257,8 @@ async fn others_failed(app: &App, delivery: &Delivery) -> Result<Option<Others>,
         test: Some(false),
         ..DeliveryFilter::default()
     };
-    let page = app.store.list_deliveries(delivery.business_id, filter, None, OTHERS).await?;
-    let count = page.rows.iter().filter(|other| other.id != delivery.id).count();
+    let page = app.store.list_deliveries(delivery.business_id, filter, None, OTHERS + 1).await?;
+    let count = page.rows.iter().filter(|other| other.id != delivery.id).count().min(OTHERS);
     let since = page.rows.last().map(|oldest| oldest.created_at).filter(|_| !page.more);
     Ok((count > 0).then_some(Others { count, since }))
 }
