@@ -49,7 +49,6 @@ function tick() {
   }
 }
 
-// A part of the page that changes by itself is fetched again, as the server draws it.
 const takeFocus = "a, button, input, select, textarea, summary";
 
 // Where the focus is: how many of what takes it come before, in the nearest part that has a name.
@@ -64,6 +63,7 @@ function refocus([id, at]) {
   target?.focus({ preventScroll: true });
 }
 
+// A part of the page that changes by itself is fetched again, as the server draws it.
 async function renew(part) {
   const answer = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
   if (!answer.ok || answer.redirected) return;

@@ -8,7 +8,9 @@ use crate::error::StoreResult;
 use crate::limits::{LOOK_TIME_MAX, ROWS_LOOKED_AT_MAX, ROWS_READ_AT_ONCE};
 use crate::tx::Tx;
 use domain::id::BusinessId;
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::hash::Hash;
 use std::ops::ControlFlow;
 use tokio::time::Instant;
 
@@ -272,6 +274,27 @@ impl Conditions {
     pub fn params(&self) -> &[Value<'static>] {
         &self.params
     }
+}
+
+/// What a statement tells of each of these rows, by the id; of those that are gone nothing. Its parameters are the business and the id.
+pub fn of_ids<I: Copy + Ord + Hash + Into<Value<'static>>, T>(
+    tx: &mut Tx<'_>,
+    sql: &str,
+    business_id: BusinessId,
+    mut ids: Vec<I>,
+    read: impl Fn(&dyn Row) -> StoreResult<T>,
+) -> StoreResult<HashMap<I, T>> {
+    ids.sort_unstable();
+    ids.dedup();
+    let params: Vec<Vec<Value<'_>>> = ids.iter().map(|id| vec![business_id.into(), (*id).into()]).collect();
+    let mut told = HashMap::new();
+    tx.sql().rows_of_each(sql, &params, &mut |place, row| {
+        if let Some(id) = ids.get(place) {
+            told.insert(*id, read(row)?);
+        }
+        Ok(())
+    })?;
+    Ok(told)
 }
 
 /// What holds a text somewhere, as it is searched for with `LIKE … ESCAPE '\'`.

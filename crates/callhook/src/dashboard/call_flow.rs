@@ -118,7 +118,7 @@ async fn list_page(
     let frame = Frame::of(app, seat, Room::CallFlows, "Call Flows").await?.saying(query.done());
     let status = frame::answered(wrong.is_some());
     let wrong = wrong.map(|refused| sentence(&format!("the name {}", refused.reason)));
-    let is_searched = query.get("search").is_some() || !pager.is_first || pager.older.is_some();
+    let is_searched = query.is_searched(&pager);
     let query = query.clone();
     let page = ListPage { frame, rows, pager, is_searched, query, beats_max: BEATS_MAX, typed, wrong };
     Ok((status, Page(page)).into_response())

@@ -73,6 +73,12 @@ impl Query {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim())
     }
 
+    /// Whether a list is to be searched in: there is more than one page of it, or only some are shown.
+    #[must_use]
+    pub fn is_searched(&self, pager: &Pager) -> bool {
+        self.get("search").is_some() || !pager.is_first || pager.older.is_some()
+    }
+
     /// Whether the parameter has this word.
     #[must_use]
     pub fn is(&self, name: &str, word: &(impl ToString + ?Sized)) -> bool {

@@ -187,7 +187,7 @@ async fn list_page(
     let search = filter::search(query.get("search"))?;
     let page = app.store.list_numbers(business_id, search, query.before()?, ROWS).await?;
     let pager = query.pager(&seat.path("/numbers"), page.next(|number| *number.id.as_bytes()));
-    let is_searched = query.get("search").is_some() || !pager.is_first || pager.older.is_some();
+    let is_searched = query.is_searched(&pager);
     let flows = page.rows.iter().filter_map(|number| number.call_flow_id).collect();
     let names = app.store.call_flow_names(business_id, flows).await?;
     let row = |number: TrackingNumber| {

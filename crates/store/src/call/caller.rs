@@ -2,8 +2,8 @@
 
 use super::row::stored_party;
 use crate::Store;
-use crate::engine::Value;
 use crate::error::StoreResult;
+use crate::list::of_ids;
 use domain::id::{BusinessId, CallId};
 use domain::phone_number::Party;
 use std::collections::HashMap;
@@ -15,22 +15,9 @@ impl Store {
     pub async fn callers(
         &self,
         business_id: BusinessId,
-        mut ids: Vec<CallId>,
+        ids: Vec<CallId>,
     ) -> StoreResult<HashMap<CallId, Party>> {
-        ids.sort_unstable();
-        ids.dedup();
-        self.read(move |tx| {
-            let params: Vec<Vec<Value<'_>>> =
-                ids.iter().map(|id| vec![business_id.into(), (*id).into()]).collect();
-            let mut callers = HashMap::new();
-            tx.sql().rows_of_each(SELECT_CALLER, &params, &mut |place, row| {
-                if let Some(id) = ids.get(place) {
-                    callers.insert(*id, stored_party(row.text(0)?));
-                }
-                Ok(())
-            })?;
-            Ok(callers)
-        })
-        .await
+        self.read(move |tx| of_ids(tx, SELECT_CALLER, business_id, ids, |row| Ok(stored_party(row.text(0)?))))
+            .await
     }
 }

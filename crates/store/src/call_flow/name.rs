@@ -1,9 +1,8 @@
 //! Call flows by their names: what lists say of them, and how a person finds one of thousands.
 
 use crate::Store;
-use crate::engine::Value;
 use crate::error::StoreResult;
-use crate::list::{Page, escaped, like};
+use crate::list::{Page, escaped, like, of_ids};
 use crate::tx::Tx;
 use domain::id::{BusinessId, CallFlowId};
 use std::collections::HashMap;
@@ -17,23 +16,9 @@ impl Store {
     pub async fn call_flow_names(
         &self,
         business_id: BusinessId,
-        mut ids: Vec<CallFlowId>,
+        ids: Vec<CallFlowId>,
     ) -> StoreResult<HashMap<CallFlowId, String>> {
-        ids.sort_unstable();
-        ids.dedup();
-        self.read(move |tx| {
-            let params: Vec<Vec<Value<'_>>> =
-                ids.iter().map(|id| vec![business_id.into(), (*id).into()]).collect();
-            let mut names = HashMap::new();
-            tx.sql().rows_of_each(SELECT_NAME, &params, &mut |place, row| {
-                if let Some(id) = ids.get(place) {
-                    names.insert(*id, row.text(0)?);
-                }
-                Ok(())
-            })?;
-            Ok(names)
-        })
-        .await
+        self.read(move |tx| of_ids(tx, SELECT_NAME, business_id, ids, |row| row.text(0))).await
     }
 
     /// The newest flows by name.
