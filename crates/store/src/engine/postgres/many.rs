@@ -9,13 +9,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use tokio_postgres::Statement;
 use tokio_postgres::types::private::BytesMut;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{Field, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 /// Ids that are taken from the database at a time.
 const IDS: i64 = 500;
 const TAKE_IDS: &str =
     "SELECT nextval(sequence) FROM (SELECT pg_get_serial_sequence(?1, 'id')::REGCLASS AS sequence OFFSET 0) AS ids,
     generate_series(1, ?2)";
+
+/// What stands in the place of a value's length where there is none.
+const NULL: i32 = -1;
 
 /// A statement, and the rows of parameters that it is to be run for.
 pub type Set = (String, Vec<Vec<Value<'static>>>);
@@ -80,10 +83,9 @@ impl PostgresConnection {
         let mut all = Vec::with_capacity(sets.len());
         for (sql, rows) in sets {
             let statement = self.prepare(sql)?;
-            let as_set = if rows.len() > 1 { sets::insert(sql, statement.params()) } else { None };
-            if let Some(text) = as_set {
-                let columns = (0..statement.params().len()).map(|column| Param::Column(rows, column));
-                all.push((self.prepare(&text)?, columns.collect()));
+            let as_set = if rows.len() > 1 { sets::insert(sql) } else { None };
+            if let Some((text, columns)) = as_set {
+                all.push((self.prepare(&text)?, vec![Param::Rows(rows, columns)]));
             } else {
                 let each = rows.iter().map(|row| (statement.clone(), row.iter().map(Param::One).collect()));
                 all.extend(each);
@@ -126,20 +128,23 @@ impl PostgresConnection {
     }
 }
 
-/// A parameter of a statement for one row, or a column of the rows that it is for.
+/// A parameter of a statement for one row, or all rows that an insert is for, with the columns that they give.
 #[derive(Debug)]
 pub(super) enum Param<'a> {
     One(&'a Value<'static>),
-    Column(&'a [Vec<Value<'static>>], usize),
+    Rows(&'a [Vec<Value<'static>>], Vec<&'a str>),
 }
 
 impl ToSql for Param<'_> {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Self::One(value) => value.to_sql(kind, out),
-            Self::Column(rows, column) => {
-                let values: Vec<_> = rows.iter().filter_map(|row| row.get(*column)).collect();
-                values.to_sql(kind, out)
+            Self::Rows(rows, columns) => {
+                let Kind::Array(row) = kind.kind() else { return Err(not_a_row(kind)) };
+                let Kind::Composite(fields) = row.kind() else { return Err(not_a_row(row)) };
+                let given = |field: &Field| columns.iter().position(|column| *column == field.name());
+                let given: Vec<_> = fields.iter().map(given).collect();
+                rows.iter().map(|row| RowParam { row, given: &given }).collect::<Vec<_>>().to_sql(kind, out)
             }
         }
     }
@@ -149,6 +154,42 @@ impl ToSql for Param<'_> {
     }
 
     to_sql_checked!();
+}
+
+/// A row of a table. Which of its values each column is given; the others are null.
+#[derive(Debug)]
+struct RowParam<'a> {
+    row: &'a [Value<'static>],
+    given: &'a [Option<usize>],
+}
+
+impl ToSql for RowParam<'_> {
+    /// As `record_recv` of the server reads it: how many columns, and of each its type, its length and its bytes.
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        let Kind::Composite(fields) = kind.kind() else { return Err(not_a_row(kind)) };
+        out.extend_from_slice(&i32::try_from(fields.len())?.to_be_bytes());
+        for (field, given) in fields.iter().zip(self.given) {
+            out.extend_from_slice(&field.type_().oid().to_be_bytes());
+            let length_at = out.len();
+            out.extend_from_slice(&NULL.to_be_bytes());
+            let value = given.and_then(|given| self.row.get(given)).unwrap_or(&Value::Null);
+            if matches!(value.to_sql(field.type_(), out)?, IsNull::No) {
+                let length = i32::try_from(out.len() - length_at - size_of::<i32>())?;
+                out[length_at..][..size_of::<i32>()].copy_from_slice(&length.to_be_bytes());
+            }
+        }
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+fn not_a_row(kind: &Type) -> Box<dyn Error + Sync + Send> {
+    format!("rows are given where the parameter is {kind}").into()
 }
 
 /// Which row of parameters, counted from 0, an answered row belongs to.
