@@ -27,6 +27,18 @@ PASSWORD = "correct horse battery staple"
 NODE = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "node"
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--force-prefers-reduced-motion")
+# The driver waits for a page that has begun to load; a form that was sent, and a link, begin a moment later.
+LEAVING = """
+arguments[0].scrollIntoView({block: 'center'});
+if (window.isLeaving === undefined) {
+    window.isLeaving = false;
+    const page = (address) => address.split('#')[0];
+    addEventListener('submit', (event) => { window.isLeaving = !event.defaultPrevented });
+    addEventListener('click', (event) => {
+        const link = event.target.closest('a[href]:not([download])');
+        if (link && !event.defaultPrevented) window.isLeaving = page(link.href) !== page(location.href);
+    });
+}"""
 
 
 def setup_link(callhook: Callhook) -> str:
@@ -156,9 +168,10 @@ class Browser:
         self.click(found[0])
 
     def click(self, element):
-        """As people do who first scroll it to where nothing lies upon it."""
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        """As people do: they scroll it to where nothing lies upon it, and read no further before the page that follows is there."""
+        self.driver.execute_script(LEAVING, element)
         element.click()
+        self.wait_until(lambda: self.driver.execute_script("return document.readyState === 'complete' && !window.isLeaving"), "the page that follows")
 
     def wait_until(self, condition, what: str):
         def holds():
