@@ -1,4 +1,7 @@
-"""Stands between callhook and its database, sees each COMMIT pass, and cuts the connection there when a test wants it."""
+"""Stands between callhook and its database, sees each commit pass, and cuts the connection there when a test wants it.
+
+A commit is a COMMIT, or the statement that writes a whole group by itself.
+"""
 
 import socket
 import struct
@@ -9,12 +12,15 @@ from enum import Enum
 from postgres import Server
 
 COMMIT = b"COMMIT\0"
+GROUP = b"WITH held AS"
+# The server waits for the next statement, and no transaction is open.
+IDLE = b"Z\0\0\0\x05I"
 # What a client may send in place of the first message, and is answered with one byte: it asks for encryption.
 WANTS_TLS = (80877103, 80877104)
 
 
 class Cut(Enum):
-    """Where a COMMIT ends."""
+    """Where a commit ends."""
 
     # The database never hears of it.
     ON_THE_WAY = "on the way"
@@ -110,10 +116,14 @@ class Passage:
             self.server.sendall(message)
             if struct.unpack("!I", message[4:8])[0] not in WANTS_TLS:
                 break
+        groups = set()
         while True:
             head = take(5)
             body = take(struct.unpack("!I", head[1:])[0] - 4)
-            if head[:1] == b"Q" and body == COMMIT:
+            kind, (first, second, *_) = head[:1], body.split(b"\0", 2) + [b""]
+            if kind == b"P" and second.startswith(GROUP):
+                groups.add(first)
+            if (kind, body) == (b"Q", COMMIT) or (kind == b"B" and second in groups):
                 match self.cutter.next():
                     case Cut.ON_THE_WAY:
                         return
@@ -128,6 +138,6 @@ class Passage:
                 self.client.sendall(answer)
                 continue
             kept += answer
-            # It says what it has done: now that is on disk, and the client will not know.
-            if b"C" in kept and COMMIT in kept:
+            # It is done: now that is on disk, and the client will not know.
+            if IDLE in kept:
                 return

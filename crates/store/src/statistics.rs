@@ -76,7 +76,7 @@ impl Tally {
                 bucket.into(),
                 count.into(),
             ];
-            tx.sql().put(ADD, &params)?;
+            tx.sql().add(ADD, &params)?;
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRes
     tx.sql().claim("delivery", &[(&pending.business_id).into(), (&pending.id).into()])?;
     let (status, next_attempt_at) = after(outcome.verdict);
     let delivered_at = (status == DeliveryStatus::Delivered).then_some(outcome.ended_at);
-    let applied = tx.sql().execute(
+    let is_applied = tx.sql().change_one(
         APPLY,
         &[
             (&pending.business_id).into(),
@@ -78,7 +78,7 @@ fn record_one(tx: &mut Tx<'_>, outcome: &Outcome, tally: &mut Tally) -> StoreRes
             outcome.epoch.into(),
         ],
     )?;
-    if applied == 0 {
+    if !is_applied {
         return record_late(tx, outcome, tally);
     }
     reach(Point::StateWritten);

@@ -33,6 +33,12 @@ pub trait Sql {
         self.execute(sql, params).map(drop)
     }
 
+    /// The same for a statement that adds its last parameter, a number, to the row that the others name, or inserts that: an engine may
+    /// add up beforehand what is for one row.
+    fn add(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
+        self.put(sql, params)
+    }
+
     /// Runs a statement and hands each row to `each`, which may not use the transaction and says whether to go on.
     fn each_row(
         &mut self,
@@ -72,6 +78,12 @@ pub trait Sql {
     ) -> StoreResult<()> {
         let mut asked = params.iter().enumerate();
         asked.try_for_each(|(place, params)| self.every_row(sql, params, &mut |row| each(place, row)))
+    }
+
+    /// Changes one row that is most likely there, and says whether it was: an engine may go on as if it were, and run everything again
+    /// where it was not.
+    fn change_one(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<bool> {
+        Ok(self.execute(sql, params)? > 0)
     }
 
     /// How many rows were changed over this door so far: whether an operation has written anything.

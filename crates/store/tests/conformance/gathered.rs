@@ -174,6 +174,41 @@ async fn outcomes_are_recorded_many_at_once_and_once_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn outcomes_go_in_one_statement_where_each_delivery_is_as_it_was_sent() {
+    let h = Harness::start().await;
+    if !crate::IS_POSTGRES {
+        return;
+    }
+    let flow = h.flow(|_| {}).await;
+    let ended = async |is_cancelled: bool| {
+        join_all((0..10).map(|_| h.report(h.call(flow.id)))).await;
+        let planned = h.take_planned();
+        if is_cancelled {
+            new(h.store.cancel_delivery(h.business, None, planned[3].0.id).await);
+        }
+        let outcomes =
+            planned.iter().map(|(pending, _)| h.outcome(*pending, 1, Verdict::Delivered)).collect();
+        let (answers, sent) = statements(&h, h.store.record_outcomes(Arc::new(outcomes))).await;
+        (answers.unwrap(), sent, planned[3].0.id)
+    };
+    // The first group finds out what the others suppose, and so does one that comes after a second's silence.
+    let mut tries = 0;
+    while ended(false).await.1 != 1 {
+        tries += 1;
+        assert!(tries < 20, "no group went in one statement");
+    }
+    let (answers, sent, cancelled) = ended(true).await;
+    assert_eq!(answers.iter().filter(|one| matches!(one, OutcomeApplied::Ended)).count(), 9);
+    assert!(matches!(answers[3], OutcomeApplied::Late), "{:?}", answers[3]);
+    assert!(sent > 1, "it was found out in one statement");
+    let kept = h.store.delivery(h.business, cancelled).await.unwrap();
+    assert_eq!((kept.delivery.status, kept.attempts.len()), (DeliveryStatus::Delivered, 1));
+    let since = h.world.now_before(std::time::Duration::from_hours(1));
+    let counted = h.store.delivery_statistics(h.business, since, None, 1).await.unwrap();
+    assert_eq!(counted.ended["delivered"], (tries + 2) * 10, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fallbacks_and_rows_that_are_read_again_are_asked_for_at_once() {
     let h = Harness::start().await;
     let flow = h.waiting_flow().await;

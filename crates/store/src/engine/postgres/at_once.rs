@@ -1,18 +1,41 @@
-//! A group of writes in one exchange: begun, written and committed, without a word from the server in between.
+//! A group of writes as one statement: nothing is begun, and nothing is left to be committed.
 //!
-//! That can be done where nobody has to ask anything: what a group would find at its beginning is supposed, and the server holds it to that.
+//! That can be done where nobody has to ask anything: what a group would find at its beginning is supposed, and so is that each row that it
+//! changes is there. The statement fails where one of these is not so.
 
 use super::connection::{PostgresConnection, wait};
-use super::failure::{Broken, Refused, translate_error, with_a_warning};
-use super::many::Set;
-use crate::engine::State;
+use super::failure::{Broken, with_a_warning};
+use super::many::{Param, Set};
+use super::sets;
+use crate::engine::{State, Value};
 use crate::error::{StoreError, StoreResult};
-use futures_util::FutureExt as _;
-use futures_util::future::{join_all, join4};
+use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::ToSql;
+
+/// Statements for whole groups that are kept: groups are made of few kinds of writes.
+const WHOLE_GROUPS_MAX: usize = 64;
+
+/// The statement for groups that write the same kinds of rows.
+pub struct WholeGroup {
+    text: String,
+    /// Its parameters from the second on.
+    places: Vec<Place>,
+}
+
+/// What a parameter is made of.
+enum Place {
+    /// The rows of a set, of which these columns are given.
+    Rows { set: usize, columns: Vec<String> },
+    /// A column of a set's rows.
+    Column { set: usize, column: usize },
+    /// How many rows a set has.
+    Count { set: usize },
+}
 
 impl PostgresConnection {
     /// What is run next is run as if its transaction had begun.
@@ -21,62 +44,102 @@ impl PostgresConnection {
         self.state = State::Open;
     }
 
-    /// Whether a group can be written in one exchange: it is known what a transaction would find at its beginning.
+    /// Whether a group can be written in one statement: it is known what a transaction would find at its beginning.
     pub fn knows_its_beginning(&self) -> bool {
         self.is_set_up && self.guard.is_some() && self.configuration.version().is_some() && !self.is_closed()
     }
 
-    /// Begins, writes and commits in one exchange, as long as the guard lets it and the configuration is what was kept of it. `None`: for
-    /// one of these, or for what was to be written, nothing was. Else how long the commit itself took.
+    /// Writes and commits in one statement, as long as the guard lets it, the configuration is what was kept of it, and each row is there
+    /// that is to be changed. `None`: for one of these, or for what was to be written, nothing was. Else how long it took.
     pub fn commit_at_once(&mut self, sets: &[Set]) -> StoreResult<Option<Duration>> {
-        let (Some(rows), Some(version)) = (&self.guard, self.configuration.version()) else {
-            return Ok(None);
-        };
-        // Without such a row it fails, and all that follows fails for it.
-        let look = format!(
-            "SELECT 1 / (SELECT count(*) FROM (SELECT {rows} AND version = ?1 AND {} FOR KEY SHARE OF holder) AS held)",
-            self.session.is_set()
-        );
-        let (Ok(look), Ok(statements)) = (self.prepare(&look), self.statements(sets)) else {
-            return Ok(None);
-        };
+        self.state = State::Gone;
+        let texts: Vec<_> = sets.iter().map(|(sql, _)| sql.as_str()).collect();
+        let Some(group) = self.statement_of(&texts)? else { return Ok(None) };
+        let Ok(statement) = self.prepare(&group.text) else { return Ok(None) };
+        let version = self.configuration.version().into();
+        let counts: Vec<_> = sets.iter().map(|(_, rows)| Value::from(rows.len() as u64)).collect();
+        let params = group.places.iter().map(|place| match place {
+            Place::Rows { set, columns } => {
+                Param::Rows(&sets[*set].1, columns.iter().map(String::as_str).collect())
+            }
+            Place::Column { set, column } => Param::Column(&sets[*set].1, *column),
+            Place::Count { set } => Param::One(&counts[*set]),
+        });
+        let params: Vec<_> = [Param::One(&version)].into_iter().chain(params).collect();
+        let params: Vec<_> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
         self.warned.store(false, Ordering::Relaxed);
         self.refused = None;
-        self.sent += 3 + statements.len() as u64;
+        self.sent += 1;
+        let began = Instant::now();
         let Self { runtime, client, session, .. } = self;
-        let version: [&(dyn ToSql + Sync); 1] = [&version];
-        // Sent in this order, since each is sent as it is first looked at, those of `join_all` one after the other.
-        let all = join4(
-            client.batch_execute("BEGIN"),
-            client.query(&look, &version),
-            join_all(statements.iter().map(|(statement, params)| client.execute_raw(statement, params)))
-                .map(|answers| (answers, Instant::now())),
-            client.batch_execute("COMMIT"),
-        );
-        let answers = wait(runtime.as_ref(), session.statement_timeout, all.map(Ok));
-        self.state = State::Gone;
-        let (begun, looked, (written, at), committed) = match answers {
-            Ok(answers) => answers,
+        let written = wait(runtime.as_ref(), session.statement_timeout, client.query(&statement, &params));
+        match written {
+            Ok(_) if self.warned.load(Ordering::Relaxed) => Err(with_a_warning()),
+            Ok(_) => Ok(Some(began.elapsed())),
+            // A statement that the server calls failed has changed nothing; whatever else ends it leaves that unknown.
+            Err(Broken::Failed(error)) if is_taken_back(&error) => Ok(None),
             Err(broken) => {
                 let said = self.note::<()>(Err(broken)).err();
-                return Err(StoreError::Unknown(said.map_or_else(String::new, |error| error.reason())));
-            }
-        };
-        let has_begun = begun.is_ok();
-        let before = [begun.err(), looked.err()].into_iter().flatten();
-        let failed = before.chain(written.into_iter().filter_map(Result::err)).next();
-        match (failed, committed) {
-            (None, Ok(())) if self.warned.load(Ordering::Relaxed) => Err(with_a_warning()),
-            (None, Ok(())) => Ok(Some(at.elapsed())),
-            // It was asked to commit what it had found at fault, and has answered: it took all of it back. Where nothing was begun, what
-            // followed stood alone.
-            (Some(failed), Ok(())) if has_begun && failed.as_db_error().is_some() => Ok(None),
-            (None, Err(error)) if error.code().and_then(Refused::of).is_some_and(Refused::is_no) => Ok(None),
-            (failed, committed) => {
                 self.is_ended = true;
-                let error = failed.or(committed.err()).map(|error| translate_error(Broken::Failed(error)));
-                Err(StoreError::Unknown(error.map_or_else(String::new, |error| error.reason())))
+                Err(StoreError::Unknown(said.map_or_else(String::new, |error| error.reason())))
             }
         }
     }
+
+    /// One statement that writes sets of these texts, made once. `None`: two of them are about the same rows, or one is not for many.
+    fn statement_of(&mut self, texts: &[&str]) -> StoreResult<Option<Arc<WholeGroup>>> {
+        let key = texts.join(";");
+        if let Some(known) = self.whole_groups.get(&key) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(made) = self.make_statement_of(texts)? else { return Ok(None) };
+        if self.whole_groups.len() >= WHOLE_GROUPS_MAX {
+            self.whole_groups.clear();
+        }
+        let made = Arc::new(made);
+        self.whole_groups.insert(key, Arc::clone(&made));
+        Ok(Some(made))
+    }
+
+    fn make_statement_of(&mut self, texts: &[&str]) -> StoreResult<Option<WholeGroup>> {
+        let Some(rows) = &self.guard else { return Ok(None) };
+        let mut text = format!(
+            "WITH held AS MATERIALIZED (SELECT {rows} AND version = ?1 AND {} FOR KEY SHARE OF holder)",
+            self.session.is_set()
+        );
+        let mut condition = "(SELECT count(*) FROM held) > 0".to_owned();
+        let mut places = Vec::new();
+        for (set, sql) in texts.iter().enumerate() {
+            // Each part of a statement sees what was there before it.
+            if texts[..set].contains(sql) {
+                return Ok(None);
+            }
+            // The version of the configuration is the first parameter.
+            let first = places.len() + 2;
+            let part = if let Some((part, columns)) = sets::insert(sql, first) {
+                places.push(Place::Rows { set, columns: columns.into_iter().map(str::to_owned).collect() });
+                part
+            } else {
+                let kinds = self.prepare(sql)?.params().to_vec();
+                let Some(part) = sets::change(sql, &kinds, first) else { return Ok(None) };
+                places.extend((0..kinds.len()).map(|column| Place::Column { set, column }));
+                places.push(Place::Count { set });
+                let _ =
+                    write!(condition, " AND (SELECT count(*) FROM written_{set}) = ?{}", places.len() + 1);
+                part
+            };
+            let _ = write!(text, ", written_{set} AS ({part})");
+        }
+        let _ = write!(text, " SELECT 1 / CASE WHEN {condition} THEN 1 ELSE 0 END");
+        Ok(Some(WholeGroup { text, places }))
+    }
+}
+
+fn is_taken_back(error: &tokio_postgres::Error) -> bool {
+    // A pooler may speak for a server that is gone: that is of the class of connections.
+    error.as_db_error().is_some_and(|said| {
+        said.parsed_severity() == Some(Severity::Error)
+            && !said.code().code().starts_with("08")
+            && *said.code() != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+    })
 }

@@ -3,6 +3,7 @@
 //! It is used by one thread at a time, which also does its input and output: a statement wakes no other thread.
 
 use super::address::Address;
+use super::at_once::WholeGroup;
 use super::configuration::Configuration;
 use super::failure::{Broken, Refused, not_connected, translate_error, with_a_warning};
 use super::many::Ids;
@@ -74,6 +75,7 @@ pub struct PostgresConnection {
     pub(super) refused: Option<Refused>,
     pub(super) ids: HashMap<String, Ids>,
     pub(super) configuration: Configuration,
+    pub(super) whole_groups: HashMap<String, Arc<WholeGroup>>,
     pub(super) warned: Arc<AtomicBool>,
 }
 
@@ -120,6 +122,7 @@ impl PostgresConnection {
             refused: None,
             ids: HashMap::new(),
             configuration: Configuration::default(),
+            whole_groups: HashMap::new(),
             warned,
         })
     }

@@ -57,11 +57,11 @@ impl PostgresConnection {
     /// How many rows a statement changes for each row of parameters.
     pub fn change_many(&mut self, sql: &str, rows: &[&[Value<'_>]]) -> StoreResult<Vec<u64>> {
         let kinds = self.prepare(sql)?.params().to_vec();
-        if rows.len() == 1 || sets::change(sql, &kinds).is_none() {
+        if rows.len() == 1 || sets::change(sql, &kinds, 1).is_none() {
             return rows.iter().map(|params| self.execute(sql, params)).collect();
         }
         let mut changed = vec![0; rows.len()];
-        for row in self.run_many(sql, rows, |kinds| sets::change(sql, kinds))? {
+        for row in self.run_many(sql, rows, |kinds| sets::change(sql, kinds, 1))? {
             if let Some(count) = changed.get_mut(number(&row)) {
                 *count += 1;
             }
@@ -76,14 +76,11 @@ impl PostgresConnection {
     }
 
     /// The statements for these rows, with their parameters.
-    pub(super) fn statements<'a>(
-        &mut self,
-        sets: &'a [Set],
-    ) -> StoreResult<Vec<(Statement, Vec<Param<'a>>)>> {
+    fn statements<'a>(&mut self, sets: &'a [Set]) -> StoreResult<Vec<(Statement, Vec<Param<'a>>)>> {
         let mut all = Vec::with_capacity(sets.len());
         for (sql, rows) in sets {
             let statement = self.prepare(sql)?;
-            let as_set = if rows.len() > 1 { sets::insert(sql) } else { None };
+            let as_set = if rows.len() > 1 { sets::insert(sql, 1) } else { None };
             if let Some((text, columns)) = as_set {
                 all.push((self.prepare(&text)?, vec![Param::Rows(rows, columns)]));
             } else {
@@ -128,10 +125,14 @@ impl PostgresConnection {
     }
 }
 
-/// A parameter of a statement for one row, or all rows that an insert is for, with the columns that they give.
+/// What a parameter of a statement is made of.
 #[derive(Debug)]
 pub(super) enum Param<'a> {
+    /// A value, for the one row that the statement is for.
     One(&'a Value<'static>),
+    /// A value of each row, where a change is for many.
+    Column(&'a [Vec<Value<'static>>], usize),
+    /// All rows that an insert is for, with the columns that they give.
     Rows(&'a [Vec<Value<'static>>], Vec<&'a str>),
 }
 
@@ -139,6 +140,9 @@ impl ToSql for Param<'_> {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Self::One(value) => value.to_sql(kind, out),
+            Self::Column(rows, column) => {
+                rows.iter().filter_map(|row| row.get(*column)).collect::<Vec<_>>().to_sql(kind, out)
+            }
             Self::Rows(rows, columns) => {
                 let Kind::Array(row) = kind.kind() else { return Err(not_a_row(kind)) };
                 let Kind::Composite(fields) = row.kind() else { return Err(not_a_row(row)) };

@@ -97,18 +97,16 @@ impl PostgresEngine {
         };
         let lists = readers(READERS, READ_TIMEOUT);
         let engine = readers(ENGINE_READERS, WRITE_TIMEOUT).by_index();
-        let line = |name, may_go_at_once| {
+        let line = |name| {
             writer::start(
                 name,
                 Arc::clone(&address),
                 Arc::clone(&schema),
                 holder.guard(),
-                may_go_at_once,
                 Arc::clone(&shared),
             )
         };
-        // What follows from an outcome depends on whether it was applied.
-        let (writer, outcomes) = (line("store-writer", true)?, line("store-outcomes", false)?);
+        let (writer, outcomes) = (line("store-writer")?, line("store-outcomes")?);
         Ok(Self { writer, outcomes, readers: lists, engine_readers: engine, remarks, holder })
     }
 

@@ -54,7 +54,8 @@ pub fn run<F: FnMut(&mut Tx<'_>) -> bool>(
     Ok(Some(told))
 }
 
-/// Runs operations of a transaction that is not begun, as long as none has to ask: what is to be told, and what to be written.
+/// Runs operations of a transaction that is not begun, as long as none has to ask: what is to be told, and what to be written, where each
+/// change is supposed to be one of a row that is there.
 pub fn run_unasked<F: FnMut(&mut Tx<'_>) -> bool>(
     connection: &mut PostgresConnection,
     operations: impl Iterator<Item = F>,
@@ -219,6 +220,20 @@ impl Round {
         }
     }
 
+    /// Adds the last parameter to the row that is gathered with the others; `false` where there is none.
+    fn add_up(&mut self, sql: &str, params: &[Value<'static>]) -> bool {
+        let Some((Value::Int(more), key)) = params.split_last() else { return false };
+        let rows = self.gathered.iter_mut().find(|(known, _)| known == sql).map(|(_, rows)| rows);
+        let mut rows = rows.into_iter().flatten().filter_map(|row| row.split_last_mut());
+        match rows.find(|(_, known)| *known == key) {
+            Some((Value::Int(count), _)) => {
+                *count = count.saturating_add(*more);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Lets go what was claimed by those who have ended; `false` where nothing is let go.
     fn release(&mut self) -> bool {
         let before = self.claims.len();
@@ -292,4 +307,21 @@ fn apart(sql: &str, rows: Vec<Vec<Value<'static>>>) -> (Vec<Vec<Value<'static>>>
         let key: Vec<_> = key.iter().filter_map(|at| row.get(*at)).cloned().collect();
         known.insert(key)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_added_to_one_row_is_added_up_before_it_is_written() {
+        let mut round = Round::default();
+        let row = |key: i64, count: i64| vec![Value::Int(key), Value::Int(count)];
+        assert!(!round.add_up("add", &row(1, 2)), "there is none yet");
+        round.gather("add", row(1, 2));
+        assert!(round.add_up("add", &row(1, 3)));
+        assert!(!round.add_up("add", &row(2, 4)), "another row");
+        assert!(!round.add_up("other", &row(1, 4)), "another table");
+        assert_eq!(round.sets(), [("add".to_owned(), vec![row(1, 5)])]);
+    }
 }

@@ -51,6 +51,8 @@ impl Session {
         let ways =
             ["enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"];
         self.settings.extend(ways.map(|way| (way, "off".to_owned())));
+        // What is planned so is the same for all parameters, and planning costs the server more than many a statement.
+        self.settings.push(("plan_cache_mode", "force_generic_plan".to_owned()));
         self.mark = mark(&self.settings);
         self
     }

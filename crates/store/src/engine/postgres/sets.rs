@@ -7,28 +7,30 @@ use tokio_postgres::types::Type;
 
 /// Answers the query's rows for each row of parameters, followed by the row's number.
 pub fn query(sql: &str, kinds: &[Type]) -> String {
-    format!("SELECT q.*, asked.n FROM {} CROSS JOIN LATERAL ({}) AS q", asked(kinds), of_asked(sql))
+    format!("SELECT q.*, asked.n FROM {} CROSS JOIN LATERAL ({}) AS q", asked(kinds, 1), of_asked(sql))
 }
 
-/// Changes what the statement changes for each row of parameters, and answers the row's number for each row that it changed.
+/// Changes what the statement changes for each row of parameters, and answers the row's number for each row that it changed. Its arrays
+/// are the parameters from `first` on.
 ///
 /// `None`: it is neither an update nor a deletion with a condition.
-pub fn change(sql: &str, kinds: &[Type]) -> Option<String> {
+pub fn change(sql: &str, kinds: &[Type], first: usize) -> Option<String> {
     let joined = if sql.starts_with("UPDATE ") { "FROM" } else { "USING" };
     let is_change = joined == "FROM" || sql.starts_with("DELETE FROM ");
     let (change, condition) = sql.split_once("WHERE ").filter(|_| is_change)?;
     let (change, condition) = (of_asked(change), of_asked(condition));
-    Some(format!("{change} {joined} {} WHERE {condition} RETURNING asked.n", asked(kinds)))
+    Some(format!("{change} {joined} {} WHERE {condition} RETURNING asked.n", asked(kinds, first)))
 }
 
-/// Inserts each row of parameters, and names the columns in which the parameters come. `None`: it is not an insert of one row of
-/// values, or one of its parameters is no column's.
-pub fn insert(sql: &str) -> Option<(String, Vec<&str>)> {
+/// Inserts each row of parameters, and names the columns in which the parameters come. Its rows are the parameter `first`.
+///
+/// `None`: it is not an insert of one row of values, or one of its parameters is no column's.
+pub fn insert(sql: &str, first: usize) -> Option<(String, Vec<&str>)> {
     let insert = Insert::parse(sql)?;
     let Insert { head, table, values, tail, .. } = insert;
     let columns: Vec<_> =
         (1..=sql.matches('?').count()).map_while(|number| insert.column_of(number)).collect();
-    let mut text = format!("{head}SELECT {values} FROM UNNEST($1::{table}[]) AS asked{tail}");
+    let mut text = format!("{head}SELECT {values} FROM UNNEST(${first}::{table}[]) AS asked{tail}");
     // From the last on, else `?1` would be found in `?12`.
     for (at, column) in columns.iter().enumerate().rev() {
         text = text.replace(&format!("?{}", at + 1), &format!("asked.{column}"));
@@ -93,9 +95,9 @@ fn of_asked(sql: &str) -> String {
     sql.replace('?', "asked.p")
 }
 
-fn asked(kinds: &[Type]) -> String {
+fn asked(kinds: &[Type], first: usize) -> String {
     let arrays: Vec<_> =
-        kinds.iter().enumerate().map(|(at, kind)| format!("${}::{}[]", at + 1, kind.name())).collect();
+        kinds.iter().enumerate().map(|(at, kind)| format!("${}::{}[]", first + at, kind.name())).collect();
     let names: Vec<_> = (1..=kinds.len()).map(|at| format!("p{at}")).collect();
     format!("UNNEST({}) WITH ORDINALITY AS asked ({}, n)", arrays.join(", "), names.join(", "))
 }
@@ -120,28 +122,28 @@ mod tests {
     #[test]
     fn a_change_tells_for_which_rows_it_was_made() {
         assert_eq!(
-            change("UPDATE t SET a = ?2 WHERE b = ?1 AND EXISTS (SELECT 1 FROM u WHERE c = ?2)", &KINDS)
+            change("UPDATE t SET a = ?2 WHERE b = ?1 AND EXISTS (SELECT 1 FROM u WHERE c = ?2)", &KINDS, 1)
                 .unwrap(),
             format!(
                 "UPDATE t SET a = asked.p2  FROM {ASKED} WHERE b = asked.p1 AND EXISTS (SELECT 1 FROM u WHERE c = asked.p2) RETURNING asked.n"
             )
         );
         assert_eq!(
-            change("DELETE FROM t WHERE a = ?1 AND b = ?2", &KINDS).unwrap(),
+            change("DELETE FROM t WHERE a = ?1 AND b = ?2", &KINDS, 1).unwrap(),
             format!("DELETE FROM t  USING {ASKED} WHERE a = asked.p1 AND b = asked.p2 RETURNING asked.n")
         );
         for other in ["UPDATE t SET a = ?1", "INSERT INTO t (a) SELECT b FROM u WHERE c = ?1", "SELECT 1"] {
-            assert_eq!(change(other, &KINDS), None, "{other}");
+            assert_eq!(change(other, &KINDS, 1), None, "{other}");
         }
     }
 
     #[test]
     fn an_insert_takes_each_row() {
         assert_eq!(
-            insert("INSERT INTO t (a, b, c) VALUES (?2, 'x', ?1) ON CONFLICT (a) DO UPDATE SET c = ?1")
+            insert("INSERT INTO t (a, b, c) VALUES (?2, 'x', ?1) ON CONFLICT (a) DO UPDATE SET c = ?1", 3)
                 .unwrap(),
             (
-                "INSERT INTO t (a, b, c) SELECT asked.a, 'x', asked.c FROM UNNEST($1::t[]) AS asked \
+                "INSERT INTO t (a, b, c) SELECT asked.a, 'x', asked.c FROM UNNEST($3::t[]) AS asked \
                 ON CONFLICT (a) DO UPDATE SET c = asked.c"
                     .to_owned(),
                 vec!["c", "a"]
@@ -150,14 +152,14 @@ mod tests {
         let columns: Vec<_> = ('a'..='l').map(String::from).collect();
         let values: Vec<_> = (1..=12).map(|number| format!("?{number}")).collect();
         let (text, _) =
-            insert(&format!("INSERT INTO t ({}) VALUES ({})", columns.join(", "), values.join(", ")))
+            insert(&format!("INSERT INTO t ({}) VALUES ({})", columns.join(", "), values.join(", ")), 1)
                 .unwrap();
         assert!(text.contains("SELECT asked.a, ") && text.contains("asked.k, asked.l FROM"), "{text}");
         for other in [
             "INSERT INTO t (a) SELECT ?1",
             "INSERT INTO t (a) VALUES (?1) ON CONFLICT (a) DO UPDATE SET a = ?2",
         ] {
-            assert_eq!(insert(other), None, "{other}");
+            assert_eq!(insert(other, 1), None, "{other}");
         }
         assert_eq!(
             with_id("INSERT INTO t (a, b) VALUES (?2, ?1)").unwrap(),

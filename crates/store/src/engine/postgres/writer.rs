@@ -24,17 +24,15 @@ const TRIES: usize = 5;
 /// How long a connection is taken to be there after it was heard of.
 const WARM: Duration = Duration::from_secs(1);
 
-/// Starts the writer, which connects for its first group. A group that has nothing to ask goes at once, where that may be.
+/// Starts the writer, which connects for its first group.
 pub fn start(
     name: &str,
     address: Arc<Address>,
     schema: Arc<str>,
     guard: String,
-    may_go_at_once: bool,
     shared: Arc<TxShared>,
 ) -> StoreResult<Writer> {
-    let mut line =
-        Line { address, schema, guard, connection: None, may_go_at_once, heard_at: Instant::now() };
+    let mut line = Line { address, schema, guard, connection: None, heard_at: Instant::now() };
     Writer::start(name, Arc::clone(&shared.figures), move |waiting, runtime| {
         run(&mut line, waiting, &shared, runtime);
     })
@@ -46,21 +44,21 @@ struct Line {
     schema: Arc<str>,
     guard: String,
     connection: Option<PostgresConnection>,
-    /// Whether its groups may have nothing to ask.
-    may_go_at_once: bool,
     /// When it was last heard of.
     heard_at: Instant,
 }
 
 impl Line {
-    /// Commits a group that has nothing to ask in one exchange. `None`: it is to be run step by step.
+    /// Commits a group that has nothing to ask in one statement. `None`: it is to be run step by step.
     fn commit_at_once(&mut self, group: &mut Group, shared: &TxShared) -> StoreResult<Option<Told>> {
         // A connection may have ended while it was idle; sent over that, nobody would know what became of the group.
         let is_warm = self.heard_at.elapsed() < WARM;
         let is_gathered = group.iter().all(|operation| operation.way() == Way::Gathered);
-        let Some(connection) = self.connection.as_mut().filter(|connection| {
-            self.may_go_at_once && is_warm && is_gathered && connection.knows_its_beginning()
-        }) else {
+        let Some(connection) = self
+            .connection
+            .as_mut()
+            .filter(|connection| is_warm && is_gathered && connection.knows_its_beginning())
+        else {
             return Ok(None);
         };
         connection.suppose();

@@ -95,11 +95,7 @@ impl Door<'_> {
 
     fn gather(&mut self, sql: &str, row: Vec<Value<'static>>, answer: Answer) -> StoreResult<()> {
         self.round.gather(sql, row);
-        if let Some(strand) = self.strands.get_mut(self.strand) {
-            strand.wrote_in = self.round.writings + 1;
-        }
-        self.keep(answer);
-        self.changes += 1;
+        self.written(answer);
         if self.round.gathered_bytes > GATHERED_BYTES_MAX {
             if self.round.is_unasked {
                 return Err(self.unfit());
@@ -109,10 +105,41 @@ impl Door<'_> {
         Ok(())
     }
 
+    /// Keeps that this strand has something to write.
+    fn written(&mut self, answer: Answer) {
+        if let Some(strand) = self.strands.get_mut(self.strand) {
+            strand.wrote_in = self.round.writings + 1;
+        }
+        self.keep(answer);
+        self.changes += 1;
+    }
+
     /// What this strand claims is there, as soon as what is gathered is written.
     pub fn end_strand(&mut self) {
         let asker = self.asker();
         self.round.ended.insert(asker);
+    }
+
+    fn put_or_add(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        add_up: impl FnOnce(&mut Round, &str, &[Value<'static>]) -> bool,
+    ) -> StoreResult<()> {
+        match self.known() {
+            Some(Answer::Gathered) => {
+                self.changes += 1;
+                return Ok(());
+            }
+            Some(_) => return Err(self.unfit()),
+            None => self.fits(sql, params)?,
+        }
+        let row = owned(params);
+        if add_up(self.round, sql, &row) {
+            self.written(Answer::Gathered);
+            return Ok(());
+        }
+        self.gather(sql, row, Answer::Gathered)
     }
 
     fn unfit(&mut self) -> StoreError {
@@ -151,17 +178,19 @@ impl Sql for Door<'_> {
     }
 
     fn put(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
-        match self.known() {
-            Some(Answer::Gathered) => {
-                self.changes += 1;
-                Ok(())
-            }
-            Some(_) => Err(self.unfit()),
-            None => {
-                self.fits(sql, params)?;
-                self.gather(sql, owned(params), Answer::Gathered)
-            }
+        self.put_or_add(sql, params, |_, _, _| false)
+    }
+
+    fn add(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
+        self.put_or_add(sql, params, Round::add_up)
+    }
+
+    fn change_one(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<bool> {
+        if !self.round.is_unasked {
+            return Ok(self.execute(sql, params)? > 0);
         }
+        self.fits(sql, params)?;
+        self.gather(sql, owned(params), Answer::Changed(1)).map(|()| true)
     }
 
     fn each_row(
