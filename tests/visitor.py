@@ -30,12 +30,13 @@ FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "-
 # The driver waits for a page that has begun to load; a form that was sent, and a link, begin a moment later.
 LEAVING = """
 arguments[0].scrollIntoView({block: 'center'});
-if (window.isLeaving === undefined) {
-    window.isLeaving = false;
+const isNew = window.isLeaving === undefined;
+window.isLeaving = false;
+if (isNew) {
     const page = (address) => address.split('#')[0];
     addEventListener('submit', (event) => { window.isLeaving = !event.defaultPrevented });
     addEventListener('click', (event) => {
-        const link = event.target.closest('a[href]:not([download])');
+        const link = event.target.closest('a[href]:not([download], [target])');
         if (link && !event.defaultPrevented) window.isLeaving = page(link.href) !== page(location.href);
     });
 }"""

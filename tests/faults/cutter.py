@@ -138,6 +138,6 @@ class Passage:
                 self.client.sendall(answer)
                 continue
             kept += answer
-            # It is done: now that is on disk, and the client will not know.
+            # It is done, or has failed: the client will not know which.
             if IDLE in kept:
                 return

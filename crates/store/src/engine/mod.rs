@@ -29,6 +29,7 @@ pub trait Sql {
     fn insert(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<i64>;
 
     /// Runs a statement whose effect the operation does not look at: an engine may do it later, together with others of the same text.
+    /// It inserts a row; what changes one is for [`Self::change_one`].
     fn put(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
         self.execute(sql, params).map(drop)
     }

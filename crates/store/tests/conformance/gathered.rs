@@ -209,6 +209,30 @@ async fn outcomes_go_in_one_statement_where_each_delivery_is_as_it_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_somebody_adds_keeps_nothing_from_being_written() {
+    let h = Harness::start().await;
+    // Only a server is told the columns of many rows by itself.
+    let Place::Schema(schema) = &h.place else { return };
+    let flow = h.flow(|_| {}).await;
+    let report = async || {
+        for recorded in join_all((0..20).map(|_| h.report(h.call(flow.id)))).await {
+            recorded.unwrap();
+        }
+        let planned = h.take_planned();
+        let ended = planned.iter().map(|(pending, _)| h.outcome(*pending, 1, Verdict::Delivered)).collect();
+        let applied = h.store.record_outcomes(Arc::new(ended)).await.unwrap();
+        assert!(applied.iter().all(|one| matches!(one, OutcomeApplied::Ended)), "{applied:?}");
+        applied.len()
+    };
+    assert_eq!(report().await, 20);
+    for table in ["calls", "payloads", "deliveries", "attempts", "delivery_statistics"] {
+        crate::server::server().run(&format!("ALTER TABLE {schema}.{table} ADD COLUMN remark TEXT"));
+    }
+    assert_eq!(report().await, 20);
+    assert_eq!(report().await, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fallbacks_and_rows_that_are_read_again_are_asked_for_at_once() {
     let h = Harness::start().await;
     let flow = h.waiting_flow().await;

@@ -4,7 +4,7 @@
 //! changes is there. The statement fails where one of these is not so.
 
 use super::connection::{PostgresConnection, wait};
-use super::failure::{Broken, with_a_warning};
+use super::failure::{Broken, translate_error, with_a_warning};
 use super::many::{Param, Set};
 use super::sets;
 use crate::engine::{State, Value};
@@ -54,7 +54,8 @@ impl PostgresConnection {
     pub fn commit_at_once(&mut self, sets: &[Set]) -> StoreResult<Option<Duration>> {
         self.state = State::Gone;
         let texts: Vec<_> = sets.iter().map(|(sql, _)| sql.as_str()).collect();
-        let Some(group) = self.statement_of(&texts)? else { return Ok(None) };
+        // Whatever this finds is found again step by step, on a new connection where this one has ended.
+        let Ok(Some(group)) = self.statement_of(&texts) else { return Ok(None) };
         let Ok(statement) = self.prepare(&group.text) else { return Ok(None) };
         let version = self.configuration.version().into();
         let counts: Vec<_> = sets.iter().map(|(_, rows)| Value::from(rows.len() as u64)).collect();
@@ -77,7 +78,13 @@ impl PostgresConnection {
             Ok(_) if self.warned.load(Ordering::Relaxed) => Err(with_a_warning()),
             Ok(_) => Ok(Some(began.elapsed())),
             // A statement that the server calls failed has changed nothing; whatever else ends it leaves that unknown.
-            Err(Broken::Failed(error)) if is_taken_back(&error) => Ok(None),
+            Err(Broken::Failed(error)) if is_taken_back(&error) => {
+                tracing::debug!(%error, "A group is written step by step");
+                self.types_may_have_changed(&error);
+                // Step by step it would wait for the same lock once more.
+                let is_locked_out = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+                if is_locked_out { Err(translate_error(Broken::Failed(error))) } else { Ok(None) }
+            }
             Err(broken) => {
                 let said = self.note::<()>(Err(broken)).err();
                 self.is_ended = true;
@@ -110,7 +117,7 @@ impl PostgresConnection {
         let mut condition = "(SELECT count(*) FROM held) > 0".to_owned();
         let mut places = Vec::new();
         for (set, sql) in texts.iter().enumerate() {
-            // Each part of a statement sees what was there before it.
+            // Each part of a statement sees what was there before it: the second of one text would miss what the first wrote.
             if texts[..set].contains(sql) {
                 return Ok(None);
             }

@@ -21,6 +21,8 @@ impl Refused {
         match code.code().get(..2)? {
             "21" | "22" | "23" => Some(Self::Data),
             _ if *code == SqlState::QUERY_CANCELED => Some(Self::Time),
+            // The rows of a table were described by what it was before somebody changed it.
+            _ if *code == SqlState::DATATYPE_MISMATCH => Some(Self::Conflict),
             "40" if *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN => Some(Self::Conflict),
             _ => None,
         }

@@ -17,7 +17,7 @@ use crate::error::StoreResult;
 use crate::tx::{Savepoints, Told, Tx, TxShared};
 use door::Door;
 use failpoint::{Point, reach};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -173,7 +173,7 @@ type Asker = (usize, usize);
 #[derive(Default)]
 struct Round {
     questions: Vec<Questions>,
-    gathered: Vec<(String, Vec<Vec<Value<'static>>>)>,
+    gathered: Vec<Gathered>,
     gathered_bytes: usize,
     /// Writings so far.
     writings: u64,
@@ -181,8 +181,16 @@ struct Round {
     writes_first: bool,
     claims: HashMap<Claim, Asker>,
     ended: HashSet<Asker>,
-    /// Whether nothing may be sent yet.
+    /// Whether nothing may be asked.
     is_unasked: bool,
+}
+
+/// What is written in the same words.
+struct Gathered {
+    sql: String,
+    rows: Vec<Vec<Value<'static>>>,
+    /// Whether the last parameter is added to what is there.
+    adds: bool,
 }
 
 type Claim = (&'static str, Vec<Value<'static>>);
@@ -212,25 +220,11 @@ impl Round {
         }
     }
 
-    fn gather(&mut self, sql: &str, row: Vec<Value<'static>>) {
+    fn gather(&mut self, sql: &str, row: Vec<Value<'static>>, adds: bool) {
         self.gathered_bytes += row.iter().map(Value::bytes).sum::<usize>();
-        match self.gathered.iter_mut().find(|(known, _)| known == sql) {
-            Some((_, rows)) => rows.push(row),
-            None => self.gathered.push((sql.to_owned(), vec![row])),
-        }
-    }
-
-    /// Adds the last parameter to the row that is gathered with the others; `false` where there is none.
-    fn add_up(&mut self, sql: &str, params: &[Value<'static>]) -> bool {
-        let Some((Value::Int(more), key)) = params.split_last() else { return false };
-        let rows = self.gathered.iter_mut().find(|(known, _)| known == sql).map(|(_, rows)| rows);
-        let mut rows = rows.into_iter().flatten().filter_map(|row| row.split_last_mut());
-        match rows.find(|(_, known)| *known == key) {
-            Some((Value::Int(count), _)) => {
-                *count = count.saturating_add(*more);
-                true
-            }
-            _ => false,
+        match self.gathered.iter_mut().find(|gathered| gathered.sql == sql) {
+            Some(gathered) => gathered.rows.push(row),
+            None => self.gathered.push(Gathered { sql: sql.to_owned(), rows: vec![row], adds }),
         }
     }
 
@@ -250,9 +244,16 @@ impl Round {
         self.writings += 1;
         (self.gathered_bytes, self.writes_first) = (0, false);
         let mut sets = Vec::with_capacity(self.gathered.len());
-        // The texts stay, in the order in which they came first: a row that another names is written before it.
-        for (sql, rows) in &mut self.gathered {
+        // The texts stay, in the order in which they came first: statement by statement, a row that another names is written before it.
+        for Gathered { sql, rows, adds } in &mut self.gathered {
             let mut left = std::mem::take(rows);
+            if *adds {
+                left = added_up(left);
+            }
+            // Rows that are there already are locked in the order of their keys, as by all others.
+            if sets::key(sql).is_some() || sets::table(sql).is_none() {
+                left.sort();
+            }
             while !left.is_empty() {
                 let (now, later) = apart(sql, left);
                 sets.push((sql.clone(), now));
@@ -299,6 +300,18 @@ impl Round {
     }
 }
 
+/// Of rows that differ in their last parameter alone, one with the sum.
+fn added_up(rows: Vec<Vec<Value<'static>>>) -> Vec<Vec<Value<'static>>> {
+    let mut sums: BTreeMap<_, i64> = BTreeMap::new();
+    for mut row in rows {
+        if let Some(Value::Int(count)) = row.pop() {
+            let sum = sums.entry(row).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
+    sums.into_iter().map(|(row, sum)| row.into_iter().chain([sum.into()]).collect()).collect()
+}
+
 /// Rows that one statement can write, and those that would meet one of them.
 fn apart(sql: &str, rows: Vec<Vec<Value<'static>>>) -> (Vec<Vec<Value<'static>>>, Vec<Vec<Value<'static>>>) {
     let Some(key) = sets::key(sql) else { return (rows, Vec::new()) };
@@ -313,15 +326,32 @@ fn apart(sql: &str, rows: Vec<Vec<Value<'static>>>) -> (Vec<Vec<Value<'static>>>
 mod tests {
     use super::*;
 
+    fn row(key: i64, count: i64) -> Vec<Value<'static>> {
+        vec![Value::Int(key), Value::Int(count)]
+    }
+
     #[test]
     fn what_is_added_to_one_row_is_added_up_before_it_is_written() {
         let mut round = Round::default();
-        let row = |key: i64, count: i64| vec![Value::Int(key), Value::Int(count)];
-        assert!(!round.add_up("add", &row(1, 2)), "there is none yet");
-        round.gather("add", row(1, 2));
-        assert!(round.add_up("add", &row(1, 3)));
-        assert!(!round.add_up("add", &row(2, 4)), "another row");
-        assert!(!round.add_up("other", &row(1, 4)), "another table");
-        assert_eq!(round.sets(), [("add".to_owned(), vec![row(1, 5)])]);
+        for (key, count) in [(2, 1), (1, 2), (2, 3), (1, 4)] {
+            round.gather("add", row(key, count), true);
+        }
+        assert_eq!(round.sets(), [("add".to_owned(), vec![row(1, 6), row(2, 4)])]);
+    }
+
+    #[test]
+    fn what_may_be_there_is_written_in_the_order_of_its_keys_and_what_is_new_as_it_came() {
+        let insert = "INSERT INTO t (a, b) VALUES (?1, ?2)";
+        for (sql, is_sorted) in [
+            ("UPDATE t SET b = ?2 WHERE a = ?1", true),
+            (&*format!("{insert} ON CONFLICT (a) DO UPDATE SET b = excluded.b"), true),
+            (insert, false),
+        ] {
+            let mut round = Round::default();
+            round.gather(sql, row(2, 0), false);
+            round.gather(sql, row(1, 0), false);
+            let rows = if is_sorted { [1, 2] } else { [2, 1] }.map(|key| row(key, 0));
+            assert_eq!(round.sets(), [(sql.to_owned(), rows.to_vec())]);
+        }
     }
 }

@@ -51,7 +51,8 @@ impl Door<'_> {
     fn ask(&mut self, sql: &str, of: Of, params: &[Value<'_>]) -> StoreError {
         // Where nothing may be asked it is known now that this way leads nowhere.
         if self.round.is_unasked {
-            return self.unfit();
+            self.is_fit = false;
+            return StoreError::Unavailable("nothing may be asked here".to_owned());
         }
         if let Err(error) = self.fits(sql, params) {
             return error;
@@ -93,9 +94,13 @@ impl Door<'_> {
         check(&self.connection.prepare(sql)?, params)
     }
 
-    fn gather(&mut self, sql: &str, row: Vec<Value<'static>>, answer: Answer) -> StoreResult<()> {
-        self.round.gather(sql, row);
-        self.written(answer);
+    fn gather(&mut self, sql: &str, row: Vec<Value<'static>>, adds: bool, answer: Answer) -> StoreResult<()> {
+        self.round.gather(sql, row, adds);
+        if let Some(strand) = self.strands.get_mut(self.strand) {
+            strand.wrote_in = self.round.writings + 1;
+        }
+        self.keep(answer);
+        self.changes += 1;
         if self.round.gathered_bytes > GATHERED_BYTES_MAX {
             if self.round.is_unasked {
                 return Err(self.unfit());
@@ -105,41 +110,24 @@ impl Door<'_> {
         Ok(())
     }
 
-    /// Keeps that this strand has something to write.
-    fn written(&mut self, answer: Answer) {
-        if let Some(strand) = self.strands.get_mut(self.strand) {
-            strand.wrote_in = self.round.writings + 1;
-        }
-        self.keep(answer);
-        self.changes += 1;
-    }
-
     /// What this strand claims is there, as soon as what is gathered is written.
     pub fn end_strand(&mut self) {
         let asker = self.asker();
         self.round.ended.insert(asker);
     }
 
-    fn put_or_add(
-        &mut self,
-        sql: &str,
-        params: &[Value<'_>],
-        add_up: impl FnOnce(&mut Round, &str, &[Value<'static>]) -> bool,
-    ) -> StoreResult<()> {
+    fn put_or_add(&mut self, sql: &str, params: &[Value<'_>], adds: bool) -> StoreResult<()> {
         match self.known() {
             Some(Answer::Gathered) => {
                 self.changes += 1;
-                return Ok(());
+                Ok(())
             }
-            Some(_) => return Err(self.unfit()),
-            None => self.fits(sql, params)?,
+            Some(_) => Err(self.unfit()),
+            None => {
+                self.fits(sql, params)?;
+                self.gather(sql, owned(params), adds, Answer::Gathered)
+            }
         }
-        let row = owned(params);
-        if add_up(self.round, sql, &row) {
-            self.written(Answer::Gathered);
-            return Ok(());
-        }
-        self.gather(sql, row, Answer::Gathered)
     }
 
     fn unfit(&mut self) -> StoreError {
@@ -172,17 +160,17 @@ impl Sql for Door<'_> {
                 let Some((sql, id)) = self.connection.take_id(sql)? else { return Err(self.unfit()) };
                 let mut row = owned(params);
                 row.push(Value::Int(id));
-                self.gather(&sql, row, Answer::Inserted(id)).map(|()| id)
+                self.gather(&sql, row, false, Answer::Inserted(id)).map(|()| id)
             }
         }
     }
 
     fn put(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
-        self.put_or_add(sql, params, |_, _, _| false)
+        self.put_or_add(sql, params, false)
     }
 
     fn add(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
-        self.put_or_add(sql, params, Round::add_up)
+        self.put_or_add(sql, params, true)
     }
 
     fn change_one(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<bool> {
@@ -190,7 +178,7 @@ impl Sql for Door<'_> {
             return Ok(self.execute(sql, params)? > 0);
         }
         self.fits(sql, params)?;
-        self.gather(sql, owned(params), Answer::Changed(1)).map(|()| true)
+        self.gather(sql, owned(params), false, Answer::Changed(1)).map(|()| true)
     }
 
     fn each_row(
