@@ -27,8 +27,8 @@ pub const PROBES_IN_FLIGHT_MAX: usize = 2;
 
 /// Rows in memory over all lanes (ids and times, some 300 bytes each: 15 MB).
 pub const ROWS_MAX: usize = 50_000;
-/// Rows of one lane that wait in memory: a tenth of a second's work at full speed.
-pub const LANE_ROWS_MAX: usize = 2_000;
+/// Rows of one lane that wait in memory: half a second's work at full speed, so that a burst is sent without being read again.
+pub const LANE_ROWS_MAX: usize = 10_000;
 /// Rows that a refill asks for at least, beyond what is in work.
 pub const LANE_REFILL_MIN: usize = 16;
 /// A lane with more in the store is refilled when less than this part of a refill waits in memory, as a divisor.
