@@ -4,7 +4,7 @@
 //! changes is there. The statement fails where one of these is not so.
 
 use super::connection::{PostgresConnection, wait};
-use super::failure::{Broken, translate_error, with_a_warning};
+use super::failure::{Broken, with_a_warning};
 use super::many::{Param, Set};
 use super::sets;
 use crate::engine::{State, Value};
@@ -74,21 +74,24 @@ impl PostgresConnection {
         let began = Instant::now();
         let Self { runtime, client, session, .. } = self;
         let written = wait(runtime.as_ref(), session.statement_timeout, client.query(&statement, &params));
-        match written {
+        let failed = match &written {
+            Err(Broken::Failed(error)) => Some(error),
+            _ => None,
+        };
+        let is_taken_back = failed.is_some_and(is_taken_back);
+        let is_locked_out = failed.is_some_and(|error| error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE));
+        match self.note(written) {
             Ok(_) if self.warned.load(Ordering::Relaxed) => Err(with_a_warning()),
             Ok(_) => Ok(Some(began.elapsed())),
-            // A statement that the server calls failed has changed nothing; whatever else ends it leaves that unknown.
-            Err(Broken::Failed(error)) if is_taken_back(&error) => {
+            // Step by step it would wait for the same lock once more.
+            Err(error) if is_taken_back && is_locked_out => Err(error),
+            Err(error) if is_taken_back => {
                 tracing::debug!(%error, "A group is written step by step");
-                self.types_may_have_changed(&error);
-                // Step by step it would wait for the same lock once more.
-                let is_locked_out = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
-                if is_locked_out { Err(translate_error(Broken::Failed(error))) } else { Ok(None) }
+                Ok(None)
             }
-            Err(broken) => {
-                let said = self.note::<()>(Err(broken)).err();
+            Err(error) => {
                 self.is_ended = true;
-                Err(StoreError::Unknown(said.map_or_else(String::new, |error| error.reason())))
+                Err(StoreError::Unknown(error.reason()))
             }
         }
     }
@@ -142,6 +145,7 @@ impl PostgresConnection {
     }
 }
 
+/// A statement that the server calls failed has changed nothing; whatever else ends it leaves that unknown.
 fn is_taken_back(error: &tokio_postgres::Error) -> bool {
     // A pooler may speak for a server that is gone: that is of the class of connections.
     error.as_db_error().is_some_and(|said| {

@@ -295,14 +295,6 @@ impl PostgresConnection {
         }
     }
 
-    /// Somebody has given a table another column: what is known of its rows is asked anew.
-    pub(super) fn types_may_have_changed(&mut self, error: &tokio_postgres::Error) {
-        if error.code() == Some(&SqlState::DATATYPE_MISMATCH) {
-            self.client.clear_type_cache();
-            self.statements.clear();
-        }
-    }
-
     /// Keeps what an error has left of the transaction.
     pub(super) fn note<T>(&mut self, result: Result<T, Broken>) -> StoreResult<T> {
         result.map_err(|broken| {
@@ -317,7 +309,11 @@ impl PostgresConnection {
                 self.is_ended |= error.as_db_error().is_some_and(|said| {
                     matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
                 });
-                self.types_may_have_changed(error);
+                // Somebody has given a table another column: what is known of its rows is asked anew.
+                if code == Some(&SqlState::DATATYPE_MISMATCH) {
+                    self.client.clear_type_cache();
+                    self.statements.clear();
+                }
                 // What fails after it fails for the transaction's state.
                 self.refused = code.and_then(Refused::of).or(self.refused);
             }

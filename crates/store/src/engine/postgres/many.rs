@@ -7,7 +7,6 @@ use crate::error::{StoreError, StoreResult};
 use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio_postgres::Statement;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{Field, IsNull, Kind, ToSql, Type, to_sql_checked};
 
@@ -71,24 +70,18 @@ impl PostgresConnection {
 
     /// Runs each statement for its rows, of which none meets another where it is an insert.
     pub fn put_many(&mut self, sets: &[Set]) -> StoreResult<()> {
-        let all = self.statements(sets)?;
-        self.run_all(&all)
-    }
-
-    /// The statements for these rows, with their parameters.
-    fn statements<'a>(&mut self, sets: &'a [Set]) -> StoreResult<Vec<(Statement, Vec<Param<'a>>)>> {
         let mut all = Vec::with_capacity(sets.len());
         for (sql, rows) in sets {
-            let statement = self.prepare(sql)?;
             let as_set = if rows.len() > 1 { sets::insert(sql, 1) } else { None };
             if let Some((text, columns)) = as_set {
                 all.push((self.prepare(&text)?, vec![Param::Rows(rows, columns)]));
             } else {
+                let statement = self.prepare(sql)?;
                 let each = rows.iter().map(|row| (statement.clone(), row.iter().map(Param::One).collect()));
                 all.extend(each);
             }
         }
-        Ok(all)
+        self.run_all(&all)
     }
 
     /// An id for a row that is to be inserted, and the statement that inserts it with its id as the last parameter.

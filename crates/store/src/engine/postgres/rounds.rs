@@ -251,11 +251,12 @@ impl Round {
                 left = added_up(left);
             }
             // Rows that are there already are locked in the order of their keys, as by all others.
-            if sets::key(sql).is_some() || sets::table(sql).is_none() {
+            let key = sets::key(sql);
+            if key.is_some() || sets::table(sql).is_none() {
                 left.sort();
             }
             while !left.is_empty() {
-                let (now, later) = apart(sql, left);
+                let (now, later) = apart(key.as_deref(), left);
                 sets.push((sql.clone(), now));
                 left = later;
             }
@@ -312,9 +313,12 @@ fn added_up(rows: Vec<Vec<Value<'static>>>) -> Vec<Vec<Value<'static>>> {
     sums.into_iter().map(|(row, sum)| row.into_iter().chain([sum.into()]).collect()).collect()
 }
 
-/// Rows that one statement can write, and those that would meet one of them.
-fn apart(sql: &str, rows: Vec<Vec<Value<'static>>>) -> (Vec<Vec<Value<'static>>>, Vec<Vec<Value<'static>>>) {
-    let Some(key) = sets::key(sql) else { return (rows, Vec::new()) };
+/// Rows that one statement can write, and those that would meet one of them by its key, where it has one.
+fn apart(
+    key: Option<&[usize]>,
+    rows: Vec<Vec<Value<'static>>>,
+) -> (Vec<Vec<Value<'static>>>, Vec<Vec<Value<'static>>>) {
+    let Some(key) = key else { return (rows, Vec::new()) };
     let mut known = HashSet::new();
     rows.into_iter().partition(|row| {
         let key: Vec<_> = key.iter().filter_map(|at| row.get(*at)).cloned().collect();
