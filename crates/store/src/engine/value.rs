@@ -13,7 +13,9 @@ pub enum Value<'a> {
     Int(i64),
     /// A text.
     Text(Cow<'a, str>),
-    /// Bytes, an id.
+    /// An id: bytes as well, of which a row has many.
+    Id([u8; 16]),
+    /// Bytes.
     Blob(Cow<'a, [u8]>),
 }
 
@@ -25,6 +27,7 @@ impl Value<'_> {
             Self::Null => 0,
             Self::Int(_) => size_of::<i64>(),
             Self::Text(text) => text.len(),
+            Self::Id(id) => id.len(),
             Self::Blob(blob) => blob.len(),
         }
     }
@@ -35,6 +38,7 @@ impl Value<'_> {
         match self {
             Self::Null => Value::Null,
             Self::Int(int) => Value::Int(int),
+            Self::Id(id) => Value::Id(id),
             Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
             Self::Blob(blob) => Value::Blob(Cow::Owned(blob.into_owned())),
         }
@@ -105,12 +109,12 @@ macro_rules! id_values {
     ($($id:ident),+) => {$(
         impl From<domain::id::$id> for Value<'_> {
             fn from(id: domain::id::$id) -> Self {
-                Self::Blob(Cow::Owned(id.as_bytes().to_vec()))
+                Self::Id(*id.as_bytes())
             }
         }
-        impl<'a> From<&'a domain::id::$id> for Value<'a> {
-            fn from(id: &'a domain::id::$id) -> Self {
-                Self::Blob(Cow::Borrowed(id.as_bytes()))
+        impl From<&domain::id::$id> for Value<'_> {
+            fn from(id: &domain::id::$id) -> Self {
+                Self::Id(*id.as_bytes())
             }
         }
     )+};

@@ -45,6 +45,7 @@ fn take(sha256: &mut Sha256, row: &[Value<'_>]) {
             Value::Null => (b'0', [].as_slice()),
             Value::Int(int) => (b'i', &int.to_be_bytes()[..]),
             Value::Text(text) => (b't', text.as_bytes()),
+            Value::Id(id) => (b'b', &id[..]),
             Value::Blob(blob) => (b'b', &**blob),
         };
         sha256.update([kind]);

@@ -84,6 +84,7 @@ impl TryFrom<&Value<'_>> for Part {
         match value {
             Value::Int(int) => Ok(Self::Int(*int)),
             Value::Text(text) => Ok(Self::Text(text.clone().into_owned())),
+            Value::Id(id) => Ok(Self::Bytes(id.to_vec())),
             Value::Blob(bytes) => Ok(Self::Bytes(bytes.clone().into_owned())),
             Value::Null => Err(StoreError::Corrupt("a part of a key is missing".to_owned())),
         }

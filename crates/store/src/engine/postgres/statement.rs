@@ -26,7 +26,7 @@ pub fn check(statement: &Statement, params: &[Value<'_>]) -> StoreResult<()> {
         },
         // The server takes no text with a zero in it; `domain` replaces it.
         Value::Text(text) => <&str as ToSql>::accepts(kind) && !text.contains('\0'),
-        Value::Blob(_) => *kind == Type::BYTEA,
+        Value::Id(_) | Value::Blob(_) => *kind == Type::BYTEA,
     };
     if kinds.len() == params.len() && params.iter().zip(kinds).all(is_fitting) {
         return Ok(());
@@ -46,8 +46,9 @@ impl ToSql for Value<'_> {
                 _ => Err(format!("a number is given where the column is {kind}").into()),
             },
             Self::Text(text) if <&str as ToSql>::accepts(kind) => text.as_ref().to_sql(kind, out),
+            Self::Id(id) if *kind == Type::BYTEA => id.as_slice().to_sql(kind, out),
             Self::Blob(blob) if *kind == Type::BYTEA => blob.as_ref().to_sql(kind, out),
-            Self::Text(_) | Self::Blob(_) => {
+            Self::Text(_) | Self::Id(_) | Self::Blob(_) => {
                 Err(format!("a text or bytes are given where the column is {kind}").into())
             }
         }
