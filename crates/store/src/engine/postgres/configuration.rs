@@ -4,7 +4,7 @@
 //! what was so when it began, as one that asked again would.
 
 use crate::engine::Value;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use tokio_postgres::Row;

@@ -11,9 +11,10 @@ use super::session::Session;
 use super::statement::{PostgresRow, check, translate};
 use crate::engine::{Row, Sql, State, Value};
 use crate::error::{StoreError, StoreResult};
+// Statements are looked up by their texts, which are long, for each row.
+use foldhash::HashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all, poll_fn};
-use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::ControlFlow;
@@ -114,15 +115,15 @@ impl PostgresConnection {
             session,
             is_set_up,
             guard: None,
-            statements: HashMap::new(),
+            statements: HashMap::default(),
             sent: 0,
             changes: 0,
             state: State::Gone,
             is_ended: false,
             refused: None,
-            ids: HashMap::new(),
+            ids: HashMap::default(),
             configuration: Configuration::default(),
-            whole_groups: HashMap::new(),
+            whole_groups: HashMap::default(),
             warned,
         })
     }

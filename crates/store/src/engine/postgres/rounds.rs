@@ -17,7 +17,8 @@ use crate::error::StoreResult;
 use crate::tx::{Savepoints, Told, Tx, TxShared};
 use door::Door;
 use failpoint::{Point, reach};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -319,7 +320,7 @@ fn apart(
     rows: Vec<Vec<Value<'static>>>,
 ) -> (Vec<Vec<Value<'static>>>, Vec<Vec<Value<'static>>>) {
     let Some(key) = key else { return (rows, Vec::new()) };
-    let mut known = HashSet::new();
+    let mut known = HashSet::default();
     rows.into_iter().partition(|row| {
         let key: Vec<_> = key.iter().filter_map(|at| row.get(*at)).cloned().collect();
         known.insert(key)
