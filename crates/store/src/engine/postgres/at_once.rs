@@ -1,7 +1,7 @@
 //! A group of writes as one statement: nothing is begun, and nothing is left to be committed.
 //!
 //! That can be done where nobody has to ask anything: what a group would find at its beginning is supposed, and so is that each row that it
-//! changes is there. The statement fails where one of these is not so.
+//! changes is there, and each that it inserts is not. The statement fails where one of these is not so.
 
 use super::connection::{PostgresConnection, wait};
 use super::failure::{Broken, with_a_warning};
@@ -126,7 +126,7 @@ impl PostgresConnection {
             }
             // The version of the configuration is the first parameter.
             let first = places.len() + 2;
-            let part = if let Some((part, columns)) = sets::insert(sql, first) {
+            let part = if let Some((part, columns)) = sets::insert(sets::of_new_rows(sql), first) {
                 places.push(Place::Rows { set, columns: columns.into_iter().map(str::to_owned).collect() });
                 part
             } else {

@@ -38,6 +38,13 @@ pub fn insert(sql: &str, first: usize) -> Option<(String, Vec<&str>)> {
     (!text.contains('?')).then_some((text, columns))
 }
 
+/// The same insert without the words by which it leaves alone what is there already: there it fails. The server looks once for each row
+/// then, and not twice.
+pub fn of_new_rows(sql: &str) -> &str {
+    let leaves_alone = |(_, conflict): &(&str, &str)| conflict.trim_end().ends_with("DO NOTHING");
+    sql.split_once("ON CONFLICT (").filter(leaves_alone).map_or(sql, |(insert, _)| insert)
+}
+
 /// The same insert with a number more, which is the row's `id`.
 pub fn with_id(sql: &str) -> Option<String> {
     let Insert { table, columns, values, tail, .. } = Insert::parse(sql)?;
@@ -166,6 +173,15 @@ mod tests {
             "INSERT INTO t (a, b, id) VALUES (?2, ?1, ?3)"
         );
         assert_eq!(table("INSERT INTO t (a, b) VALUES (?2, ?1)"), Some("t"));
+    }
+
+    #[test]
+    fn what_leaves_alone_what_is_there_is_told_apart_from_what_changes_it() {
+        let insert = "INSERT INTO t (a, b) VALUES (?1, ?2) ";
+        assert_eq!(of_new_rows(&format!("{insert}ON CONFLICT (a) DO NOTHING")), insert);
+        let upsert = format!("{insert}ON CONFLICT (a) DO UPDATE SET b = excluded.b");
+        assert_eq!(of_new_rows(&upsert), upsert);
+        assert_eq!(of_new_rows(insert), insert);
     }
 
     #[test]
