@@ -125,7 +125,7 @@ async fn an_outcome_that_does_not_fit_changes_nothing_and_the_others_are_recorde
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;
     let [odd, healthy] = two_planned(&h, [&flow, &flow]).await;
-    // No attempt has the number 0: the table refuses it.
+    // No delivery has had fewer attempts than its series: the table refuses it.
     let outcomes = vec![h.outcome(odd, 0, Verdict::Delivered), h.outcome(healthy, 1, Verdict::Delivered)];
     let applied = h.store.record_outcomes(Arc::new(outcomes)).await.unwrap();
     assert_eq!(applied, [OutcomeApplied::Unrecorded, OutcomeApplied::Ended]);

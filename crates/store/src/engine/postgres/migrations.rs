@@ -18,7 +18,7 @@ macro_rules! steps {
 }
 
 /// Every step in order; its place, from 1, is the version after it. Steps are added, never changed.
-const STEPS: [(&str, &str); 15] = steps![
+const STEPS: [(&str, &str); 16] = steps![
     "0001_initial",
     "0002_cheaper_checks",
     "0003_retention",
@@ -34,6 +34,7 @@ const STEPS: [(&str, &str); 15] = steps![
     "0013_redeliveries",
     "0014_statistics_by_call_flow",
     "0015_api_key_makers",
+    "0016_fewer_checks",
 ];
 
 /// The version of the tables after every step.

@@ -1,0 +1,1 @@
+-- A check costs nothing here that would be worth its loss.
