@@ -12,7 +12,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long outcomes are gathered before a server is asked to record them. Nobody waits for them, and a statement costs a server as much as
 /// several rows; what a crash finds unrecorded is sent again.
-pub const OUTCOME_WAIT: Duration = Duration::from_millis(10);
+pub const OUTCOME_WAIT: Duration = Duration::from_millis(20);
 /// How long a database that is not there is tried for at the start.
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How long one statement that brings tables up to date may take: an index over a large one takes minutes.
