@@ -29,7 +29,8 @@ pub trait Sql {
     fn insert(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<i64>;
 
     /// Runs a statement whose effect the operation does not look at: an engine may do it later, together with others of the same text.
-    /// It inserts a row; what changes one is for [`Self::change_one`].
+    /// It inserts a row; what changes one is for [`Self::change_one`]. One that would leave alone what is there may be run as if nothing were,
+    /// and everything again where it is.
     fn put(&mut self, sql: &str, params: &[Value<'_>]) -> StoreResult<()> {
         self.execute(sql, params).map(drop)
     }
@@ -97,7 +98,7 @@ pub trait Sql {
     fn state(&self) -> State;
 
     /// Says that what is looked for next is written where it is not there: of two gathered operations, the second looks after the first
-    /// has written.
+    /// has written. Where an engine lets nothing be looked for, nothing has to be claimed.
     fn claim(&mut self, _what: &'static str, _key: &[Value<'_>]) -> StoreResult<()> {
         Ok(())
     }

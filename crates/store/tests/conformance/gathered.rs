@@ -14,7 +14,7 @@ use std::sync::Arc;
 use store::StoreError;
 use store::call::{CallCorrection, CallFilter};
 use store::delivery::DeliveryFilter;
-use store::queue::{OutcomeApplied, Prepared, QueueStore};
+use store::queue::{Outcome, OutcomeApplied, Prepared, QueueStore};
 
 fn call_of(h: &Harness, flow: &CallFlow, source_call_id: usize) -> EndedCall {
     EndedCall { source_call_id: Some(format!("CA{source_call_id}")), ..h.call(flow.id) }
@@ -173,39 +173,85 @@ async fn outcomes_are_recorded_many_at_once_and_once_each() {
     assert!(sent < 60, "{sent} statements for 400 outcomes");
 }
 
+/// Ten calls are reported, and each is delivered at its first attempt.
+async fn ten_delivered(h: &Harness, flow: &CallFlow) -> Vec<Outcome> {
+    join_all((0..10).map(|_| h.report(h.call(flow.id)))).await;
+    h.take_planned().iter().map(|(pending, _)| h.outcome(*pending, 1, Verdict::Delivered)).collect()
+}
+
+/// Records groups of outcomes until a server takes one in a single statement; how many it took. The first finds out what the others suppose,
+/// and so does one that comes after a second's silence.
+async fn until_one_statement(h: &Harness, flow: &CallFlow) -> u64 {
+    let mut groups = 0;
+    loop {
+        let outcomes = ten_delivered(h, flow).await;
+        let (answers, sent) = statements(h, h.store.record_outcomes(Arc::new(outcomes))).await;
+        answers.unwrap();
+        groups += 1;
+        if sent == 1 || !crate::IS_POSTGRES {
+            return groups;
+        }
+        assert!(groups < 20, "no group went in one statement");
+    }
+}
+
+async fn counted_as_delivered(h: &Harness) -> u64 {
+    let since = h.world.now_before(std::time::Duration::from_hours(1));
+    h.store.delivery_statistics(h.business, since, None, 1).await.unwrap().ended["delivered"]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn outcomes_go_in_one_statement_where_each_delivery_is_as_it_was_sent() {
     let h = Harness::start().await;
-    if !crate::IS_POSTGRES {
-        return;
-    }
     let flow = h.flow(|_| {}).await;
-    let ended = async |is_cancelled: bool| {
-        join_all((0..10).map(|_| h.report(h.call(flow.id)))).await;
-        let planned = h.take_planned();
-        if is_cancelled {
-            new(h.store.cancel_delivery(h.business, None, planned[3].0.id).await);
-        }
-        let outcomes =
-            planned.iter().map(|(pending, _)| h.outcome(*pending, 1, Verdict::Delivered)).collect();
-        let (answers, sent) = statements(&h, h.store.record_outcomes(Arc::new(outcomes))).await;
-        (answers.unwrap(), sent, planned[3].0.id)
-    };
-    // The first group finds out what the others suppose, and so does one that comes after a second's silence.
-    let mut tries = 0;
-    while ended(false).await.1 != 1 {
-        tries += 1;
-        assert!(tries < 20, "no group went in one statement");
-    }
-    let (answers, sent, cancelled) = ended(true).await;
+    let groups = until_one_statement(&h, &flow).await;
+    let outcomes = ten_delivered(&h, &flow).await;
+    let cancelled = outcomes[3].pending.id;
+    new(h.store.cancel_delivery(h.business, None, cancelled).await);
+    let (answers, sent) = statements(&h, h.store.record_outcomes(Arc::new(outcomes))).await;
+    let answers = answers.unwrap();
     assert_eq!(answers.iter().filter(|one| matches!(one, OutcomeApplied::Ended)).count(), 9);
     assert!(matches!(answers[3], OutcomeApplied::Late), "{:?}", answers[3]);
-    assert!(sent > 1, "it was found out in one statement");
+    assert!(sent > 1 || !crate::IS_POSTGRES, "it was found out in one statement");
     let kept = h.store.delivery(h.business, cancelled).await.unwrap();
     assert_eq!((kept.delivery.status, kept.attempts.len()), (DeliveryStatus::Delivered, 1));
-    let since = h.world.now_before(std::time::Duration::from_hours(1));
-    let counted = h.store.delivery_statistics(h.business, since, None, 1).await.unwrap();
-    assert_eq!(counted.ended["delivered"], (tries + 2) * 10, "each once");
+    assert_eq!(counted_as_delivered(&h).await, (groups + 1) * 10, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_stands_in_a_group_twice_is_recorded_once() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    let groups = until_one_statement(&h, &flow).await;
+    let mut outcomes = ten_delivered(&h, &flow).await;
+    let twice = outcomes[3].clone();
+    let id = twice.pending.id;
+    outcomes.push(twice);
+    let answers = h.store.record_outcomes(Arc::new(outcomes)).await.unwrap();
+    assert!(answers.iter().all(|one| matches!(one, OutcomeApplied::Ended)), "{answers:?}");
+    let kept = h.store.delivery(h.business, id).await.unwrap();
+    assert_eq!((kept.delivery.status, kept.attempts.len()), (DeliveryStatus::Delivered, 1));
+    assert_eq!(counted_as_delivered(&h).await, (groups + 1) * 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_on_record_already_keeps_no_outcome_from_being_recorded() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    until_one_statement(&h, &flow).await;
+    let outcomes = Arc::new(ten_delivered(&h, &flow).await);
+    h.store.record_outcomes(Arc::clone(&outcomes)).await.unwrap();
+    h.damage(
+        "UPDATE deliveries SET status = 'scheduled', version = 1, attempt_count = 0, attempt_in_series = 0, next_attempt_at = 1,
+            delivered_at = NULL",
+    );
+    let answers = h.store.record_outcomes(Arc::clone(&outcomes)).await.unwrap();
+    assert!(answers.iter().all(|one| matches!(one, OutcomeApplied::Ended)), "{answers:?}");
+    for outcome in &*outcomes {
+        let kept = h.store.delivery(h.business, outcome.pending.id).await.unwrap();
+        assert_eq!((kept.delivery.status, kept.attempts.len()), (DeliveryStatus::Delivered, 1));
+    }
+    until_one_statement(&h, &flow).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

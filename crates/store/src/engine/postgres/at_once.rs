@@ -50,7 +50,8 @@ impl PostgresConnection {
     }
 
     /// Writes and commits in one statement, as long as the guard lets it, the configuration is what was kept of it, and each row is there
-    /// that is to be changed. `None`: for one of these, or for what was to be written, nothing was. Else how long it took.
+    /// that is to be changed and none that is to be inserted. `None`: for one of these, or for what was to be written, nothing was. Else how
+    /// long it took.
     pub fn commit_at_once(&mut self, sets: &[Set]) -> StoreResult<Option<Duration>> {
         self.state = State::Gone;
         let texts: Vec<_> = sets.iter().map(|(sql, _)| sql.as_str()).collect();
