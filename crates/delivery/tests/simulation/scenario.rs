@@ -358,7 +358,7 @@ fn config(profile: Profile, random: &mut Random) -> Config {
         lanes_max: if small { 24 } else { 1_000 },
         body_bytes_max: *random.pick(&[2_000, 5_000]),
         outcomes_max: 100,
-        outcome_wait: Duration::from_millis(*random.pick(&[0, 10])),
+        outcome_wait: Duration::from_millis(*random.pick(&[0, 20])),
         probes_per_second: 100,
         sweep_page_rows: *random.pick(&[2, 100]),
         without: None,
