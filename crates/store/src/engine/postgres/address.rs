@@ -35,7 +35,7 @@ const ENCODE: &str = "a character of the user or the password has a meaning in U
 pub struct Address {
     /// What is connected; without TLS first where that is allowed.
     pub config: Config,
-    /// For `sslmode=allow`: what is tried where a connection without TLS is refused.
+    /// For `sslmode=allow` what is tried where a connection without TLS is refused, for `prefer` where one with it is.
     pub or_else: Option<Config>,
     /// How a server shows who it is.
     pub tls: MakeRustlsConnect,
@@ -125,7 +125,16 @@ impl Address {
             .keepalives_retries(KEEPALIVE_RETRIES)
             .tcp_user_timeout(UNANSWERED_TIMEOUT)
             .ssl_mode(ssl);
-        let or_else = (mode == "allow").then(|| config.clone().ssl_mode(SslMode::Require).to_owned());
+        // What goes over a socket leaves the machine nowhere.
+        if config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_))) {
+            config.ssl_mode(SslMode::Disable);
+        }
+        let other = match (mode.as_str(), config.get_ssl_mode()) {
+            ("allow", _) => Some(SslMode::Require),
+            (_, SslMode::Prefer) => Some(SslMode::Disable),
+            _ => None,
+        };
+        let or_else = other.map(|mode| config.clone().ssl_mode(mode).to_owned());
         Ok(Self { shown: shown(&config), config, or_else, tls: tls(trust, roots.as_deref())? })
     }
 }
@@ -274,7 +283,7 @@ mod tests {
         for (mode, ssl, has_second) in [
             ("disable", SslMode::Disable, false),
             ("allow", SslMode::Disable, true),
-            ("prefer", SslMode::Prefer, false),
+            ("prefer", SslMode::Prefer, true),
             ("require", SslMode::Require, false),
             ("verify-full", SslMode::Require, false),
         ] {
@@ -285,6 +294,17 @@ mod tests {
                 "{mode}"
             );
         }
+    }
+
+    #[test]
+    fn a_socket_of_this_machine_is_not_encrypted() {
+        for mode in ["prefer", "require", "verify-full"] {
+            let address = parse(&format!("postgres:///calls?host=/run/postgresql&sslmode={mode}")).unwrap();
+            assert_eq!(address.config.get_ssl_mode(), SslMode::Disable, "{mode}");
+            assert!(address.or_else.is_none(), "{mode}");
+        }
+        let address = parse("postgres://%2Frun%2Fpostgresql,db/calls?sslmode=require").unwrap();
+        assert_eq!(address.config.get_ssl_mode(), SslMode::Require);
     }
 
     #[test]

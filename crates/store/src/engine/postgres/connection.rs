@@ -5,7 +5,9 @@
 use super::address::Address;
 use super::at_once::WholeGroup;
 use super::configuration::Configuration;
-use super::failure::{Broken, Refused, not_connected, translate_error, with_a_warning};
+use super::failure::{
+    Broken, Refused, may_be_for_encryption, not_connected, told_of_encrypted, translate_error, with_a_warning,
+};
 use super::many::Ids;
 use super::session::Session;
 use super::statement::{PostgresRow, check, translate};
@@ -89,14 +91,12 @@ impl PostgresConnection {
             .map_err(|error| StoreError::Unavailable(format!("cannot connect the database: {error}")))?;
         let warned = Arc::new(AtomicBool::new(false));
         let connecting = async {
-            match connect(&address.config, address, &session, &warned).await {
-                Err(error) => match &address.or_else {
-                    Some(other) if error.as_db_error().is_some() => {
-                        connect(other, address, &session, &warned).await
-                    }
-                    _ => Err(error),
-                },
-                connected => connected,
+            match (connect(&address.config, address, &session, &warned).await, &address.or_else) {
+                (Err(error), Some(other)) if may_be_for_encryption(&error) => {
+                    let connected = connect(other, address, &session, &warned).await;
+                    connected.map_err(|second| told_of_encrypted(other, error, second))
+                }
+                (connected, _) => connected,
             }
         };
         // Of the library's own limits none is about the whole.

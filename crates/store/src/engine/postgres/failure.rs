@@ -3,6 +3,8 @@
 use super::address::Address;
 use crate::error::StoreError;
 use std::io::ErrorKind;
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 
 /// Why a transaction was taken back.
@@ -77,6 +79,10 @@ pub fn translate_error(broken: Broken) -> StoreError {
             "the database is read-only (a standby, or default_transaction_read_only): connect the primary"
                 .to_owned(),
         ),
+        _ if *code == SqlState::LOCK_NOT_AVAILABLE => StoreError::Unavailable(
+            "a lock that another session of the database holds was waited for in vain: see pg_locks and pg_stat_activity there"
+                .to_owned(),
+        ),
         _ if [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(code) => {
             StoreError::Unusable(FORGETS.to_owned())
         }
@@ -94,6 +100,22 @@ fn broken_way(error: &tokio_postgres::Error) -> Option<ErrorKind> {
         cause = error.source();
     }
     None
+}
+
+/// Whether the same connection might be taken with TLS where it was without, or the other way round: the server said that it does not take it
+/// so, or their handshake failed.
+pub fn may_be_for_encryption(error: &tokio_postgres::Error) -> bool {
+    let is_refused = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+    is_refused || broken_way(error) == Some(ErrorKind::InvalidData)
+}
+
+/// Of two refusals the one that was told of the encrypted connection: where only such are taken, the other's says no more than that.
+pub fn told_of_encrypted(
+    second: &Config,
+    first_error: tokio_postgres::Error,
+    second_error: tokio_postgres::Error,
+) -> tokio_postgres::Error {
+    if second.get_ssl_mode() == SslMode::Disable { first_error } else { second_error }
 }
 
 /// Why there is no connection, and what to do.
