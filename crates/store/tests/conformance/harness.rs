@@ -70,6 +70,7 @@ impl World for TestWorld {
 pub struct Heard {
     pub commits: Mutex<Vec<Committed>>,
     pub changes: Mutex<Vec<Change>>,
+    pub unknown: AtomicU64,
 }
 
 impl CommitListener for Heard {
@@ -81,7 +82,9 @@ impl CommitListener for Heard {
         self.changes.lock().unwrap().append(&mut changes);
     }
 
-    fn unknown(&self) {}
+    fn unknown(&self) {
+        self.unknown.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 pub struct Harness {

@@ -5,6 +5,8 @@
 mod business_and_key;
 mod cache;
 mod call;
+mod conflict;
+mod erasure;
 mod figures;
 mod firing;
 mod flow_page;
@@ -13,6 +15,7 @@ mod harness;
 mod holder;
 mod idempotency;
 mod job;
+mod key_maker;
 mod lane;
 mod month;
 mod outcome;

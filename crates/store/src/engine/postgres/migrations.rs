@@ -18,7 +18,7 @@ macro_rules! steps {
 }
 
 /// Every step in order; its place, from 1, is the version after it. Steps are added, never changed.
-const STEPS: [(&str, &str); 16] = steps![
+const STEPS: [(&str, &str); 17] = steps![
     "0001_initial",
     "0002_cheaper_checks",
     "0003_retention",
@@ -35,14 +35,15 @@ const STEPS: [(&str, &str); 16] = steps![
     "0014_statistics_by_call_flow",
     "0015_api_key_makers",
     "0016_fewer_checks",
+    "0017_vacuum_of_small_tables",
 ];
 
 /// The version of the tables after every step.
 pub const VERSION: usize = STEPS.len();
 
-/// Whoever changes tables holds it: the letters of "callhook".
+/// Whoever changes a schema's tables holds a lock of its name and this, the letters of "callhook".
 const LOCK: i64 = 0x6361_6c6c_686f_6f6b;
-const TAKE_LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(?1)) AS taken";
+const TAKE_LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended(?2, ?1))) AS taken";
 const HAS_SCHEMA: &str = "SELECT 1 WHERE current_schema() IS NOT NULL";
 /// Others call a table of theirs the same.
 const HAS_TABLE: &str = "SELECT 1 FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
@@ -60,8 +61,8 @@ const INSERT: &str = "INSERT INTO migrations (number, name) VALUES (?1, ?2)";
 
 /// Makes the schema and its first tables where they are not there. Nothing that somebody uses is changed.
 pub fn make(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
-    alone(connection, |connection| make_schema(connection, schema))?;
-    alone(connection, |connection| match version(connection)? {
+    alone(connection, schema, |connection| make_schema(connection, schema))?;
+    alone(connection, schema, |connection| match version(connection)? {
         None => next(connection, schema).map(drop),
         Some(done) if done > VERSION => Err(StoreError::Unusable(format!(
             "the schema {schema} was written by a newer callhook (its tables are of version {done}, this one knows {VERSION}): use that version"
@@ -72,7 +73,7 @@ pub fn make(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()
 
 /// Runs the steps that this database has not seen; to be called by whoever holds it.
 pub fn run(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
-    while alone(connection, |connection| next(connection, schema))? {
+    while alone(connection, schema, |connection| next(connection, schema))? {
         reach(Point::TablesBroughtUpToDate);
     }
     Ok(())
@@ -81,19 +82,21 @@ pub fn run(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()>
 /// Does it in a transaction beside which no other process changes tables.
 fn alone<T>(
     connection: &mut PostgresConnection,
+    schema: &str,
     change: impl FnOnce(&mut PostgresConnection) -> StoreResult<T>,
 ) -> StoreResult<T> {
     connection.within(Kind::Write, |connection| {
-        take_turn(connection)?;
+        take_turn(connection, schema)
+            .map_err(|error| not_up_to_date("another process has its turn", error))?;
         change(connection)
     })
 }
 
 /// Another's step may take long; a table that somebody uses is not waited for as long.
-fn take_turn(connection: &mut PostgresConnection) -> StoreResult<()> {
+fn take_turn(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
     connection.run(&format!("SET LOCAL lock_timeout TO {}", limits::TABLES_TURN_TIMEOUT.as_millis()))?;
     let sql: &mut dyn Sql = connection;
-    sql.exists(TAKE_LOCK, &[LOCK.into()])?;
+    sql.exists(TAKE_LOCK, &[LOCK.into(), schema.into()])?;
     connection.run(&format!("SET LOCAL lock_timeout TO {}", LOCK_TIMEOUT.as_millis()))
 }
 
@@ -147,7 +150,17 @@ fn next(connection: &mut PostgresConnection, schema: &str) -> StoreResult<bool> 
         0
     };
     let Some((name, statements)) = STEPS.get(done) else { return Ok(false) };
-    connection.run(statements)?;
+    connection.run(statements).map_err(|error| not_up_to_date(name, error))?;
     connection.execute(INSERT, &[(done as u64 + 1).into(), (*name).into()])?;
     Ok(true)
+}
+
+/// What is said where the tables cannot be changed now.
+fn not_up_to_date(step: &str, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(why) => {
+            StoreError::Unavailable(format!("the tables are not brought up to date ({step}): {why}"))
+        }
+        other => other,
+    }
 }

@@ -185,10 +185,31 @@ fn connect(address: &Address, schema: &str) -> StoreResult<PostgresConnection> {
     }
 }
 
-/// What is known of a server that can be used.
+/// What is known of a server.
 struct Server {
+    /// As it counts: 150004 is 15.4.
+    number: i64,
     version: String,
+    encoding: String,
     durability: Durability,
+}
+
+impl Server {
+    /// Refuses one that is not to be used; `shown` names it.
+    fn check(self, shown: &str) -> StoreResult<Self> {
+        let Self { number, version, encoding, .. } = &self;
+        if *number < VERSION_MIN {
+            return Err(StoreError::Unusable(format!(
+                "the database {shown} is PostgreSQL {version}, which is too old: 14 or newer is needed"
+            )));
+        }
+        if encoding != "UTF8" {
+            return Err(StoreError::Unusable(format!(
+                "the database {shown} has the encoding {encoding}: make one with ENCODING 'UTF8' (and TEMPLATE template0)"
+            )));
+        }
+        Ok(self)
+    }
 }
 
 fn check_server(connection: &mut PostgresConnection, address: &Address) -> StoreResult<Server> {
@@ -201,20 +222,12 @@ fn check_server(connection: &mut PostgresConnection, address: &Address) -> Store
                 full_page_writes: row.text(5)?,
                 synchronous_standby_names: row.text(6)?,
             };
-            Ok((row.int(0)?, row.text(2)?, Server { version: row.text(1)?, durability }))
+            Ok(Server { number: row.int(0)?, version: row.text(1)?, encoding: row.text(2)?, durability })
         })
     })?;
-    let shown = &address.shown;
-    match found {
-        None => Err(StoreError::Corrupt("the database does not say what it is".to_owned())),
-        Some((number, _, Server { version, .. })) if number < VERSION_MIN => Err(StoreError::Unusable(
-            format!("the database {shown} is PostgreSQL {version}, which is too old: 14 or newer is needed"),
-        )),
-        Some((_, encoding, _)) if encoding != "UTF8" => Err(StoreError::Unusable(format!(
-            "the database {shown} has the encoding {encoding}: make one with ENCODING 'UTF8' (and TEMPLATE template0)"
-        ))),
-        Some((_, _, server)) => Ok(server),
-    }
+    let server =
+        found.ok_or_else(|| StoreError::Corrupt("the database does not say what it is".to_owned()))?;
+    server.check(&address.shown)
 }
 
 /// A schema's name as it stands in a statement.
@@ -235,6 +248,33 @@ fn quoted(schema: &str) -> StoreResult<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_or_takes_not_every_letter_is_refused() {
+        for (number, version, encoding, refusal) in [
+            (13_00_22, "13.22 (Debian 13.22-1)", "UTF8", Some("13.22")),
+            (14_00_00, "14.0", "UTF8", None),
+            (18_00_01, "18.1", "UTF8", None),
+            (17_00_06, "17.6", "LATIN1", Some("LATIN1")),
+            (17_00_06, "17.6", "SQL_ASCII", Some("SQL_ASCII")),
+        ] {
+            let durability = Durability {
+                synchronous_commit: "on".to_owned(),
+                fsync: "on".to_owned(),
+                full_page_writes: "on".to_owned(),
+                synchronous_standby_names: String::new(),
+            };
+            let (version, encoding) = (version.to_owned(), encoding.to_owned());
+            let server = Server { number, version, encoding, durability };
+            let refused = server.check("calls at db").err().map(|error| error.to_string());
+            let Some(word) = refusal else {
+                assert_eq!(refused, None);
+                continue;
+            };
+            let words = refused.unwrap();
+            assert!(words.contains(word) && words.contains("calls at db"), "{words}");
+        }
+    }
 
     #[test]
     fn a_schema_is_a_plain_name() {

@@ -6,7 +6,7 @@ use crate::error::{StoreError, StoreResult};
 use failpoint::{Point, reach};
 
 /// Every step in order; its place, from 1, is the `user_version` after it. Steps are added, never changed.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 17] = [
     include_str!("../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../migrations/sqlite/0002_cheaper_checks.sql"),
     include_str!("../../../migrations/sqlite/0003_retention.sql"),
@@ -23,6 +23,7 @@ const STEPS: [&str; 16] = [
     include_str!("../../../migrations/sqlite/0014_statistics_by_call_flow.sql"),
     include_str!("../../../migrations/sqlite/0015_api_key_makers.sql"),
     include_str!("../../../migrations/sqlite/0016_fewer_checks.sql"),
+    include_str!("../../../migrations/sqlite/0017_vacuum_of_small_tables.sql"),
 ];
 
 /// The version of the tables after every step.

@@ -1,0 +1,1 @@
+-- Room that is free is taken up by what comes next here, without anybody to look for it.
