@@ -63,7 +63,8 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
     report.compare(&delivered, bare.throughput, callhook.throughput, throughput);
     report.compare("pipeline: CPU µs per delivery", bare.cpu_us.clone(), callhook.cpu_us, cpu);
     if bench.postgres.is_some() {
-        server(report, "pipeline", bare.cpu_us, callhook.server_cpu_us, callhook.statements);
+        let statements = (callhook.statements, Aim::AtMost(0.2));
+        server(report, "pipeline", bare.cpu_us, callhook.server_cpu_us, statements);
     }
     report.compare(
         "pipeline: acknowledged, p50 ms",
@@ -108,16 +109,24 @@ pub async fn run(bench: &mut Bench) -> Outcome<()> {
         Aim::None,
     );
     if bench.postgres.is_some() {
-        server(report, "2,000/s", bare_paced.cpu_us, paced.server_cpu_us, paced.statements);
+        // So few calls come at a time that a group holds one or two.
+        let statements = (paced.statements, Aim::None);
+        server(report, "2,000/s", bare_paced.cpu_us, paced.server_cpu_us, statements);
     }
     report.compare("2,000/s, each call traced: CPU µs per delivery", paced.cpu_us, traced.cpu_us, Aim::None);
     Ok(())
 }
 
 /// What a delivery takes of the database.
-fn server(report: &mut Report, load: &str, bare_cpu_us: Rounds, cpu_us: Rounds, statements: Rounds) {
+fn server(
+    report: &mut Report,
+    load: &str,
+    bare_cpu_us: Rounds,
+    cpu_us: Rounds,
+    (statements, aim): (Rounds, Aim),
+) {
     report.compare(&format!("{load}: CPU µs per delivery of PostgreSQL"), bare_cpu_us, cpu_us, Aim::None);
-    report.add(&format!("{load}: statements per delivery"), statements, Aim::None);
+    report.add(&format!("{load}: statements per delivery"), statements, aim);
 }
 
 async fn measure(bench: &Bench, rate: Option<u32>, which: Which, side: &mut Side) -> Outcome<()> {
