@@ -10,6 +10,9 @@ pub const ENGINE_READERS: usize = 2;
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one statement of a group of writes may take, where a server runs it: others wait behind it.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client waits for what it asked to be written: a phone system has given up by then. What is written all the same stands, and
+/// is sent.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long outcomes are gathered before a server is asked to record them. Nobody waits for them, and a statement costs a server as much as
 /// several rows; what a crash finds unrecorded is sent again.
 pub const OUTCOME_WAIT: Duration = Duration::from_millis(20);

@@ -3,13 +3,14 @@
 use super::envelope::Reply;
 use super::error::ApiError;
 use super::kept::Kept;
-use super::limits::READY_KEPT;
+use super::limits::{READY_KEPT, READY_WITHIN};
 use crate::app::App;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use serde::Serialize;
 use std::sync::Arc;
+use store::StoreError;
 
 #[derive(Serialize)]
 struct HealthData {
@@ -31,7 +32,11 @@ async fn alive() -> Reply {
 }
 
 async fn ready(app: &App, readiness: &Kept<Result<(), ApiError>>) -> Result<Reply, ApiError> {
-    let check = async || Ok(app.store.check().await?);
+    let check = async || {
+        let checked = tokio::time::timeout(READY_WITHIN, app.store.check()).await;
+        Ok(checked
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("it does not write in time".to_owned())))?)
+    };
     readiness.answer(|| app.now(), check).await?;
     // A server that sends nothing is ready all the same: whoever asks decides whether it gets calls, and it keeps them.
     let sending_paused = *app.sending_paused.borrow();

@@ -24,6 +24,8 @@ pub const STATISTICS_SPAN_MAX: Duration = domain::limits::STATISTICS_RETENTION;
 pub const STATISTICS_SPAN_DEFAULT: Duration = Duration::from_hours(24);
 /// Buckets of a series: as many as a chart has columns.
 pub const SERIES_BUCKETS_MAX: u64 = 100;
+/// How long `/readyz` waits for the store's write: whoever asks gives up soon after.
+pub const READY_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer of `/readyz` is given again: each costs the store a synced write, and needs no key.
 pub const READY_KEPT: Duration = Duration::from_secs(1);
 /// How soon a client should look for an expected recording again, in seconds.

@@ -7,7 +7,7 @@
 use crate::engine::{Sql, State};
 use crate::error::{StoreError, StoreResult};
 use crate::figures::Figures;
-use crate::limits::{GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
+use crate::limits::{ANSWER_PATIENCE, GROUP_OPERATIONS_MAX, GROUP_ROWS_MAX, WRITER_QUEUE_MAX};
 use crate::tx::{Savepoints, Told, Tx, TxShared};
 use failpoint::{Point, reach};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -175,17 +175,19 @@ impl Queue {
         if demand.waits {
             // Who waits is served before a later caller: the queue gives its room in order.
             self.sender.send(Box::new(pending)).await.map_err(|_| ended())?;
-        } else {
-            self.sender.try_send(Box::new(pending)).map_err(|refused| match refused {
-                mpsc::error::TrySendError::Full(_) => {
-                    self.figures.writes_refused.add(1);
-                    StoreError::Busy("too many writes wait")
-                }
-                mpsc::error::TrySendError::Closed(_) => ended(),
-            })?;
+            reach(Point::OperationQueued);
+            return answered.await.map_err(|_| ended())?;
         }
+        self.sender.try_send(Box::new(pending)).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => {
+                self.figures.writes_refused.add(1);
+                StoreError::Busy("too many writes wait")
+            }
+            mpsc::error::TrySendError::Closed(_) => ended(),
+        })?;
         reach(Point::OperationQueued);
-        answered.await.map_err(|_| ended())?
+        let answered = tokio::time::timeout(ANSWER_PATIENCE, answered).await;
+        answered.map_err(|_| not_answered())?.map_err(|_| ended())?
     }
 }
 
@@ -320,6 +322,11 @@ pub fn caught<T>(operation: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
 
 pub fn taken_back() -> StoreError {
     StoreError::Unavailable("the database took the whole group back".to_owned())
+}
+
+/// It goes on without its caller, and may be written yet.
+fn not_answered() -> StoreError {
+    StoreError::Unknown("it was not written in time".to_owned())
 }
 
 pub fn ended() -> StoreError {

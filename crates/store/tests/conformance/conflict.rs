@@ -99,13 +99,13 @@ async fn of_two_that_wait_for_each_other_callhook_comes_again() {
     assert_eq!(server().log().matches("deadlock detected").count(), 1);
 }
 
+fn wait_for_standby(name: &str) {
+    server().run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'; SELECT pg_reload_conf()"));
+}
+
 /// What is answered to a write whose commit the server breaks off while it waits for a standby that is not there.
 async fn unconfirmed<T>(write: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
-    let standby = |name| {
-        server()
-            .run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'; SELECT pg_reload_conf()"));
-    };
-    standby("nobody");
+    wait_for_standby("nobody");
     let breaking_off = tokio::task::spawn_blocking(|| {
         let break_off = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query NOT LIKE '%beat%'";
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -115,7 +115,7 @@ async fn unconfirmed<T>(write: impl Future<Output = StoreResult<T>>) -> StoreRes
     });
     let (answer, broken_off) = tokio::join!(write, breaking_off);
     broken_off.unwrap();
-    standby("");
+    wait_for_standby("");
     answer
 }
 
@@ -134,6 +134,27 @@ async fn a_commit_that_no_standby_confirmed_is_told_as_unknown() {
     let answer = unconfirmed(h.store.set_retention(h.business, |_| Ok(Retention::default()))).await;
     assert!(matches!(answer, Err(StoreError::Unknown(_))), "step by step as well: {:?}", answer.err());
     assert_eq!(unknown(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reports_waits_for_no_standby_longer_than_it_is_worth_and_what_is_confirmed_later_is_sent() {
+    let h = Harness::start().await;
+    let flow = h.flow(|_| {}).await;
+    h.planned(&flow).await;
+    wait_for_standby("nobody");
+    let began = Instant::now();
+    // The second waits behind the first: nothing of it has begun.
+    let answers = tokio::join!(h.report(h.call(flow.id)), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        h.report(h.call(flow.id)).await
+    });
+    for answer in [answers.0, answers.1] {
+        assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    wait_for_standby("");
+    h.store.check().await.unwrap();
+    assert_eq!((calls(&h).await, h.take_planned().len()), (3, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
