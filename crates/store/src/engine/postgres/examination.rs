@@ -59,8 +59,12 @@ pub fn examine(database: &Database, keyring: Option<&Keyring>, now: Timestamp) -
 /// Whether callhook's tables lie there, and so something that was made with a key. A database that is not there is waited for a while.
 pub fn holds_store(database: &Database) -> StoreResult<bool> {
     let address = Address::parse(&database.url)?;
-    let mut connection = connect(&address, &quoted(&database.schema)?)?;
-    connection.within(Kind::Snapshot, |connection| Ok(version(connection)?.is_some()))
+    let schema = quoted(&database.schema)?;
+    let mut connection = connect(&address, &schema)?;
+    connection.within(Kind::Snapshot, |connection| {
+        rights::check(connection, &schema)?;
+        Ok(version(connection)?.is_some())
+    })
 }
 
 /// Where the database is and which of its schemas is meant, in words.
