@@ -203,7 +203,7 @@ impl Settings {
             at_least_a_moment("--response-timeout", self.response_timeout, Duration::from_secs(10))?;
         Ok(Config {
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
-            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("callhook-data")),
+            data_dir: folder(self.data_dir)?,
             database: database(self.database_url, self.database_schema)?,
             public_url: self.public_url.map(|url| base(&url)).transpose()?,
             allow_networks: self.allow_network.unwrap_or_default(),
@@ -360,6 +360,16 @@ fn base(url: &Url) -> Result<String, ConfigError> {
         ));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// The data folder. What was meant as a URL may hold a password, and would be shown as a path.
+fn folder(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    match given {
+        Some(folder) if folder.to_string_lossy().contains("://") => {
+            Err(ConfigError("--data-dir is a folder: a database is named with --database-url".into()))
+        }
+        given => Ok(given.unwrap_or_else(|| PathBuf::from("callhook-data"))),
+    }
 }
 
 /// The database that is named, if one is.

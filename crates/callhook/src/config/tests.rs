@@ -58,6 +58,10 @@ fn settings_out_of_range_are_refused() {
         Settings { secret_key_file: Some("/nonexistent".into()), ..none() },
         "cannot read the secret",
     );
+    check_refused(
+        Settings { data_dir: Some("postgres://u:hush@db/calls".into()), ..none() },
+        "--data-dir is a folder: a database is named with --database-url",
+    );
     check_refused(Settings { public_url: "https://x.example/?a=1".parse().ok(), ..none() }, "--public-url");
     check_refused(Settings { public_url: "https://x.example/calls".parse().ok(), ..none() }, "without path");
     check_refused(Settings { public_url: "ftp://x.example/".parse().ok(), ..none() }, "--public-url");
