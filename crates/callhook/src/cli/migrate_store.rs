@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
-use store::Place;
 use store::engine::postgres::Database;
 use store::transfer::{Compared, Progress, TABLES, Transfer};
+use store::{Place, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
@@ -77,7 +77,8 @@ impl MigrateStore {
 
 async fn carry(config: &Config, key: &Secret, from: &Place, to: &Place) -> Result<(), Failure> {
     let with = |place: &Place| (place.clone(), store_config(config, key));
-    let mut transfer = Transfer::open(with(from), with(to)).await?;
+    let opened = Transfer::open(with(from), with(to)).await;
+    let mut transfer = opened.map_err(|error| in_these_flags(&error, from, to))?;
     let mut shown = Shown::new(transfer.progress());
     loop {
         let more = transfer.step().await.map_err(|error| goes_on(&error))?;
@@ -161,7 +162,17 @@ fn broken_off() -> Failure {
     Failure::new("broken off: run the same command again, it goes on where it was")
 }
 
-fn goes_on(error: &store::StoreError) -> Failure {
+/// The store names a server's settings, which are called otherwise here.
+fn in_these_flags(error: &StoreError, from: &Place, to: &Place) -> Failure {
+    let ends = [(from, "--from"), (to, "--to")];
+    let databases = ends.into_iter().filter(|(place, _)| matches!(place, Place::Database(_)));
+    let flags: Vec<_> = databases.map(|(_, flag)| flag).collect();
+    let schemas: Vec<_> = flags.iter().map(|flag| format!("{flag}-schema")).collect();
+    let words = error.to_string().replace("--database-url", &flags.join(" or "));
+    Failure::new(words.replace("--database-schema", &schemas.join(" or ")))
+}
+
+fn goes_on(error: &StoreError) -> Failure {
     Failure::new(format!("{error}; once that is mended, run the same command again: it goes on where it was"))
 }
 
@@ -198,6 +209,27 @@ impl Drop for Shown {
     fn drop(&mut self) {
         if self.last.is_some() {
             let _ = writeln!(std::io::stderr());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_flag_of_the_end_that_it_may_be_about() {
+        let end =
+            |text: &str| place(Hidden(Secret::new(text)), None, "--to").unwrap_or_else(|_| panic!("{text}"));
+        let (folder, database) = (end("./callhook-data"), end("postgres://db/calls"));
+        let error = StoreError::Unusable("see --database-url, or name another --database-schema".to_owned());
+        for (from, to, expected) in [
+            (&folder, &database, "see --to, or name another --to-schema"),
+            (&database, &folder, "see --from, or name another --from-schema"),
+            (&database, &database, "see --from or --to, or name another --from-schema or --to-schema"),
+        ] {
+            let words = in_these_flags(&error, from, to).0;
+            assert!(words.contains(expected), "{words}");
         }
     }
 }

@@ -38,7 +38,7 @@ pub async fn look(config: &Config, running: Option<&Condition>, findings: &mut F
     };
     let (level, reached) = match running {
         Some(_) => reach(&text, config).await,
-        None => (Level::Ok, "was not tried, since no server runs".to_owned()),
+        None => (Level::Ok, "was not tried, since no server takes calls".to_owned()),
     };
     match unfit(&url) {
         Some(unfit) => {
