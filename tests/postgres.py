@@ -103,6 +103,21 @@ class Server:
         return self.run("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1",
                         "--username=postgres", f"--port={self.port}", "--host=127.0.0.1", "--dbname=postgres", f"--command={statements}")
 
+    def let_in(self, *lines: str):
+        """What pg_hba.conf says of everybody but the tests themselves."""
+        own = ["local all all trust", "host all postgres 127.0.0.1/32 trust"]
+        (self.data / "pg_hba.conf").write_text("".join(f"{line}\n" for line in [*own, *lines]))
+        self.reload()
+
+    def reload(self):
+        """Has it read its files again, and waits until it has."""
+        loaded_at = self.sql("SELECT pg_conf_load_time()")
+        self.sql("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 10
+        while self.sql("SELECT pg_conf_load_time()") == loaded_at:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
+
     def texts(self, schema: str) -> str:
         """Everything that the tables hold, as text. Asked for at once: a process for each column would take seconds."""
         asked = f"SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = '{schema}' AND data_type IN ('text', 'bytea')"
