@@ -38,7 +38,7 @@ class TlsServer(Server):
 
     def __init__(self):
         super().__init__(free_port(), fsync="off", ssl_cert_file="server.pem", ssl_key_file="server.pem")
-        self.sql("CREATE USER tenant; CREATE SCHEMA calls AUTHORIZATION tenant")
+        self.sql("CREATE USER tenant PASSWORD 'hush-hush'; CREATE SCHEMA calls AUTHORIZATION tenant")
 
     def become(self, name: str):
         """What OUTCOMES calls so."""
@@ -49,7 +49,7 @@ class TlsServer(Server):
         for setting in (f"ssl = {is_on}", "ssl_min_protocol_version = 'TLSv1'", f"ssl_max_protocol_version = '{highest}'"):
             self.sql(f"ALTER SYSTEM SET {setting}")
         who = {"for TLS only": "hostssl all tenant", "for all but TLS": "hostnossl all tenant", "for nobody": "host all nobody"}
-        self.let_in(f"{who.get(name, 'host all tenant')} 127.0.0.1/32 trust")
+        self.let_in(f"{who.get(name, 'host all tenant')} 127.0.0.1/32 scram-sha-256")
 
     def show(self, identity: Identity):
         file = self.data / "server.pem"
