@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -51,6 +52,22 @@ def test_a_broken_escape_is_refused_without_the_password(tmp_path, password):
 def test_a_password_that_is_not_encoded_is_neither_shown_nor_looked_up(tmp_path, password):
     sentence = refusal(tmp_path, f"postgres://me:{password}@127.0.0.1:{shared_server().port}/postgres", seconds=5)
     assert "%40" in sentence and "PW" not in sentence
+
+
+def test_a_password_is_asked_for_and_never_told(tmp_path):
+    server, odd = shared_server(), "hush-hush @/?#%&=:+'\"\\ü"
+    quoted = odd.replace("'", "''")
+    server.sql(f"CREATE USER sealed PASSWORD '{quoted}'; CREATE SCHEMA sealed AUTHORIZATION sealed")
+    server.let_in("host all sealed 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 trust")
+    url = f"postgres://sealed{{}}@127.0.0.1:{server.port}/postgres"
+    flags = ["--database-schema=sealed", "--log-level=trace"]
+    assert 'password authentication failed for user "sealed"; see user and password' in refusal(tmp_path, url.format(":hush-hush"), *flags, seconds=5)
+    assert "password missing" in refusal(tmp_path, url.format(""), *flags, seconds=5)
+    store = {"CALLHOOK_DATABASE_URL": url.format(f":{quote(odd, safe='')}"), "CALLHOOK_DATABASE_SCHEMA": "sealed"}
+    with Callhook("--log-level=trace", environment=store, folder=tmp_path) as callhook:
+        callhook.report(tracking_number="+15735551234")
+        assert callhook.stop() == 0
+        assert "TRACE" in callhook.log_text() and "hush-hush" not in callhook.log_text()
 
 
 def test_what_cannot_mend_itself_is_refused_at_once(tmp_path):
