@@ -1,13 +1,10 @@
 """Sent again: one now, and all that match a filter: how far that is, live and without scripts, what it came to, and what is refused."""
 
 import re
-import sqlite3
-from contextlib import closing
 
 import pytest
 
 from harness import STORE, Callhook, Receiver, wait_until
-from postgres import of_url
 from visitor import Browser, Texts, first, flaws_of_html, invited
 
 # More than two steps.
@@ -38,23 +35,14 @@ class Held:
     def __init__(self, server: Callhook):
         self.server = server
         if STORE == "postgres":
-            self.run("CREATE FUNCTION hold() RETURNS TRIGGER LANGUAGE plpgsql AS 'BEGIN new.not_before := new.not_before + 3600000; RETURN new; END'",
-                     "CREATE TRIGGER hold BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION hold()")
+            server.sql("CREATE FUNCTION hold() RETURNS TRIGGER LANGUAGE plpgsql AS 'BEGIN new.not_before := new.not_before + 3600000; RETURN new; END'",
+                       "CREATE TRIGGER hold BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION hold()")
         else:
-            self.run("CREATE TRIGGER hold AFTER INSERT ON jobs BEGIN UPDATE jobs SET not_before = not_before + 3600000 WHERE id = new.id; END")
-
-    def run(self, *statements: str):
-        if STORE == "postgres":
-            url, schema = self.server.environment["CALLHOOK_DATABASE_URL"], self.server.environment["CALLHOOK_DATABASE_SCHEMA"]
-            of_url(url).sql("; ".join([f"SET search_path TO {schema}", *statements]))
-            return
-        with closing(sqlite3.connect(self.server.folder / "data/callhook.db", timeout=30)) as store, store:
-            for statement in statements:
-                store.execute(statement)
+            server.sql("CREATE TRIGGER hold AFTER INSERT ON jobs BEGIN UPDATE jobs SET not_before = not_before + 3600000 WHERE id = new.id; END")
 
     def let_go(self):
         remove = "DROP FUNCTION IF EXISTS hold CASCADE" if STORE == "postgres" else "DROP TRIGGER IF EXISTS hold"
-        self.run(remove, "UPDATE jobs SET not_before = 0")
+        self.server.sql(remove, "UPDATE jobs SET not_before = 0")
 
     def __enter__(self):
         return self
