@@ -2,8 +2,10 @@
 
 import pytest
 
-from harness import STORE, Callhook, Receiver
+import postgres
+from harness import STORE, Callhook, Receiver, free_port
 from visitor import first
+from wall_clock import WallClock
 
 
 def pytest_collection_modifyitems(items):
@@ -23,6 +25,18 @@ def pytest_addoption(parser):
 def receiver():
     with Receiver() as receiver:
         yield receiver
+
+
+@pytest.fixture
+def clocked(tmp_path):
+    """A wall clock, and what makes a server on the test's folder live by it: its database too, which gives the times that are stored."""
+    if STORE != "postgres":
+        wall_clock = WallClock(tmp_path)
+        yield wall_clock, wall_clock.environment
+        return
+    database = postgres.Server(free_port(), has_clock=True, fsync="off")
+    yield database.wall_clock, database.wall_clock.environment | postgres.environment(tmp_path, database)
+    database.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,12 @@ import queue
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -146,6 +148,16 @@ class Callhook:
             return found if len(found) >= count and not pending else None
 
         return wait_until(ended, seconds, f"the end of {count} deliveries")
+
+    def sql(self, *statements: str):
+        """Changes what is stored, behind its back."""
+        if STORE == "postgres":
+            url, schema = self.environment["CALLHOOK_DATABASE_URL"], self.environment["CALLHOOK_DATABASE_SCHEMA"]
+            postgres.of_url(url).sql("; ".join([f"SET search_path TO {schema}", *statements]))
+            return
+        with closing(sqlite3.connect(self.folder / "data/callhook.db", timeout=30)) as store, store:
+            for statement in statements:
+                store.execute(statement)
 
     def log_text(self) -> str:
         return self.log_path.read_text()

@@ -12,6 +12,8 @@ import time
 from functools import cache
 from pathlib import Path
 
+from wall_clock import WallClock
+
 STARTED: list["Server"] = []
 SETTINGS = {"listen_addresses": "127.0.0.1", "shared_buffers": "64MB", "max_connections": "100"}
 
@@ -47,12 +49,14 @@ def unused_cluster() -> Path:
 class Server:
     """A server that a test may stop, start and break. It refuses to run as root: then the user `postgres` runs it."""
 
-    def __init__(self, port: int, parent: Path | None = None, standby_of: "Server | None" = None, **settings: str):
+    def __init__(self, port: int, parent: Path | None = None, standby_of: "Server | None" = None, has_clock: bool = False, **settings: str):
         self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="callhook-postgres-", dir=parent))
         self.account = account()
         if self.account:
             os.chown(self.folder, self.account["user"], self.account["group"])
+        # In its folder, since the server has to read it.
+        self.wall_clock = WallClock(self.folder) if has_clock else None
         self.settings = SETTINGS | {"port": str(port), "unix_socket_directories": str(self.folder)} | settings
         self.process: subprocess.Popen | None = None
         self.data = self.folder / "data"
@@ -77,8 +81,9 @@ class Server:
     def start(self):
         settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
         command = [binaries() / "postgres", "-D", self.data, *settings]
+        environment = os.environ | (self.wall_clock.environment if self.wall_clock else {})
         with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, **self.account)
+            self.process = subprocess.Popen(command, cwd="/", env=environment, stdout=log, stderr=log, **self.account)
         deadline = time.monotonic() + 20
         while not self.is_up():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log
@@ -102,6 +107,21 @@ class Server:
     def sql(self, statements: str) -> str:
         return self.run("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1",
                         "--username=postgres", f"--port={self.port}", "--host=127.0.0.1", "--dbname=postgres", f"--command={statements}")
+
+    def let_in(self, *lines: str):
+        """What pg_hba.conf says of everybody but the tests themselves."""
+        own = ["local all all trust", "host all postgres 127.0.0.1/32 trust"]
+        (self.data / "pg_hba.conf").write_text("".join(f"{line}\n" for line in [*own, *lines]))
+        self.reload()
+
+    def reload(self):
+        """Has it read its files again, and waits until it has."""
+        loaded_at = self.sql("SELECT pg_conf_load_time()")
+        self.sql("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 10
+        while self.sql("SELECT pg_conf_load_time()") == loaded_at:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
 
     def texts(self, schema: str) -> str:
         """Everything that the tables hold, as text. Asked for at once: a process for each column would take seconds."""
@@ -146,6 +166,6 @@ def schema_of(folder: Path) -> str:
     return "test_" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, server: Server | None = None) -> dict[str, str]:
     """What makes a server on this folder keep its store in the database, the same each time."""
-    return {"CALLHOOK_DATABASE_URL": shared_server().url, "CALLHOOK_DATABASE_SCHEMA": schema_of(folder)}
+    return {"CALLHOOK_DATABASE_URL": (server or shared_server()).url, "CALLHOOK_DATABASE_SCHEMA": schema_of(folder)}

@@ -9,7 +9,6 @@ from selenium.webdriver.support.ui import Select
 
 from harness import Callhook, Receiver, wait_until
 from visitor import Browser, Texts, first, flaws_of_html, invited
-from wall_clock import WallClock
 
 # As long as a name may be, in characters that HTML writes in five bytes, with marks that belong to the letter before.
 LONG_NAME = ("<\"'&>e\u0301\u0302\u0303" * 30)[:200]
@@ -64,10 +63,9 @@ def test_each_of_the_latest_calls_says_what_was_sent_of_it(server, admin, endpoi
     assert '<td class="told end"><span class="soft">nothing</span>' in admin.get(f"{admin.home}/call-flows/{nowhere['id']}").text
 
 
-@pytest.mark.embedded("stored times are a database's, whose clock no test sets back")
-def test_a_flows_success_is_that_of_seven_days_and_says_so(endpoint, tmp_path):
-    wall_clock = WallClock(tmp_path)
-    with Callhook("--retry-delays=1s", environment=wall_clock.environment) as server:
+def test_a_flows_success_is_that_of_seven_days_and_says_so(endpoint, clocked, tmp_path):
+    wall_clock, environment = clocked
+    with Callhook("--retry-delays=1s", environment=environment, folder=tmp_path) as server:
         admin, flow = first(server), server.flow(endpoint.base)
         wall_clock.set(hours=0.1)
         server.settled(1, call_id=server.report(flow, caller_number="+13055559879")["id"])

@@ -1,12 +1,10 @@
 """Sent again: one now, and all that match a filter: how far that is, live and without scripts, what it came to, and what is refused."""
 
 import re
-import sqlite3
-from contextlib import closing
 
 import pytest
 
-from harness import Callhook, Receiver, wait_until
+from harness import STORE, Callhook, Receiver, wait_until
 from visitor import Browser, Texts, first, flaws_of_html, invited
 
 # More than two steps.
@@ -35,16 +33,16 @@ class Held:
     """While it is held, what goes on in the background does not, as after a step that failed."""
 
     def __init__(self, server: Callhook):
-        self.path = server.folder / "data/callhook.db"
-        self.run("CREATE TRIGGER hold AFTER INSERT ON jobs BEGIN UPDATE jobs SET not_before = not_before + 3600000 WHERE id = new.id; END")
-
-    def run(self, *statements: str):
-        with closing(sqlite3.connect(self.path, timeout=30)) as store, store:
-            for statement in statements:
-                store.execute(statement)
+        self.server = server
+        if STORE == "postgres":
+            server.sql("CREATE FUNCTION hold() RETURNS TRIGGER LANGUAGE plpgsql AS 'BEGIN new.not_before := new.not_before + 3600000; RETURN new; END'",
+                       "CREATE TRIGGER hold BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION hold()")
+        else:
+            server.sql("CREATE TRIGGER hold AFTER INSERT ON jobs BEGIN UPDATE jobs SET not_before = not_before + 3600000 WHERE id = new.id; END")
 
     def let_go(self):
-        self.run("DROP TRIGGER IF EXISTS hold", "UPDATE jobs SET not_before = 0")
+        remove = "DROP FUNCTION IF EXISTS hold CASCADE" if STORE == "postgres" else "DROP TRIGGER IF EXISTS hold"
+        self.server.sql(remove, "UPDATE jobs SET not_before = 0")
 
     def __enter__(self):
         return self
@@ -53,7 +51,6 @@ class Held:
         self.let_go()
 
 
-@pytest.mark.embedded
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
 def test_whoever_redelivers_many_sees_how_far_it_is_and_what_it_came_to(scripts, server, admin, endpoint, tmp_path):
     flow = many_cancelled(server, endpoint.base)
@@ -103,7 +100,6 @@ def test_whoever_redelivers_many_sees_how_far_it_is_and_what_it_came_to(scripts,
     assert server.data("GET", f"/redeliveries/{page.rsplit('/', 1)[1]}")["redelivery"]["redelivered"] == MANY
 
 
-@pytest.mark.embedded
 def test_one_that_is_killed_between_two_steps_is_counted_exactly(endpoint):
     with Callhook() as server:
         visitor = first(server)

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from harness import SECRET_KEY, Callhook, Receiver, wait_until
+import postgres
+from harness import SECRET_KEY, STORE, Callhook, Receiver, wait_until
 from test_cli import one_sentence, run
 
-pytestmark = pytest.mark.embedded
+# What copies, restores and damages the store's file.
+embedded = pytest.mark.embedded
 
 WITH_KEY = {"CALLHOOK_SECRET_KEY": SECRET_KEY}
 
@@ -49,6 +51,7 @@ def counts(file: Path) -> tuple[int, int]:
         return tuple(store.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("calls", "deliveries"))
 
 
+@embedded
 def test_a_backup_beside_a_working_server_holds_all_that_was_acknowledged_and_stops_nobody(tmp_path, receiver):
     file = tmp_path / "copy"
     acknowledged, ends = [], threading.Event()
@@ -80,6 +83,7 @@ def test_a_backup_beside_a_working_server_holds_all_that_was_acknowledged_and_st
     assert os.listdir(tmp_path) == ["copy"], "no draft is left"
 
 
+@embedded
 def test_a_backup_without_a_server_needs_no_key_but_refuses_a_wrong_one(tmp_path):
     with Callhook() as callhook:
         callhook.report(tracking_number="+15735551234")
@@ -96,6 +100,7 @@ def test_a_backup_without_a_server_needs_no_key_but_refuses_a_wrong_one(tmp_path
     assert "no store" in one_sentence(run("backup", str(tmp_path / "c"), "--data-dir", str(tmp_path)))
 
 
+@embedded
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
 def test_a_backup_that_does_not_fit_says_so_and_leaves_nothing(tmp_path):
     with Callhook() as callhook:
@@ -117,6 +122,7 @@ def sending_paused(callhook: Callhook) -> bool:
     return answer.json()["data"].get("sending_paused", False)
 
 
+@embedded
 @pytest.mark.parametrize("running", [True, False], ids=["beside a server", "alone"])
 def test_a_restored_store_takes_calls_and_sends_nothing_until_it_is_told_to(backup, tmp_path, receiver, running):
     data = tmp_path / "data"
@@ -201,6 +207,7 @@ def make_text(file: Path):
     end_as_a_backup(file)
 
 
+@embedded
 @pytest.mark.parametrize("change, part", [
     (damage, "damaged"), (change_a_byte, "damaged"), (damage_in_disguise, "damaged"), (make_newer, "newer callhook"),
     (make_foreign, "no store of callhook"), (make_text, "cannot be read as a store"),
@@ -220,6 +227,7 @@ def test_what_is_no_whole_backup_is_not_restored(backup, tmp_path, change, part)
     assert left == [], "nothing is left that a server could take for a store"
 
 
+@embedded
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_what_root_restores_belongs_to_the_folders_owner(backup, tmp_path):
     data = tmp_path / "data"
@@ -229,6 +237,7 @@ def test_what_root_restores_belongs_to_the_folders_owner(backup, tmp_path):
     assert {name: (data / name).stat().st_uid for name in os.listdir(data)} == {"callhook.db": 65_532, "callhook.lock": 65_532}
 
 
+@embedded
 def test_a_folder_that_is_shared_with_others_is_left_as_it_is(backup, tmp_path):
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -240,6 +249,7 @@ def test_a_folder_that_is_shared_with_others_is_left_as_it_is(backup, tmp_path):
     check(found, "data folder", "warning", "open to everybody")
 
 
+@embedded
 def test_a_backup_takes_no_name_that_the_store_itself_uses(tmp_path):
     with Callhook() as callhook:
         data = callhook.folder / "data"
@@ -248,6 +258,7 @@ def test_a_backup_takes_no_name_that_the_store_itself_uses(tmp_path):
         assert run("backup", str(tmp_path / "callhook.db-journal"), "--data-dir", str(data), env=WITH_KEY).returncode == 0
 
 
+@embedded
 def test_a_store_whose_file_is_gone_or_another_acknowledges_nothing(receiver):
     with Callhook() as callhook:
         flow = callhook.flow(receiver.base)
@@ -297,11 +308,14 @@ def test_the_doctor_says_that_a_proxy_is_taken_for_everybody():
 def test_a_second_server_is_refused_although_somebody_removed_the_lock():
     with Callhook() as callhook:
         data = callhook.folder / "data"
-        (data / "callhook.lock").unlink()
-        assert "in use" in one_sentence(run("serve", "--data-dir", str(data), "--listen", "127.0.0.1:0", env=WITH_KEY))
+        # In a database it is a row.
+        (data / "callhook.lock").unlink(missing_ok=STORE == "postgres")
+        assert "in use" in one_sentence(run("serve", "--data-dir", str(data), "--listen", "127.0.0.1:0", env=WITH_KEY | store_of(data)))
         assert run("ready", "--data-dir", str(data)).stdout == "ready\n"
 
 
+# The lock of the store's file tells.
+@embedded
 def test_a_server_whose_socket_is_gone_is_not_taken_for_none():
     with Callhook() as callhook:
         data = callhook.folder / "data"
@@ -322,6 +336,7 @@ def test_who_may_not_look_into_the_folder_is_told_so(tmp_path):
             assert asked.returncode == 1 and "server's user" in asked.stdout + asked.stderr, (command, asked)
 
 
+@embedded
 def test_a_restore_takes_no_place_that_is_taken(backup, tmp_path):
     with Callhook() as callhook:
         data = str(callhook.folder / "data")
@@ -338,21 +353,29 @@ def test_a_restore_takes_no_place_that_is_taken(backup, tmp_path):
     assert "secret.key is missing" in one_sentence(run("serve", "--data-dir", str(tmp_path / "data")))
 
 
-def test_ready_says_whether_calls_are_taken(backup, tmp_path):
+def test_ready_says_whether_calls_are_taken(tmp_path):
     data = ("--data-dir", str(tmp_path / "data"))
     assert "no server" in one_sentence(run("ready", *data))
-    assert run("restore", str(backup), *data, env=WITH_KEY).returncode == 0
     with Callhook(folder=tmp_path) as callhook:
+        assert callhook.stop() == 0
+        callhook.sql("INSERT INTO meta (name, value) VALUES ('sending paused', '')")
+        callhook.restart()
         assert run("ready", *data).stdout == "ready, and sends nothing until `callhook resume`\n"
+        check(doctor(tmp_path / "data")[0], "sending", "warning", "callhook resume")
         assert run("resume", *data).returncode == 0
         assert run("ready", *data).stdout == "ready\n"
         callhook.kill()
         assert "no server" in one_sentence(run("ready", *data))
 
 
+def store_of(folder: Path) -> dict[str, str]:
+    """What tells a command where a server keeps its store that has its files there."""
+    return postgres.environment(folder.parent) if STORE == "postgres" else {}
+
+
 def doctor(folder: Path, *flags: str, env: dict | None = None) -> tuple[dict[str, tuple], bool]:
     """Level and text by check, and whether the exit code says that there is no fault."""
-    result = run("doctor", "--json", "--data-dir", str(folder), *flags, env=WITH_KEY | (env or {}))
+    result = run("doctor", "--json", "--data-dir", str(folder), *flags, env=WITH_KEY | store_of(folder) | (env or {}))
     checks = json.loads(result.stdout)["checks"]
     found = {finding["check"]: (finding["level"], finding["text"]) for finding in checks}
     assert len(found) == len(checks), "one line a check"
@@ -403,40 +426,43 @@ def test_the_doctor_says_what_is_wrong_with_an_endpoint(receiver):
         assert "--call-flow" in one_sentence(run("doctor", "--call-flow", "7", "--data-dir", str(data)))
 
 
-def test_the_doctor_says_what_is_wrong_with_settings_folder_store_key_clock_and_address(backup, tmp_path, receiver):
-    found, _ = doctor(tmp_path / "data")
+def test_the_doctor_says_what_is_wrong_with_settings_folder_key_clock_and_address(tmp_path, receiver):
+    data = tmp_path / "data"
+    found, _ = doctor(data)
     check(found, "data folder", "warning", "not there yet")
-    found, _ = doctor(tmp_path / "data", "--retry-delays=1500ms")
+    found, _ = doctor(data, "--retry-delays=1500ms")
     check(found, "settings", "fault", "--retry-delays")
-    assert run("restore", str(backup), "--data-dir", str(tmp_path / "data"), env=WITH_KEY).returncode == 0
-    found, _ = doctor(tmp_path / "data")
-    check(found, "sending", "warning", "callhook resume")
-    found, _ = doctor(tmp_path / "data", env={"CALLHOOK_SECRET_KEY": "x" * 40})
+    with Callhook(f"--public-url={receiver.base}", folder=tmp_path) as callhook:
+        found, _ = doctor(data)
+        check(found, "public address", "fault", "something else than callhook")
+        callhook.report(tracking_number="+15735551234")
+        assert callhook.stop() == 0
+        callhook.sql("UPDATE calls SET reported_at = reported_at + 3600000")
+    found, _ = doctor(data)
+    check(found, "clock", "fault", "behind the newest call")
+    found, _ = doctor(data, env={"CALLHOOK_SECRET_KEY": "x" * 40})
     check(found, "secret key", "fault", "does not open the store")
-    key_file = tmp_path / "data" / "secret.key"
+    key_file = data / "secret.key"
     key_file.write_text(SECRET_KEY)
     key_file.chmod(0o644)
-    found, _ = doctor(tmp_path / "data")
+    found, _ = doctor(data)
     check(found, "secret key", "warning", "chmod 600")
     key_file.write_text("short")
-    without_key = run("doctor", "--json", "--data-dir", str(tmp_path / "data"))
+    without_key = run("doctor", "--json", "--data-dir", str(data), env=store_of(data))
     assert "secret.key holds no key" in without_key.stdout and without_key.returncode == 1
     key_file.unlink()
-    assert "so it was not tried" in run("doctor", "--json", "--data-dir", str(tmp_path / "data")).stdout
-    (tmp_path / "data").chmod(0o755)
-    found, _ = doctor(tmp_path / "data")
+    assert "so it was not tried" in run("doctor", "--json", "--data-dir", str(data), env=store_of(data)).stdout
+    data.chmod(0o755)
+    found, _ = doctor(data)
     check(found, "data folder", "warning", "chmod o=")
-    file = tmp_path / "data" / "callhook.db"
-    with sqlite3.connect(file) as store:
-        store.execute("UPDATE calls SET reported_at = reported_at + 3600000")
-    found, _ = doctor(tmp_path / "data")
-    check(found, "clock", "fault", "behind the newest call")
-    with Callhook(f"--public-url={receiver.base}", folder=tmp_path) as callhook:
-        found, _ = doctor(tmp_path / "data")
-        check(found, "public address", "fault", "something else than callhook")
-        callhook.kill()
-    damage(file)
-    found, _ = doctor(tmp_path / "data")
+
+
+@embedded
+def test_the_doctor_says_that_the_store_is_damaged(backup, tmp_path):
+    data = tmp_path / "data"
+    assert run("restore", str(backup), "--data-dir", str(data), env=WITH_KEY).returncode == 0
+    damage(data / "callhook.db")
+    found, _ = doctor(data)
     check(found, "store", "fault", "restore an earlier backup")
 
 

@@ -8,11 +8,12 @@ import signal
 import socket
 import subprocess
 import time
+from urllib.parse import quote
 
 import pytest
 
 from harness import BINARY, ROOT, SECRET_KEY, Callhook, free_port, wait_until
-from postgres import Server, shared_server
+from postgres import Server, binaries, shared_server
 from wall_clock import WallClock
 
 
@@ -51,6 +52,22 @@ def test_a_broken_escape_is_refused_without_the_password(tmp_path, password):
 def test_a_password_that_is_not_encoded_is_neither_shown_nor_looked_up(tmp_path, password):
     sentence = refusal(tmp_path, f"postgres://me:{password}@127.0.0.1:{shared_server().port}/postgres", seconds=5)
     assert "%40" in sentence and "PW" not in sentence
+
+
+def test_a_password_is_asked_for_and_never_told(tmp_path):
+    server, odd = shared_server(), "hush-hush @/?#%&=:+'\"\\ü"
+    quoted = odd.replace("'", "''")
+    server.sql(f"CREATE USER sealed PASSWORD '{quoted}'; CREATE SCHEMA sealed AUTHORIZATION sealed")
+    server.let_in("host all sealed 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 trust")
+    url = f"postgres://sealed{{}}@127.0.0.1:{server.port}/postgres"
+    flags = ["--database-schema=sealed", "--log-level=trace"]
+    assert 'password authentication failed for user "sealed"; see user and password' in refusal(tmp_path, url.format(":hush-hush"), *flags, seconds=5)
+    assert "password missing" in refusal(tmp_path, url.format(""), *flags, seconds=5)
+    store = {"CALLHOOK_DATABASE_URL": url.format(f":{quote(odd, safe='')}"), "CALLHOOK_DATABASE_SCHEMA": "sealed"}
+    with Callhook("--log-level=trace", environment=store, folder=tmp_path) as callhook:
+        callhook.report(tracking_number="+15735551234")
+        assert callhook.stop() == 0
+        assert "TRACE" in callhook.log_text() and "hush-hush" not in callhook.log_text()
 
 
 def test_what_cannot_mend_itself_is_refused_at_once(tmp_path):
@@ -300,30 +317,43 @@ def test_the_doctor_says_what_a_standby_has(tmp_path, synchronous_commit, level,
         server.close()
 
 
-def test_a_restored_database_can_be_made_to_wait_for_a_word(tmp_path, receiver):
-    """The statements of the page about it."""
-    [pause] = re.findall(r"^INSERT INTO callhook\.meta .+?;$", (ROOT / "docs/postgresql.md").read_text(), re.MULTILINE)
-    server, environment = shared_server(), {"CALLHOOK_DATABASE_URL": shared_server().url}
+def test_a_database_is_set_up_copied_and_restored_as_the_page_says(tmp_path, receiver):
+    page = (ROOT / "docs/postgresql.md").read_text()
+    setup = re.search(r"^  ```sql\n(.+?)^  ```$", page, re.MULTILINE | re.DOTALL)[1]
+    [dump] = re.findall(r"^ *pg_dump .+$", page, re.MULTILINE)
+    [restore] = re.findall(r"^pg_restore .+$", page, re.MULTILINE)
+    [pause] = re.findall(r"^INSERT INTO callhook\.meta .+?;$", page, re.MULTILINE)
+    server = shared_server()
+    admin = {"PATH": f"{binaries()}:{os.environ['PATH']}", "PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGUSER": "postgres"}
+    shell = lambda command: subprocess.run(["sh", "-c", command], env=admin, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    store = {"CALLHOOK_DATABASE_URL": f"postgres://callhook@127.0.0.1:{server.port}/callhook"}
     receiver.answer = lambda received: (503, {}, b"")
-    first = {"folder": tmp_path / "first", "environment": environment | {"CALLHOOK_DATABASE_SCHEMA": "to_be_copied"}}
-    first["folder"].mkdir()
-    with Callhook("--retry-delays=1s,1s,1s", **first) as callhook:
+    server.script(setup)
+    with Callhook("--retry-delays=1s,1s", environment=store, folder=tmp_path) as callhook:
         callhook.report(callhook.flow(receiver.base))
         receiver.next()
         wait_until(lambda: callhook.deliveries(error="http_503"), what="the outcome")
+        assert shell(dump).returncode == 0
         callhook.kill()
-    server.copy("to_be_copied", "restored")
-    server.sql(pause.replace("callhook.", "restored."))
+    # Another server, which has neither.
+    server.sql("DROP DATABASE callhook")
+    server.sql("DROP USER callhook")
+    server.script(setup)
+    assert "already exists" in shell(restore).stderr, "whoever makes the schema as well is told so"
+    server.script("\\c callhook\nDROP SCHEMA callhook")
+    restored = shell(restore)
+    assert restored.returncode == 0 and restored.stderr == ""
+    server.script(f"\\c callhook\n{pause}")
     receiver.answer = lambda received: (200, {}, b"")
     seen = len(receiver.requests)
-    second = {"folder": tmp_path / "second", "environment": environment | {"CALLHOOK_DATABASE_SCHEMA": "restored"}}
-    second["folder"].mkdir()
-    with Callhook(**second) as callhook:
+    second = tmp_path / "second"
+    second.mkdir()
+    with Callhook(environment=store, folder=second) as callhook:
         assert callhook.session.get(f"{callhook.base}/readyz", timeout=10).json()["data"]["sending_paused"]
         time.sleep(2)
         assert len(receiver.requests) == seen, "it sends before it may"
         command = [BINARY, "resume", "--data-dir", str(callhook.folder / "data")]
-        subprocess.run(command, env={"PATH": os.environ["PATH"], **second["environment"]}, check=True, capture_output=True)
+        subprocess.run(command, env={"PATH": os.environ["PATH"], **store}, check=True, capture_output=True)
         callhook.settled(1)
         assert len(receiver.requests) == seen + 1
 
