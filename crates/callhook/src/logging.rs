@@ -7,6 +7,8 @@ use tracing_subscriber::EnvFilter;
 /// Libraries below this log host names and frames in detail: they are heard from `warn` on, whatever else is asked for by a level.
 const LIBRARIES: &str =
     "hickory_resolver=warn,hickory_net=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,rustls=warn";
+/// What would show what calls say: each statement with its values. Not even for whoever asks for it.
+const NEVER: &str = "tokio_postgres=warn";
 
 /// What a part of `--log-level` can be that names no module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -24,7 +26,7 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), ConfigError> {
             LEVELS.join(", ")
         )));
     }
-    let filter = EnvFilter::try_new(format!("{LIBRARIES},{level}"))
+    let filter = EnvFilter::try_new(format!("{LIBRARIES},{level},{NEVER}"))
         .map_err(|error| ConfigError(format!("--log-level is wrong: {error}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
