@@ -67,7 +67,7 @@ def test_a_password_is_asked_for_and_never_told(tmp_path):
     with Callhook("--log-level=trace", environment=store, folder=tmp_path) as callhook:
         callhook.report(tracking_number="+15735551234")
         assert callhook.stop() == 0
-        assert "TRACE" in callhook.log_text() and "hush-hush" not in callhook.log_text()
+        assert "hush-hush" not in callhook.log_text()
 
 
 def test_what_cannot_mend_itself_is_refused_at_once(tmp_path):
@@ -99,6 +99,20 @@ def test_tables_that_callhook_may_not_change_are_refused_with_the_way_to_mend_it
         assert found.returncode == 1 and words in found.stdout, found.stdout
         server.sql(mend)
     assert doctor().returncode == 0
+
+
+def test_of_two_that_start_at_once_on_a_new_schema_one_has_it(tmp_path):
+    store = {"CALLHOOK_DATABASE_URL": shared_server().url, "CALLHOOK_DATABASE_SCHEMA": "wanted_by_two"}
+    both = [Callhook(environment=store, folder=tmp_path / name, wait=False) for name in ("one", "other") if not (tmp_path / name).mkdir()]
+    try:
+        wait_until(lambda: [callhook for callhook in both if callhook.process.poll() is not None], what="a refusal")
+        [refused], [first] = [[callhook for callhook in both if (callhook.process.poll() is None) is lives] for lives in (False, True)]
+        assert refused.process.returncode == 1 and "in use by another callhook" in refused.log_text(), refused.log_text()
+        first.wait_ready()
+        first.report(tracking_number="+15735551234")
+    finally:
+        for callhook in both:
+            callhook.__exit__()
 
 
 def test_a_mistyped_schema_and_a_folder_without_a_key_change_nothing(tmp_path):
@@ -181,8 +195,12 @@ def test_a_missing_right_is_named_with_the_statement_that_gives_it(tmp_path):
     for schema in ("guests", "closed", "half"):
         with Callhook(environment={"CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": schema}, folder=tmp_path) as callhook:
             assert callhook.stop() == 0
-    # Tables of another, in a schema that is open.
+    # Tables of another, in a schema that is open; also where no key is there yet, and it is looked for what may have been made with one.
     server.sql("ALTER TABLE half.migrations OWNER TO host")
+    environment = {"PATH": os.environ["PATH"], "CALLHOOK_DATABASE_URL": url, "CALLHOOK_DATABASE_SCHEMA": "half"}
+    for command in (["serve", "--listen=127.0.0.1:0"], ["keys", "list"]):
+        ended = subprocess.run([BINARY, *command, "--data-dir", str(tmp_path / "new")], env=environment, capture_output=True, text=True, timeout=30)
+        assert ended.returncode == 1 and "the tables of the schema half are host's" in ended.stderr, ended.stderr
     mended("half", "may not read them", r"run (ALTER TABLE .+ OWNER TO guest)")
     assert doctor(tmp_path, url, "half").returncode == 0
 

@@ -2,13 +2,14 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import requests
 
-from faults.authority import NOW, Authority, Identity
+from faults.authority import NOW, Authority
 from harness import SECRET_KEY, Callhook, free_port, wait_until
 from postgres import Server, binaries
 from test_cli import run
@@ -42,7 +43,7 @@ class TlsServer(Server):
 
     def become(self, name: str):
         """What OUTCOMES calls so."""
-        self.show({"of another authority": OTHER.issue(), "of another name": RIGHT.issue(host="db.example.com")}.get(name, RIGHT.issue()))
+        self.show({"of another authority": OTHER.issue(), "of another name": RIGHT.issue(host="db.example.com")}.get(name, RIGHT.issue()).path)
         # Neither callhook nor libpq speaks it.
         highest = "TLSv1.1" if name == "whose handshake fails" else ""
         is_on = "off" if name == "without TLS" else "on"
@@ -51,9 +52,10 @@ class TlsServer(Server):
         who = {"for TLS only": "hostssl all tenant", "for all but TLS": "hostnossl all tenant", "for nobody": "host all nobody"}
         self.let_in(f"{who.get(name, 'host all tenant')} 127.0.0.1/32 scram-sha-256")
 
-    def show(self, identity: Identity):
+    def show(self, identity: str):
+        """Presents the key and certificates of a file."""
         file = self.data / "server.pem"
-        file.write_bytes(Path(identity.path).read_bytes())
+        file.write_bytes(Path(identity).read_bytes())
         file.chmod(0o600)
         if self.account:
             os.chown(file, self.account["user"], self.account["group"])
@@ -92,11 +94,13 @@ def what_callhook_does(url: str, server: Server, folder: Path) -> str:
         def is_up() -> bool:
             try:
                 return requests.get(f"{callhook.base}/readyz", timeout=5).status_code == 200
-            except requests.ConnectionError:
+            except requests.RequestException:
                 return False
 
-        # What cannot mend itself is refused at once.
-        wait_until(lambda: callhook.process.poll() is not None or is_up(), 5, "a start or a refusal")
+        # What cannot mend itself is refused at once, and not tried for the ten seconds of a database that is not there.
+        began = time.monotonic()
+        wait_until(lambda: callhook.process.poll() is not None or is_up(), what="a start or a refusal")
+        assert callhook.process.poll() is None or time.monotonic() < began + 8
         if callhook.process.poll() is None:
             callhook.report(tracking_number="+15735551234")
             assert callhook.data("GET", "/calls")["calls"]
@@ -140,6 +144,25 @@ def test_a_mode_means_what_it_means_to_libpq(server, mode, tmp_path):
 ], ids=["right", "another", "expired and any", "expired", "an address", "the machine's"])
 def test_a_certificate_is_looked_at_as_libpq_does(postgres, mode, roots, host, certificate, expected, tmp_path):
     postgres.become("right")
-    postgres.show(RIGHT.issue(**certificate))
+    postgres.show(RIGHT.issue(**certificate).path)
     postgres.reload()
     check(expected, postgres.url_of(mode, roots and roots.roots(), host), postgres, tmp_path)
+
+
+@pytest.mark.parametrize("mode, host, names_it, expected", [
+    ("verify-ca", "localhost", True, TLS),
+    ("verify-full", "localhost", True, TLS),
+    ("verify-full", "127.0.0.1", True, UNTRUSTED),
+    ("verify-ca", "localhost", False, UNTRUSTED),
+])
+def test_a_certificate_that_signed_itself_is_trusted_where_it_is_named(postgres, mode, host, names_it, expected, tmp_path):
+    # As the server's manual makes one: it is an authority's as well.
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-new", "-x509", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    postgres.become("right")
+    both = tmp_path / "both.pem"
+    both.write_bytes(key.read_bytes() + certificate.read_bytes())
+    postgres.show(str(both))
+    postgres.reload()
+    check(expected, postgres.url_of(mode, str(certificate) if names_it else RIGHT.roots(), host), postgres, tmp_path)

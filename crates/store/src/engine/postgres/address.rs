@@ -5,11 +5,12 @@
 
 use crate::error::{StoreError, StoreResult};
 use domain::secret::Secret;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
@@ -163,63 +164,64 @@ fn shown(config: &Config) -> String {
 
 fn tls(trust: Trust, roots: Option<&str>) -> StoreResult<MakeRustlsConnect> {
     let provider = Arc::new(ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::Anyone => Arc::new(Lenient { provider: Arc::clone(&provider), authority: None }),
+    let trusted = match trust {
+        Trust::Anyone => None,
         Trust::Authority | Trust::Name => {
-            let roots = Arc::new(authorities(roots)?);
-            let strict = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+            let certificates = authorities(roots)?;
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates.iter().cloned());
+            let judge = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()
                 .map_err(|error| unusable(&format!("its certificates cannot be verified: {error}")))?;
-            match trust {
-                Trust::Name => strict,
-                _ => Arc::new(Lenient { provider: Arc::clone(&provider), authority: Some(strict) }),
-            }
+            Some(Trusted { judge, certificates })
         }
     };
+    let verifier = Verifier { provider: Arc::clone(&provider), trusted, looks_at_name: trust == Trust::Name };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn authorities(file: Option<&str>) -> StoreResult<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        None | Some("system") => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Some(file) => {
-            let unreadable =
-                |error: &dyn std::fmt::Display| unusable(&format!("sslrootcert {file}: {error}"));
-            for certificate in
-                CertificateDer::pem_file_iter(Path::new(file)).map_err(|error| unreadable(&error))?
-            {
-                let certificate = certificate.map_err(|error| unreadable(&error))?;
-                roots.add(certificate).map_err(|error| unreadable(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(unreadable(&"it holds no certificate"));
-            }
-        }
+fn authorities(file: Option<&str>) -> StoreResult<Vec<CertificateDer<'static>>> {
+    let Some(file) = file.filter(|file| *file != "system") else {
+        return Ok(rustls_native_certs::load_native_certs().certs);
+    };
+    let unreadable = |error: &dyn std::fmt::Display| unusable(&format!("sslrootcert {file}: {error}"));
+    let certificates = CertificateDer::pem_file_iter(Path::new(file)).map_err(|error| unreadable(&error))?;
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
+    for certificate in &certificates {
+        RootCertStore::empty().add(certificate.clone()).map_err(|error| unreadable(&error))?;
     }
-    Ok(roots)
+    if certificates.is_empty() {
+        return Err(unreadable(&"it holds no certificate"));
+    }
+    Ok(certificates)
 }
 
 fn unusable(why: &str) -> StoreError {
     StoreError::Unusable(format!("the database's URL (--database-url) cannot be used: {why}"))
 }
 
-/// Looks less closely than the web does: not at the name, or at nothing but that the key is the certificate's.
+/// Whom a server may be.
 #[derive(Debug)]
-struct Lenient {
-    provider: Arc<CryptoProvider>,
-    authority: Option<Arc<WebPkiServerVerifier>>,
+struct Trusted {
+    judge: Arc<WebPkiServerVerifier>,
+    certificates: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for Lenient {
+/// Looks as closely as libpq does: at the name or not, or at nothing but that the key is the certificate's.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    trusted: Option<Trusted>,
+    looks_at_name: bool,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -228,11 +230,22 @@ impl ServerCertVerifier for Lenient {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
-        match authority.verify_server_cert(certificate, between, name, ocsp, now) {
+        let Some(Trusted { judge, certificates }) = &self.trusted else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match judge.verify_server_cert(certificate, between, name, ocsp, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.looks_at_name => Ok(ServerCertVerified::assertion()),
+            // Signed by itself as an authority's, as the server's manual makes it: the file names this very certificate.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if certificates.contains(certificate) =>
+            {
+                if self.looks_at_name {
+                    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             other => other,
         }
     }
