@@ -103,6 +103,12 @@ class Server:
         return self.run("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1",
                         "--username=postgres", f"--port={self.port}", "--host=127.0.0.1", "--dbname=postgres", f"--command={statements}")
 
+    def reload(self, **settings: str):
+        """Other settings, without a start."""
+        for name, value in settings.items():
+            self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.sql("SELECT pg_reload_conf()")
+
     def texts(self, schema: str) -> str:
         """Everything that the tables hold, as text. Asked for at once: a process for each column would take seconds."""
         asked = f"SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = '{schema}' AND data_type IN ('text', 'bytea')"
