@@ -12,6 +12,8 @@ import time
 from functools import cache
 from pathlib import Path
 
+from wall_clock import WallClock
+
 STARTED: list["Server"] = []
 SETTINGS = {"listen_addresses": "127.0.0.1", "shared_buffers": "64MB", "max_connections": "100"}
 
@@ -47,12 +49,14 @@ def unused_cluster() -> Path:
 class Server:
     """A server that a test may stop, start and break. It refuses to run as root: then the user `postgres` runs it."""
 
-    def __init__(self, port: int, parent: Path | None = None, standby_of: "Server | None" = None, **settings: str):
+    def __init__(self, port: int, parent: Path | None = None, standby_of: "Server | None" = None, has_clock: bool = False, **settings: str):
         self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="callhook-postgres-", dir=parent))
         self.account = account()
         if self.account:
             os.chown(self.folder, self.account["user"], self.account["group"])
+        # In its folder, since the server has to read it.
+        self.wall_clock = WallClock(self.folder) if has_clock else None
         self.settings = SETTINGS | {"port": str(port), "unix_socket_directories": str(self.folder)} | settings
         self.process: subprocess.Popen | None = None
         self.data = self.folder / "data"
@@ -77,8 +81,9 @@ class Server:
     def start(self):
         settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
         command = [binaries() / "postgres", "-D", self.data, *settings]
+        environment = os.environ | (self.wall_clock.environment if self.wall_clock else {})
         with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, **self.account)
+            self.process = subprocess.Popen(command, cwd="/", env=environment, stdout=log, stderr=log, **self.account)
         deadline = time.monotonic() + 20
         while not self.is_up():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log
@@ -152,6 +157,6 @@ def schema_of(folder: Path) -> str:
     return "test_" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, server: Server | None = None) -> dict[str, str]:
     """What makes a server on this folder keep its store in the database, the same each time."""
-    return {"CALLHOOK_DATABASE_URL": shared_server().url, "CALLHOOK_DATABASE_SCHEMA": schema_of(folder)}
+    return {"CALLHOOK_DATABASE_URL": (server or shared_server()).url, "CALLHOOK_DATABASE_SCHEMA": schema_of(folder)}
