@@ -51,6 +51,9 @@ def run(receiver, store, hours: list[float], pause: float, note):
             wait_until(lambda: abs(shown() - offset) < 0.01, FOLLOWED_WITHIN_SECONDS[STORE], f"a server that is {offset} h off")
         time.sleep(pause)
         workload.stop()
+        if STORE == "postgres":
+            # A timer of the database may see the true time within its signal, where faketime cannot read its file, and end a connection early.
+            wall_clock.set(0)
         before = time.monotonic()
         workload.judge(note)
         note(f"ended {time.monotonic() - before:.1f} s after the load")
