@@ -102,9 +102,11 @@ class Passage:
             threading.Thread(target=self.carry, args=(way,), daemon=True).start()
 
     def carry(self, way):
-        # Whichever side ends, the other one is told.
+        # Whichever side ends, the other one is told, unless nothing comes through.
         with suppress(OSError, EOFError):
             way()
+        if self.is_silent:
+            return
         for side in (self.client, self.server):
             with suppress(OSError):
                 side.shutdown(socket.SHUT_RDWR)
