@@ -114,8 +114,10 @@ class Server:
         (self.data / "pg_hba.conf").write_text("".join(f"{line}\n" for line in [*own, *lines]))
         self.reload()
 
-    def reload(self):
-        """Has it read its files again, and waits until it has."""
+    def reload(self, **settings: str):
+        """Has it read its files again, with other settings, and waits until it has."""
+        for name, value in settings.items():
+            self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
         loaded_at = self.sql("SELECT pg_conf_load_time()")
         self.sql("SELECT pg_reload_conf()")
         deadline = time.monotonic() + 10

@@ -1,4 +1,4 @@
-"""Stands between callhook and its database, sees each commit pass, and cuts the connection there when a test wants it.
+"""Stands between callhook and its database, sees each commit pass, and cuts the connection there when a test wants it, or falls silent.
 
 A commit is a COMMIT, or the statement that writes a whole group by itself.
 """
@@ -39,6 +39,7 @@ class Cutter:
         self.cut: Cut | None = None
         self.every = 1
         self.passed = self.cuts = 0
+        self.passages: list[Passage] = []
         threading.Thread(target=self.listen, daemon=True).start()
 
     @property
@@ -53,6 +54,11 @@ class Cutter:
         with self.lock:
             self.cut = None
 
+    def silence(self):
+        """From now on nothing comes through the connections that there are, as where a router has forgotten them; others can be made."""
+        for passage in self.passages:
+            passage.is_silent = True
+
     def close(self):
         self.listener.close()
 
@@ -66,7 +72,9 @@ class Cutter:
                 except OSError:
                     client.close()
                     continue
-                Passage(self, client, server).start()
+                passage = Passage(self, client, server)
+                self.passages.append(passage)
+                passage.start()
 
     def next(self) -> Cut | None:
         """What is to become of a commit that has come."""
@@ -84,6 +92,7 @@ class Passage:
     def __init__(self, cutter: Cutter, client: socket.socket, server: socket.socket):
         self.cutter, self.client, self.server = cutter, client, server
         self.keeps_back = threading.Event()
+        self.is_silent = False
         for side in (client, server):
             # A message that is carried alone must not wait for the receipt of the one before.
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -93,9 +102,11 @@ class Passage:
             threading.Thread(target=self.carry, args=(way,), daemon=True).start()
 
     def carry(self, way):
-        # Whichever side ends, the other one is told.
+        # Whichever side ends, the other one is told, unless nothing comes through.
         with suppress(OSError, EOFError):
             way()
+        if self.is_silent:
+            return
         for side in (self.client, self.server):
             with suppress(OSError):
                 side.shutdown(socket.SHUT_RDWR)
@@ -129,11 +140,14 @@ class Passage:
                         return
                     case Cut.ON_THE_WAY_BACK:
                         self.keeps_back.set()
-            self.server.sendall(head + body)
+            if not self.is_silent:
+                self.server.sendall(head + body)
 
     def back(self):
         kept = b""
         while answer := self.server.recv(65536):
+            if self.is_silent:
+                continue
             if not self.keeps_back.is_set():
                 self.client.sendall(answer)
                 continue

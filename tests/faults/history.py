@@ -11,10 +11,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Iterator
 
-# How long an outcome may take to be on disk: an attempt that was answered so shortly before a death may be made again. A database on a
-# machine that is busy with much else took up to 4.5 s.
+# How long an outcome may take to be on disk, in either store: an attempt that was answered so shortly before a death may be made again.
 RECORDED_WITHIN_SECONDS = 2.0
-RECORDED_WITHIN_SECONDS_OF_A_DATABASE = 8.0
 # An attempt that had begun when its delivery was cancelled may still arrive so much later.
 IN_FLIGHT_SECONDS = 1.0
 # Times on disk are whole milliseconds.
@@ -92,7 +90,6 @@ class History:
     retry_delay: float = 1.0
     retries: int = 2
     fallback: float = 2.0
-    recorded_within: float = RECORDED_WITHIN_SECONDS
     reports: list[Report] = field(default_factory=list)
     analyses: dict[str, Analysis] = field(default_factory=dict)
     cancelled_at: dict[str, float] = field(default_factory=dict)
@@ -138,7 +135,7 @@ class History:
     def died_after(self, receipt: Receipt) -> float | None:
         """The death that this attempt's outcome may not have survived."""
         deaths = self.deaths[receipt.generation : receipt.generation + 1]
-        return next((death for death in deaths if death <= receipt.answered_at + self.recorded_within), None)
+        return next((death for death in deaths if death <= receipt.answered_at + RECORDED_WITHIN_SECONDS), None)
 
     def asked_to_redeliver(self, receipt: Receipt, since: float, until: float) -> bool:
         asked = [(at, at) for at in self.redelivered_at.get(receipt.delivery_id, [])]
@@ -159,14 +156,20 @@ class History:
         """What no file may hold at the end."""
         return {mark for call_id, mark in self.marks.items() if self.is_erased(call_id)}
 
-    def doubled(self) -> int:
-        return sum(first.attempt == second.attempt for first, second in self.pairs())
+    def doubled(self) -> list[float]:
+        """Of each attempt that came again, how long before the death it had been answered; 0 where it had not."""
+        return [
+            max(0.0, next(iter(self.deaths[first.generation :]), 0.0) - first.answered_at)
+            for first, second in self.pairs() if first.attempt == second.attempt
+        ]
 
     def summary(self) -> str:
         kinds = Counter(delivery["status"] for delivery in self.deliveries.values())
         ended = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         gone = f"{sum(map(self.is_erased, self.erasures))} erased" + (f", {len(self.expired)} expired" if self.expired else "")
-        return f"{len(self.reports)} acknowledged, 0 lost, {self.doubled()} doubled, {len(self.receipts)} received; {ended}; {gone}"
+        doubled = self.doubled()
+        before = f" (answered up to {max(doubled):.2f} s before)" if doubled else ""
+        return f"{len(self.reports)} acknowledged, 0 lost, {len(doubled)} doubled{before}, {len(self.receipts)} received; {ended}; {gone}"
 
 
 def flaws(history: History) -> list[str]:

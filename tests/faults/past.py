@@ -10,8 +10,8 @@ from pathlib import Path
 
 from faults.history import Expired
 from faults.workload import FLAGS, Workload, new_mark
-from harness import STORE, Callhook, Received, Receiver
-from postgres import schema_of, shared_server
+from harness import STORE, Callhook, Received, Receiver, free_port
+from postgres import Server, environment, schema_of
 from wall_clock import WallClock
 
 DAY_HOURS = 24
@@ -30,7 +30,9 @@ class Past:
 
     folder: Path
     receiver: Receiver
+    # Of the server, and of the database where there is one: the times in it are its own.
     wall_clock: WallClock
+    database: Server | None
     expired: list[Expired] = field(default_factory=list)
     # Of the calls that are past their time.
     flow: str = ""
@@ -39,8 +41,12 @@ class Past:
     def copy(self, folder: Path):
         """The store once more, for a server on that folder."""
         shutil.copytree(self.folder / "data", folder / "data", ignore=shutil.ignore_patterns("*.sock"))
-        if STORE == "postgres":
-            shared_server().copy(schema_of(self.folder), schema_of(folder))
+        if self.database:
+            self.database.copy(schema_of(self.folder), schema_of(folder))
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """Of a server on that folder."""
+        return self.wall_clock.environment | (environment(folder, self.database) if self.database else {})
 
     def set_back(self):
         """To the days after the store was left: its latest calls are not past their time yet."""
@@ -66,12 +72,13 @@ def live_through(folder: Path, binary: str):
         mark = answers[received.json["delivery_id"]] = new_mark()
         return 200, {}, mark.encode()
 
-    wall_clock = WallClock(folder)
+    database = Server(free_port(), has_clock=True, fsync="off") if STORE == "postgres" else None
+    wall_clock = database.wall_clock if database else WallClock(folder)
     wall_clock.set(-CALLS_DAYS_AGO * DAY_HOURS)
     with Receiver(answer) as receiver:
-        past = Past(folder, receiver, wall_clock)
+        past = Past(folder, receiver, wall_clock, database)
         past.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - (CALLS_DAYS_AGO + 1) * DAY_HOURS * 3600))
-        with Callhook(*FLAGS, folder=folder, binary=binary, environment=wall_clock.environment) as callhook:
+        with Callhook(*FLAGS, folder=folder, binary=binary, environment=past.environment(folder)) as callhook:
             past.flow = callhook.flow(receiver.base)["id"]
             report(callhook, past, answers, past.flow, CALLS, TEXT_BYTES, is_call_expired=True)
             samples = callhook.flow(receiver.base)["id"]
@@ -88,6 +95,8 @@ def live_through(folder: Path, binary: str):
             report(callhook, past, answers, callhook.flow(receiver.base)["id"], PAYLOADS, 100, is_call_expired=False)
             assert callhook.stop() == 0
         yield past
+    if database:
+        database.close()
 
 
 def report(callhook: Callhook, past: Past, answers: dict[str, str], flow: str, count: int, text_bytes: int, is_call_expired: bool):

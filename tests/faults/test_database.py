@@ -7,8 +7,9 @@ import subprocess
 import tempfile
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ import requests
 
 from faults.cutter import Cut, Cutter
 from faults.test_full import fill
-from faults.workload import FLAGS, Workload
+from faults.workload import CALL, FLAGS, Workload
 from harness import KEY, Callhook, free_port, wait_until
 from postgres import Server
+from test_metrics import samples
 
 
 @contextmanager
@@ -42,18 +44,34 @@ def load_on_a_database(receiver, tmp_path, parent: Path | None = None, way_to=No
 
 
 def is_ready(callhook: Callhook) -> bool:
-    return callhook.session.get(f"{callhook.base}/readyz", timeout=20).status_code == 200
+    """It is not, either, where the look at the store takes too long to wait for."""
+    with suppress(requests.Timeout):
+        return callhook.session.get(f"{callhook.base}/readyz", timeout=5).status_code == 200
+    return False
 
 
-def wait_until_it_goes_on(callhook: Callhook, receiver) -> str:
-    """To be called when the database is back: what is written and sent from now on comes soon enough."""
+def wait_until_it_goes_on(callhook: Callhook, workload: Workload, seconds: float = 5) -> str:
+    """To be called when the database is back: a call that is reported from now on is taken and sent soon enough."""
     since = time.monotonic()
-    wait_until(lambda: is_ready(callhook), what="readiness")
-    seen = len(receiver.requests)
-    wait_until(lambda: len(receiver.requests) > seen, what="a delivery")
+    body = {"source_call_id": str(uuid.uuid4()), "call_flow_id": workload.flows["taken"]["id"]}
+
+    def reported() -> str | None:
+        with suppress(requests.RequestException):
+            return workload.report(callhook.session, "now", body)
+
+    call = wait_until(reported, 60, "an acknowledgement")
+    wait_until(lambda: any(receipt.call_id == call for receipt in workload.history.receipts), 60, "a delivery")
+    wait_until(lambda: is_ready(callhook), 60, "readiness")
     took = time.monotonic() - since
-    assert took < 5, f"sending has to go on within 5 s, and did after {took:.1f} s"
+    assert took < seconds, f"sending has to go on within {seconds} s, and did after {took:.1f} s"
     return f"sending again after {took:.2f} s"
+
+
+def end(callhook: Callhook, workload: Workload, note):
+    """To be called when the database is back, too: sending goes on, and nothing is lost."""
+    note(wait_until_it_goes_on(callhook, workload))
+    workload.stop()
+    workload.judge(note)
 
 
 def test_a_crash_of_the_database_loses_nothing_and_sending_goes_on_by_itself(receiver, tmp_path, note):
@@ -62,7 +80,7 @@ def test_a_crash_of_the_database_loses_nothing_and_sending_goes_on_by_itself(rec
             database.stop(signal.SIGQUIT)
             wait_until(lambda: not is_ready(callhook), what="readiness to end")
             database.start()
-            wait_until_it_goes_on(callhook, receiver)
+            note(wait_until_it_goes_on(callhook, workload))
             time.sleep(1)
         workload.stop()
         workload.judge(note)
@@ -75,8 +93,7 @@ class Pair:
         self.server, self.standby = server, Server(free_port(), standby_of=server)
         streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
         wait_until(lambda: server.sql(streams).strip() == "1", what="a standby")
-        server.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        server.sql("SELECT pg_reload_conf()")
+        server.reload(synchronous_standby_names="*")
         self.url = f"postgres://postgres@127.0.0.1:{server.port},127.0.0.1:{self.standby.port}/postgres?target_session_attrs=read-write"
 
     def fail_over(self):
@@ -92,7 +109,7 @@ def test_a_synchronous_standby_takes_over_all_that_was_acknowledged(receiver, tm
     with load_on_a_database(receiver, tmp_path, way_to=Pair) as (callhook, workload, pair):
         assert "synchronous standbys (*)" in callhook.log_text()
         pair.fail_over()
-        note(wait_until_it_goes_on(callhook, receiver))
+        note(wait_until_it_goes_on(callhook, workload))
         workload.database = pair.standby
         time.sleep(2)
         workload.stop()
@@ -102,10 +119,9 @@ def test_a_synchronous_standby_takes_over_all_that_was_acknowledged(receiver, tm
 def test_connections_that_are_cut_lose_nothing(receiver, tmp_path, note):
     with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
         for _ in range(8):
-            database.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'callhook'")
             time.sleep(0.5)
-        workload.stop()
-        workload.judge(note)
+            database.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'callhook'")
+        end(callhook, workload, note)
 
 
 @pytest.mark.parametrize("cut", Cut, ids=lambda cut: cut.value)
@@ -121,7 +137,7 @@ def test_commits_that_are_cut_are_neither_acknowledged_nor_made_twice(receiver, 
         wait_until(lambda: cutter.cuts >= cuts + 20, 120, "cuts")
         assert len(workload.history.reports) == acknowledged and workload.refused > refused
         cutter.end()
-        note(wait_until_it_goes_on(callhook, receiver))
+        note(wait_until_it_goes_on(callhook, workload))
         time.sleep(1)
         workload.stop()
         note(f"{cutter.cuts} of {cutter.passed} commits cut, {workload.refused} refused")
@@ -130,12 +146,10 @@ def test_commits_that_are_cut_are_neither_acknowledged_nor_made_twice(receiver, 
 
 def test_a_database_that_turns_read_only_acknowledges_nothing_and_comes_back(receiver, tmp_path, note):
     with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
-        for is_read_only in ("on", "off"):
-            database.sql(f"ALTER SYSTEM SET default_transaction_read_only = {is_read_only}")
-            database.sql("SELECT pg_reload_conf()")
-            wait_until(lambda: is_ready(callhook) == (is_read_only == "off"), what=f"readiness while read-only is {is_read_only}")
-        workload.stop()
-        workload.judge(note)
+        database.reload(default_transaction_read_only="on")
+        wait_until(lambda: not is_ready(callhook), what="readiness to end")
+        database.reload(default_transaction_read_only="off")
+        end(callhook, workload, note)
         assert workload.refused > 0
 
 
@@ -145,9 +159,7 @@ def test_a_lock_that_somebody_holds_is_waited_out(receiver, tmp_path, note):
         locked.start()
         wait_until(lambda: workload.refused > 0, 20, "a refusal")
         locked.join()
-        note(wait_until_it_goes_on(callhook, receiver))
-        workload.stop()
-        workload.judge(note)
+        end(callhook, workload, note)
 
 
 @pytest.mark.long
@@ -167,37 +179,131 @@ def test_a_lock_of_30_seconds_on_the_hot_tables_is_waited_out(receiver, tmp_path
         wait_until(lambda: workload.refused > 0, 20, "a refusal")
         assert len(workload.history.reports) == acknowledged, "somebody was told that a call is on record"
         locked.join()
-        note(wait_until_it_goes_on(callhook, receiver))
-        workload.stop()
-        workload.judge(note)
+        end(callhook, workload, note)
+
+
+@contextmanager
+def slow(database: Server, seconds: float):
+    """Each row of a delivery that is written takes so long. A statement that has begun goes on for as long as it was told to."""
+    database.sql(f"""CREATE TABLE public.slow AS SELECT {seconds}::float AS seconds;
+        CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(seconds) FROM public.slow; RETURN NEW; END';
+        CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON calls.deliveries FOR EACH ROW EXECUTE FUNCTION public.slow()""")
+    yield
+    database.sql("UPDATE public.slow SET seconds = 0")
+
+
+def seconds_of_a_group(found: dict, since: dict | None = None) -> float:
+    """As callhook's metrics have it, on average."""
+    grown = lambda name: found[name,] - (since[name,] if since else 0)
+    return grown("callhook_store_group_seconds_sum") / grown("callhook_store_group_seconds_count")
 
 
 def test_a_slow_database_is_slow_and_nothing_else(receiver, tmp_path, note):
     with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
-        database.sql("""CREATE FUNCTION calls.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END';
-            CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON calls.deliveries FOR EACH ROW EXECUTE FUNCTION calls.slow()""")
-        time.sleep(4)
-        database.sql("DROP TRIGGER slow ON calls.deliveries")
-        workload.stop()
-        workload.judge(note)
+        before = samples(callhook)
+        with slow(database, 0.05):
+            time.sleep(4)
+            while_slow = samples(callhook)
+        took = seconds_of_a_group(while_slow, before)
+        note(f"{took:.3f} s a group, {seconds_of_a_group(before):.3f} s before")
+        assert took > 0.05, "it was not slow"
+        end(callhook, workload, note)
+        assert workload.refused == 0
 
 
-def test_a_row_that_the_database_refuses_fails_alone(receiver, tmp_path, note):
+@pytest.mark.long
+def test_writes_that_take_longer_than_they_may_are_broken_off(receiver, tmp_path, note):
+    """After 30 s, by the database, for each of its writers."""
     with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
-        workload.stop()
-        database.sql("ALTER TABLE calls.calls ADD CONSTRAINT poison CHECK (caller_number <> '+13055550000') NOT VALID")
-        flow = callhook.flow(receiver.base + "/taken")
+        with slow(database, 45):
+            # What was committed before is answered.
+            time.sleep(1)
+            acknowledged = len(workload.history.reports)
+            wait_until(lambda: database.log.count("canceling statement due to statement timeout") >= 2, 75, "the end of two statements")
+            assert len(workload.history.reports) == acknowledged, "somebody was told that a call is on record"
+            assert not is_ready(callhook)
+        # Those that have begun meanwhile have their time, too.
+        sleeping = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'callhook' AND wait_event = 'PgSleep'"
+        since = time.monotonic()
+        wait_until(lambda: database.sql(sleeping).strip() == "0", 31, "the end of what had begun")
+        note(f"what had begun took {time.monotonic() - since:.1f} s more")
+        end(callhook, workload, note)
 
-        def report(number: int) -> int:
-            caller = "+13055550000" if number == 250 else "+13055559876"
-            body = {"status": "completed", "caller_number": caller, "call_flow_id": flow["id"]}
-            headers = {"Authorization": f"Bearer {KEY}"}
-            return requests.post(f"{callhook.base}/api/v1/calls", json=body, headers=headers, timeout=30).status_code
 
-        with ThreadPoolExecutor(32) as many:
-            answers = list(many.map(report, range(500)))
-        assert [number for number, status in enumerate(answers) if status != 201] == [250] and answers[250] == 500
-        assert len(callhook.settled(499, 60, call_flow_id=flow["id"])) == 499
+def test_reads_that_take_longer_than_they_may_are_broken_off(receiver, tmp_path, note):
+    """After 5 s, and sending does not wait for them."""
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        delivery = callhook.deliveries(status="delivered", limit=1)[0]["id"]
+        # For lists alone, which are known by their limit: what is written looks at attempts, too.
+        database.sql("""BEGIN; ALTER TABLE calls.attempts RENAME TO attempts_kept; CREATE VIEW calls.attempts AS SELECT * FROM calls.attempts_kept
+            WHERE current_setting('statement_timeout') <> '5s' OR pg_sleep(20) IS NOT NULL; COMMIT""")
+        since = time.monotonic()
+        callhook.call("GET", f"/webhook-deliveries/{delivery}", expect=503)
+        assert 4.5 < time.monotonic() - since < 6.5
+        note(wait_until_it_goes_on(callhook, workload))
+        database.sql("BEGIN; DROP VIEW calls.attempts; ALTER TABLE calls.attempts_kept RENAME TO attempts; COMMIT")
+        callhook.call("GET", f"/webhook-deliveries/{delivery}", expect=200)
+        end(callhook, workload, note)
+
+
+POISONED = "+13055550000"
+POISON = f"ALTER TABLE calls.calls ADD CONSTRAINT poison CHECK (caller_number <> '{POISONED}') NOT VALID"
+
+
+def answer_to(callhook: Callhook, path: str, body) -> int:
+    """On a connection of its own: many ask at once."""
+    return requests.post(f"{callhook.base}/api/v1{path}", json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=30).status_code
+
+
+@pytest.mark.parametrize("beside", ["load", "nothing"])
+def test_a_row_that_the_database_refuses_fails_alone_in_a_group_of_501(receiver, tmp_path, beside, note):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        database.sql(POISON)
+        # Beside nothing else, reports that have nothing to ask are one statement.
+        new_id = lambda: {"source_call_id": str(uuid.uuid4())} if beside == "load" else {}
+        if beside == "nothing":
+            workload.stop()
+        flow = workload.flows["taken"]["id"]
+        large = lambda found: found["callhook_store_group_operations_count",] - found["callhook_store_group_operations_bucket", "256"]
+        before = large(samples(callhook))
+        # Until all of them wait for the writer.
+        lock = "BEGIN; LOCK TABLE calls.calls IN SHARE ROW EXCLUSIVE MODE; SELECT pg_sleep(4)"
+        locked = threading.Thread(target=database.sql, args=(lock,))
+        locked.start()
+        wait_until(lambda: "ShareRowExclusiveLock" in database.sql("SELECT mode FROM pg_locks WHERE granted"), what="the lock")
+
+        def report(number: int) -> str | int:
+            if number == 250:
+                return answer_to(callhook, "/calls", CALL | {"call_flow_id": flow, "caller_number": POISONED})
+            with requests.Session() as session:
+                session.headers["Authorization"] = f"Bearer {KEY}"
+                return workload.report(session, "now", new_id() | {"call_flow_id": flow})
+
+        with ThreadPoolExecutor(501) as many:
+            calls = list(many.map(report, range(501)))
+        # What the database refuses for its data is no reason to come again.
+        assert calls.pop(250) == 500 and len(set(calls)) == 500
+        locked.join()
+        assert large(samples(callhook)) > before, "they were not in one group"
+        note(f"refused {database.log.count('violates check constraint')} times in halving")
+        end(callhook, workload, note)
+        assert workload.refused == 0
+
+
+def test_a_batch_with_a_row_that_the_database_refuses_fails_as_a_whole_and_alone(receiver, tmp_path, note):
+    with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
+        database.sql(POISON)
+        flow = workload.flows["taken"]["id"]
+        calls = [CALL | {"source_call_id": f"batch {number}", "call_flow_id": flow} for number in range(500)]
+        for number in (0, 250, 499):
+            poisoned = calls[:number] + [calls[number] | {"caller_number": POISONED}] + calls[number + 1:]
+            assert answer_to(callhook, "/calls/batch", {"calls": poisoned}) == 500
+        assert database.sql("SELECT count(*) FROM calls.calls WHERE source_call_id LIKE 'batch %'").strip() == "0"
+        asked_at = time.monotonic()
+        for result in callhook.data("POST", "/calls/batch", {"calls": calls})["results"]:
+            workload.acknowledged("now", result["call"], asked_at)
+        end(callhook, workload, note)
+        assert workload.refused == 0
 
 
 @pytest.fixture
@@ -221,9 +327,7 @@ def test_a_full_disk_of_the_database_loses_nothing(receiver, tmp_path, small_dis
         ballast.unlink()
         if database.process.poll() is not None:
             database.start()
-        wait_until(lambda: is_ready(callhook), 30, "readiness")
-        workload.stop()
-        workload.judge(note)
+        end(callhook, workload, note)
 
 
 @pytest.mark.long
@@ -237,29 +341,36 @@ def test_a_database_that_falls_silent_in_the_middle_is_given_up(receiver, tmp_pa
         time.sleep(45)
         for backend in backends:
             os.kill(int(backend), signal.SIGCONT)
-        wait_until(lambda: is_ready(callhook), 30, "readiness")
-        seen = len(receiver.requests)
-        wait_until(lambda: len(receiver.requests) > seen, 10, "a delivery")
-        workload.stop()
-        workload.judge(note)
+        end(callhook, workload, note)
         # What was refused as not written is not committed with what came after it.
         assert "already a transaction in progress" not in database.log
+
+
+@pytest.mark.long
+def test_connections_that_fall_silent_for_good_are_given_up(receiver, tmp_path, note):
+    """Nobody says that they have ended. It is 30 s that a statement may take and 10 s beyond until that is taken for sure."""
+    with load_on_a_database(receiver, tmp_path, way_to=Cutter) as (callhook, workload, cutter):
+        cutter.silence()
+        # What was on its way is answered.
+        time.sleep(0.5)
+        acknowledged = len(workload.history.reports)
+        time.sleep(30)
+        assert len(workload.history.reports) == acknowledged, "somebody was told that a call is on record"
+        note(wait_until_it_goes_on(callhook, workload, 40 + 5 - 30.5))
+        workload.stop()
+        workload.judge(note)
 
 
 @pytest.mark.long
 def test_while_a_synchronous_standby_is_away_no_connections_pile_up(receiver, tmp_path, note):
     """A write that waits for it is broken off at the server as well."""
     with load_on_a_database(receiver, tmp_path) as (callhook, workload, database):
-        database.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        database.sql("SELECT pg_reload_conf()")
+        database.reload(synchronous_standby_names="nobody")
         time.sleep(100)
         waiting = int(database.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'callhook' AND wait_event = 'SyncRep'"))
-        database.sql("ALTER SYSTEM RESET synchronous_standby_names")
-        database.sql("SELECT pg_reload_conf()")
+        database.reload(synchronous_standby_names="")
         assert waiting <= 3, f"{waiting} connections wait: two write, one beats"
-        wait_until(lambda: is_ready(callhook), 60, "readiness")
-        workload.stop()
-        workload.judge(note)
+        end(callhook, workload, note)
 
 
 def test_a_killed_server_is_followed_at_once(receiver, tmp_path, note):
@@ -267,7 +378,8 @@ def test_a_killed_server_is_followed_at_once(receiver, tmp_path, note):
         for _ in range(3):
             callhook.kill()
             workload.died()
-            callhook.start()
+            callhook.start(wait=False)
+            note(wait_until_it_goes_on(callhook, workload))
             time.sleep(0.7)
         workload.stop()
         workload.judge(note)

@@ -9,8 +9,6 @@ from faults.results import BINARY_WITH_FAIL_POINTS
 from faults.test_kills import RETENTION, armed, is_reached, points_of, start_until_death
 from faults.workload import Workload
 
-pytestmark = pytest.mark.embedded("stored times are a database's, whose clock no test sets back")
-
 # Reached under any load, and here by what retention removes.
 REACHED_BY_RETENTION = [("CallErased", 60), ("WipeBegun", 1), ("LogWiped", 1)]
 
@@ -25,7 +23,7 @@ def kill_at_retention(receiver, past: Past, folder: Path, point: str, visits: in
     past.copy(folder)
     sent = len(past.receiver.requests)
     past.set_back()
-    with armed(folder=folder, environment=dict(past.wall_clock.environment)) as callhook, Workload(callhook, receiver, seed=visits) as workload:
+    with armed(folder=folder, environment=past.environment(folder)) as callhook, Workload(callhook, receiver, seed=visits) as workload:
         past.hand_over(callhook, workload)
         assert callhook.stop() == 0
         past.end()

@@ -14,9 +14,7 @@ from pathlib import Path
 import requests
 
 import postgres
-from faults.history import (
-    RECORDED_WITHIN_SECONDS, RECORDED_WITHIN_SECONDS_OF_A_DATABASE, Analysis, Erasure, History, Receipt, Report, flaws,
-)
+from faults.history import Analysis, Erasure, History, Receipt, Report, flaws
 from harness import KEY, Callhook, Receiver, Received, wait_until
 
 RETRY_DELAY_SECONDS = 1
@@ -61,8 +59,7 @@ class Workload:
         # The server that holds the store in place of a file.
         url = callhook.environment.get("CALLHOOK_DATABASE_URL")
         self.database = database or (postgres.of_url(url) if url else None)
-        within = RECORDED_WITHIN_SECONDS_OF_A_DATABASE if self.database else RECORDED_WITHIN_SECONDS
-        self.history = History(retry_delay=RETRY_DELAY_SECONDS, retries=RETRIES, fallback=FALLBACK_SECONDS, recorded_within=within)
+        self.history = History(retry_delay=RETRY_DELAY_SECONDS, retries=RETRIES, fallback=FALLBACK_SECONDS)
         self.seed = seed
         self.rounds = 0
         self.stopping = threading.Event()
