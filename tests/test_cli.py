@@ -188,7 +188,7 @@ def test_completions_and_openapi_are_printed():
     assert '"openapi": "3.1' in run("openapi").stdout.replace('"openapi":"3.1', '"openapi": "3.1')
 
 
-@pytest.mark.parametrize("level", ["info", "debug", "trace"])
+@pytest.mark.parametrize("level", ["info", "debug", "trace", "info,tokio_postgres::query=trace"])
 def test_no_secret_and_at_info_no_callers_number_is_in_the_log(receiver, level):
     with Callhook(f"--log-level={level}") as callhook:
         receiver.answer = lambda received: (500, {}, b"")

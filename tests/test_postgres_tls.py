@@ -1,6 +1,7 @@
 """TLS on the way to PostgreSQL: each `sslmode` means before each server what it means to libpq, which is asked as well."""
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -30,6 +31,7 @@ OUTCOMES = {
     "for TLS only": [HBA, TLS, TLS, TLS, TLS, TLS],
     "for all but TLS": [CLEAR, CLEAR, CLEAR, HBA, HBA, HBA],
     "for nobody": [HBA, HBA, HBA, HBA, HBA, HBA],
+    "without TLS and for nobody": [HBA, HBA, HBA, LACKING, LACKING, LACKING],
     "behind a Unix socket": [CLEAR, CLEAR, CLEAR, CLEAR, CLEAR, CLEAR],
 }
 
@@ -46,10 +48,10 @@ class TlsServer(Server):
         self.show({"of another authority": OTHER.issue(), "of another name": RIGHT.issue(host="db.example.com")}.get(name, RIGHT.issue()).path)
         # Neither callhook nor libpq speaks it.
         highest = "TLSv1.1" if name == "whose handshake fails" else ""
-        is_on = "off" if name == "without TLS" else "on"
+        is_on = "off" if name.startswith("without TLS") else "on"
         for setting in (f"ssl = {is_on}", "ssl_min_protocol_version = 'TLSv1'", f"ssl_max_protocol_version = '{highest}'"):
             self.sql(f"ALTER SYSTEM SET {setting}")
-        who = {"for TLS only": "hostssl all tenant", "for all but TLS": "hostnossl all tenant", "for nobody": "host all nobody"}
+        who = {"for TLS only": "hostssl all tenant", "for all but TLS": "hostnossl all tenant", "for nobody": "host all nobody", "without TLS and for nobody": "host all nobody"}
         self.let_in(f"{who.get(name, 'host all tenant')} 127.0.0.1/32 scram-sha-256")
 
     def show(self, identity: str):
@@ -109,11 +111,15 @@ def what_callhook_does(url: str, server: Server, folder: Path) -> str:
         log = callhook.log_text()
     assert "hush-hush" not in log and "panicked" not in log, log
     if callhook.process.returncode == 0:
+        # What was to be encrypted, if it may be, and is not, is worth a word.
+        is_second = "sslmode=prefer" in url and ways == ["f"] and "%2F" not in url and server.sql("SHOW ssl").strip() == "on"
+        assert ("connected without TLS" in log) == is_second, log
         return " and ".join({"t": TLS, "f": CLEAR}[way] for way in ways)
     assert callhook.process.returncode == 1
     [sentence] = [line.removeprefix("callhook: ") for line in log.splitlines() if line.startswith("callhook: ")]
     doctor = run("doctor", "--data-dir", str(folder / "data"), env=store | {"CALLHOOK_SECRET_KEY": SECRET_KEY})
-    assert doctor.returncode == 1 and sentence in doctor.stdout and "hush-hush" not in doctor.stdout + doctor.stderr, doctor
+    without_age = [re.sub(r"\(\d+ seconds ago\)", "", text) for text in (sentence, doctor.stdout)]
+    assert doctor.returncode == 1 and without_age[0] in without_age[1] and "hush-hush" not in doctor.stdout + doctor.stderr, doctor
     return sentence
 
 

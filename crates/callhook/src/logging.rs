@@ -2,13 +2,17 @@
 
 use crate::config::{ConfigError, LogFormat};
 use std::io::{self, IsTerminal as _};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Libraries below this log host names and frames in detail: they are heard from `warn` on, whatever else is asked for by a level.
 const LIBRARIES: &str =
     "hickory_resolver=warn,hickory_net=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,rustls=warn";
-/// What would show what calls say: each statement with its values. Not even for whoever asks for it.
-const NEVER: &str = "tokio_postgres=warn";
+/// What would show what calls say, each statement with its values, is not heard below `warn` whatever is asked for.
+const SILENT: &str = "tokio_postgres";
 
 /// What a part of `--log-level` can be that names no module.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -26,7 +30,7 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), ConfigError> {
             LEVELS.join(", ")
         )));
     }
-    let filter = EnvFilter::try_new(format!("{LIBRARIES},{level},{NEVER}"))
+    let filter = EnvFilter::try_new(format!("{LIBRARIES},{level}"))
         .map_err(|error| ConfigError(format!("--log-level is wrong: {error}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -34,10 +38,13 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), ConfigError> {
         // Its complaint would go to standard error too, and a failure there panics: a full disk with the log on it ended the writer.
         .log_internal_errors(false)
         .with_writer(io::stderr);
+    let is_heard =
+        |event: &Metadata<'_>| *event.level() <= Level::WARN || !event.target().starts_with(SILENT);
+    let heard = filter_fn(is_heard);
     // The only failure is a log that was started before.
     let _ = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Text => log.finish().with(heard).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).finish().with(heard).try_init(),
     };
     Ok(())
 }

@@ -120,7 +120,7 @@ impl Store {
     pub async fn open_to_resume(place: &Place, config: StoreConfig) -> StoreResult<Self> {
         let store = Self::open_any(place, config).await?;
         let check = |tx: &mut Tx<'_>| transfer::mark::check_arrived(tx.sql()).and_then(|()| check_canary(tx));
-        store.write(check).await.map_err(|error| place.at_start(error))?;
+        store.write_engine(1, check).await.map_err(|error| place.at_start(error))?;
         Ok(store)
     }
 
@@ -144,7 +144,7 @@ impl Store {
         let store = Self::open_any(place, config).await?;
         // Read first: a page that is damaged is named by a read, where a write only fails.
         store.read(look_at_pages).await.map_err(|error| place.at_start(error))?;
-        store.write(check_use).await.map_err(|error| place.at_start(error))?;
+        store.write_engine(1, check_use).await.map_err(|error| place.at_start(error))?;
         if let Engine::Postgres(engine) = &store.engine {
             engine.tell_durability();
         }

@@ -11,7 +11,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one statement of a group of writes may take, where a server runs it: others wait behind it.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client waits for what it asked to be written: a phone system has given up by then. What is written all the same stands, and
-/// is sent.
+/// what it makes due is sent.
 pub const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long outcomes are gathered before a server is asked to record them. Nobody waits for them, and a statement costs a server as much as
 /// several rows; what a crash finds unrecorded is sent again.

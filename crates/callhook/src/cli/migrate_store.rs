@@ -167,6 +167,9 @@ fn in_these_flags(error: &StoreError, from: &Place, to: &Place) -> Failure {
     let ends = [(from, "--from"), (to, "--to")];
     let databases = ends.into_iter().filter(|(place, _)| matches!(place, Place::Database(_)));
     let flags: Vec<_> = databases.map(|(_, flag)| flag).collect();
+    if flags.is_empty() {
+        return Failure::new(error.to_string());
+    }
     let schemas: Vec<_> = flags.iter().map(|flag| format!("{flag}-schema")).collect();
     let words = error.to_string().replace("--database-url", &flags.join(" or "));
     Failure::new(words.replace("--database-schema", &schemas.join(" or ")))

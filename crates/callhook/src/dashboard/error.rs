@@ -125,7 +125,12 @@ fn of_store(error: StoreError) -> Said {
             (StatusCode::UNPROCESSABLE_ENTITY, "Not possible", sentence(&refused.to_string()), None)
         }
         StoreError::Busy(reason) => (StatusCode::SERVICE_UNAVAILABLE, "Busy", sentence(reason), None),
-        other @ (StoreError::Unavailable(_) | StoreError::Unknown(_)) => {
+        other @ StoreError::Unknown(_) => {
+            let words =
+                "The store does not say whether it was done: look whether it was before you try again.";
+            (StatusCode::SERVICE_UNAVAILABLE, "Not confirmed", words.to_owned(), Some(other.to_string()))
+        }
+        other @ StoreError::Unavailable(_) => {
             let words =
                 "The store does not answer: try again shortly. Nothing that was acknowledged is lost.";
             (StatusCode::SERVICE_UNAVAILABLE, "Not available", words.to_owned(), Some(other.to_string()))

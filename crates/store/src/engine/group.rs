@@ -187,7 +187,11 @@ impl Queue {
         })?;
         reach(Point::OperationQueued);
         let answered = tokio::time::timeout(ANSWER_PATIENCE, answered).await;
-        answered.map_err(|_| not_answered())?.map_err(|_| ended())?
+        let answered = answered.map_err(|_| {
+            self.figures.writes_refused.add(1);
+            not_answered()
+        })?;
+        answered.map_err(|_| ended())?
     }
 }
 
@@ -326,7 +330,7 @@ pub fn taken_back() -> StoreError {
 
 /// It goes on without its caller, and may be written yet.
 fn not_answered() -> StoreError {
-    StoreError::Unknown("it was not written in time".to_owned())
+    StoreError::Unknown("it was not confirmed in time and may be written yet".to_owned())
 }
 
 pub fn ended() -> StoreError {
@@ -352,6 +356,21 @@ mod tests {
             groups.push(group.drain(..).count());
         }
         assert_eq!(groups, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_answered_in_time_and_callhook_itself_waits() {
+        // Nobody takes what waits.
+        let (queue, _waiting) = Queue::new(Arc::default());
+        let operation = |_: &mut Tx<'_>| Ok(());
+        let answer = queue.write(Demand::of(1), operation).await;
+        assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
+        let waits = queue.write(Demand::of(1).waiting(), operation);
+        assert!(
+            tokio::time::timeout(ANSWER_PATIENCE * 100, waits).await.is_err(),
+            "it waits for as long as it takes"
+        );
+        assert_eq!(queue.len(), 2, "what was asked for is not taken back");
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Transfer {
             )));
         }
         let source = Store::open_any(&from.0, from.1).await.map_err(|error| in_use(error, "--from"))?;
-        source.write(crate::check_canary).await?;
+        source.write_engine(1, crate::check_canary).await?;
         let there = look(&to).await?;
         // Other words may lead to the same database.
         if there.as_ref().is_some_and(|there| there.holder.is_some() && there.holder == source.holder()) {
@@ -272,7 +272,7 @@ async fn begin(
 ) -> StoreResult<Arriving> {
     let (all, shown) = (tables.to_vec(), to.clone());
     let mark = target
-        .write(move |tx| {
+        .write_engine(1, move |tx| {
             check_empty(tx, &all, &shown)?;
             let id = format!("{:032x}", u128::from_be_bytes(tx.random()));
             let mark = Arriving { id, from: from.clone(), rows: 0, reached: None };
@@ -281,7 +281,7 @@ async fn begin(
         })
         .await?;
     let away = Away { id: mark.id.clone(), to };
-    source.write(move |tx| away.set(tx.sql())).await?;
+    source.write_engine(1, move |tx| away.set(tx.sql())).await?;
     Ok(mark)
 }
 

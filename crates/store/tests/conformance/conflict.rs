@@ -32,6 +32,21 @@ fn refuse(h: &Harness, times: u32, write: &str, code: &str) {
     ));
 }
 
+/// Waits until the server says yes.
+fn wait_for(asked: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while server().ask(asked) != "t" {
+        assert!(Instant::now() < deadline, "this did not come true: {asked}");
+    }
+}
+
+/// Whether a session runs something in which these words stand.
+fn runs(words: &str) -> String {
+    format!(
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{words}%' AND pid <> pg_backend_pid()"
+    )
+}
+
 async fn calls(h: &Harness) -> usize {
     h.store.list_calls(h.business, CallFilter::default(), None, 100).await.unwrap().rows.len()
 }
@@ -79,19 +94,23 @@ async fn of_two_that_wait_for_each_other_callhook_comes_again() {
     let flow = h.flow(|_| {}).await;
     let [first, second] = [h.planned(&flow).await.1, h.planned(&flow).await.1];
     let id = |pending: store::queue::Pending| format!("'\\x{}'", pending.id.to_string().replace('-', ""));
-    // Outcomes lock rows in the order of their keys; this is somebody else, who does not.
+    // Outcomes lock rows in the order of their keys; this is somebody else, who does not, and who sees later than callhook that they wait for
+    // each other.
     let other = format!(
-        "SET search_path TO {}; BEGIN;
+        "SET search_path TO {}; SET deadlock_timeout TO '30s'; BEGIN;
         UPDATE deliveries SET reason = NULL WHERE id = {};
-        SELECT pg_sleep(0.5), 'somebody else';
+        DO $$ BEGIN
+            WHILE NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name = 'callhook' AND wait_event_type = 'Lock') LOOP
+                PERFORM pg_sleep(0.02), 'somebody else', pg_stat_clear_snapshot();
+            END LOOP;
+        END $$;
         UPDATE deliveries SET reason = NULL WHERE id = {}; COMMIT",
         schema(&h),
         id(second),
         id(first)
     );
     let other = tokio::task::spawn_blocking(move || server().run(&other));
-    let is_held = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%somebody else%' AND pid <> pg_backend_pid()";
-    while server().ask(is_held) != "1" {}
+    wait_for(&runs("somebody else"));
     let outcomes = [first, second].map(|pending| h.outcome(pending, 1, Verdict::Delivered));
     let applied = h.store.record_outcomes(Arc::new(outcomes.to_vec())).await.unwrap();
     assert_eq!(applied, [OutcomeApplied::Ended, OutcomeApplied::Ended]);
@@ -99,8 +118,12 @@ async fn of_two_that_wait_for_each_other_callhook_comes_again() {
     assert_eq!(server().log().matches("deadlock detected").count(), 1);
 }
 
+/// Has the server wait for this standby from now on, which its checkpointer has to hear of.
 fn wait_for_standby(name: &str) {
-    server().run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'; SELECT pg_reload_conf()"));
+    let set =
+        format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'; SELECT pg_reload_conf(); CHECKPOINT");
+    server().run(&set);
+    std::thread::sleep(Duration::from_millis(300));
 }
 
 /// What is answered to a write whose commit the server breaks off while it waits for a standby that is not there.
@@ -163,18 +186,18 @@ async fn tables_that_somebody_holds_are_not_waited_for_for_ever() {
     let schema = schema(&h).to_owned();
     let Harness { store, world, place, .. } = h;
     drop(store);
+    // As if the last step, which changes what tables are set to, had not been made.
+    let last = server().ask(&format!("SELECT name FROM {schema}.migrations ORDER BY number DESC LIMIT 1"));
     let hold = format!(
-        "SET search_path TO {schema}; DELETE FROM migrations WHERE number = (SELECT max(number) FROM migrations); BEGIN;
-        LOCK TABLE tombstones IN SHARE UPDATE EXCLUSIVE MODE; SELECT pg_sleep(7), 'held by somebody'; COMMIT"
+        "SET search_path TO {schema}; DELETE FROM migrations WHERE name = '{last}'; BEGIN;
+        LOCK TABLE tombstones IN SHARE UPDATE EXCLUSIVE MODE; SELECT pg_sleep(60), 'held by somebody'; COMMIT"
     );
-    let holding = tokio::task::spawn_blocking(move || server().run(&hold));
-    let is_held = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%held by somebody%' AND pid <> pg_backend_pid()";
-    while server().ask(is_held) != "1" {}
-    let began = Instant::now();
+    let holding = std::thread::spawn(move || server().ask(&hold));
+    wait_for(&runs("held by somebody"));
     let refused = open(&place, &world, &Arc::new(Heard::default()), SECRET).await.err().unwrap();
-    assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
     let words = refused.to_string();
-    assert!(words.contains("0017") && words.contains("pg_locks"), "{words}");
-    holding.await.unwrap();
+    assert!(words.contains(&last) && words.contains("pg_locks"), "{words}");
+    server().run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%held by somebody%' AND pid <> pg_backend_pid()");
+    assert!(holding.join().is_err(), "it was broken off");
     open(&place, &world, &Arc::new(Heard::default()), SECRET).await.unwrap();
 }

@@ -11,7 +11,9 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,18 +128,27 @@ impl Address {
             .keepalives_retries(KEEPALIVE_RETRIES)
             .tcp_user_timeout(UNANSWERED_TIMEOUT)
             .ssl_mode(ssl);
-        // What goes over a socket leaves the machine nowhere.
-        if config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_))) {
-            config.ssl_mode(SslMode::Disable);
-        }
-        let other = match (mode.as_str(), config.get_ssl_mode()) {
-            ("allow", _) => Some(SslMode::Require),
-            (_, SslMode::Prefer) => Some(SslMode::Disable),
+        let other = match mode.as_str() {
+            "allow" => Some(SslMode::Require),
+            "prefer" => Some(SslMode::Disable),
             _ => None,
         };
+        // What goes over a socket leaves the machine nowhere.
+        let is_local = leads_to_sockets(&config);
+        if is_local {
+            config.ssl_mode(SslMode::Disable);
+        }
+        let other = other.filter(|_| !is_local);
         let or_else = other.map(|mode| config.clone().ssl_mode(mode).to_owned());
         Ok(Self { shown: shown(&config), config, or_else, tls: tls(trust, roots.as_deref())? })
     }
+}
+
+/// Whether no connection leaves this machine. `hostaddr` is connected in place of what `host` says.
+fn leads_to_sockets(config: &Config) -> bool {
+    let hosts = config.get_hosts();
+    let is_named = !hosts.is_empty() && config.get_hostaddrs().is_empty();
+    is_named && hosts.iter().all(|host| matches!(host, Host::Unix(_)))
 }
 
 /// Whether each `%` stands before two hexadecimal digits: the library takes any other as it is, where libpq refuses it.
@@ -206,6 +217,9 @@ fn unusable(why: &str) -> StoreError {
     StoreError::Unusable(format!("the database's URL (--database-url) cannot be used: {why}"))
 }
 
+/// What webpki says of an authority's certificate that a server shows as its own.
+const AUTHORITY_AS_SERVER: &str = "CaUsedAsEndEntity";
+
 /// Whom a server may be.
 #[derive(Debug)]
 struct Trusted {
@@ -237,9 +251,9 @@ impl ServerCertVerifier for Verifier {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.looks_at_name => Ok(ServerCertVerified::assertion()),
-            // Signed by itself as an authority's, as the server's manual makes it: the file names this very certificate.
-            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
-                if certificates.contains(certificate) =>
+            // An authority's, which signed itself, as the server's manual makes one: the file names this very certificate.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why))))
+                if why.to_string() == AUTHORITY_AS_SERVER && certificates.contains(certificate) =>
             {
                 if self.looks_at_name {
                     verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
@@ -311,13 +325,19 @@ mod tests {
 
     #[test]
     fn a_socket_of_this_machine_is_not_encrypted() {
-        for mode in ["prefer", "require", "verify-full"] {
+        for mode in ["disable", "allow", "prefer", "require", "verify-full"] {
             let address = parse(&format!("postgres:///calls?host=/run/postgresql&sslmode={mode}")).unwrap();
             assert_eq!(address.config.get_ssl_mode(), SslMode::Disable, "{mode}");
             assert!(address.or_else.is_none(), "{mode}");
         }
-        let address = parse("postgres://%2Frun%2Fpostgresql,db/calls?sslmode=require").unwrap();
-        assert_eq!(address.config.get_ssl_mode(), SslMode::Require);
+        for elsewhere in [
+            "postgres://%2Frun%2Fpostgresql,db/calls?",
+            "postgres:///calls?hostaddr=192.0.2.1&",
+            "postgres:///calls?host=/run/postgresql&hostaddr=192.0.2.1&",
+        ] {
+            let address = parse(&format!("{elsewhere}sslmode=verify-full")).unwrap();
+            assert_eq!(address.config.get_ssl_mode(), SslMode::Require, "{elsewhere}");
+        }
     }
 
     #[test]

@@ -5,9 +5,8 @@
 use super::address::Address;
 use super::at_once::WholeGroup;
 use super::configuration::Configuration;
-use super::failure::{
-    Broken, Refused, may_be_for_encryption, not_connected, told_of_encrypted, translate_error, with_a_warning,
-};
+use super::connecting::connect;
+use super::failure::{Broken, Refused, not_connected, translate_error, with_a_warning};
 use super::many::Ids;
 use super::session::Session;
 use super::statement::{PostgresRow, check, translate};
@@ -16,20 +15,18 @@ use crate::error::{StoreError, StoreResult};
 // Statements are looked up by their texts, which are long, for each row.
 use foldhash::HashMap;
 use futures_util::FutureExt as _;
-use futures_util::future::{join, join_all, poll_fn};
+use futures_util::future::{join, join_all};
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::error::{DbError, Severity, SqlState};
-use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, Socket, Statement};
+use tokio_postgres::{Client, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Prepared statements kept per connection; more than there are texts in this crate, filters included.
@@ -90,15 +87,7 @@ impl PostgresConnection {
             .build()
             .map_err(|error| StoreError::Unavailable(format!("cannot connect the database: {error}")))?;
         let warned = Arc::new(AtomicBool::new(false));
-        let connecting = async {
-            match (connect(&address.config, address, &session, &warned).await, &address.or_else) {
-                (Err(error), Some(other)) if may_be_for_encryption(&error) => {
-                    let connected = connect(other, address, &session, &warned).await;
-                    connected.map_err(|second| told_of_encrypted(other, error, second))
-                }
-                (connected, _) => connected,
-            }
-        };
+        let connecting = connect(address, &session, &warned);
         // Of the library's own limits none is about the whole.
         let connected = runtime.block_on(async { timeout(PATIENCE, connecting).await });
         let connected = connected.map_err(|_| {
@@ -428,56 +417,6 @@ impl Sql for PostgresConnection {
 
     fn state(&self) -> State {
         self.state
-    }
-}
-
-/// Connects, and says whether the session was asked for: a pooler may let nobody ask.
-async fn connect(
-    config: &Config,
-    address: &Address,
-    session: &Session,
-    warned: &Arc<AtomicBool>,
-) -> Result<(Client, bool), tokio_postgres::Error> {
-    let options = [config.get_options().unwrap_or_default(), &session.options()].join(" ");
-    let (connected, is_set_up) = match config.clone().options(options).connect(address.tls.clone()).await {
-        Err(error) if error.code() == Some(&SqlState::PROTOCOL_VIOLATION) => {
-            (config.connect(address.tls.clone()).await?, false)
-        }
-        connected => (connected?, true),
-    };
-    let (client, connection) = connected;
-    drive::<MakeRustlsConnect>(connection, Arc::clone(warned));
-    Ok((client, is_set_up))
-}
-
-/// Does the connection's input and output, and keeps in mind what the server warns of.
-fn drive<T: MakeTlsConnect<Socket>>(
-    connection: tokio_postgres::Connection<Socket, T::Stream>,
-    warned: Arc<AtomicBool>,
-) where
-    T::Stream: Send + 'static,
-{
-    tokio::spawn(async move {
-        let mut connection = pin!(connection);
-        loop {
-            match poll_fn(|context| connection.poll_message(context)).await {
-                Some(Ok(AsyncMessage::Notice(notice))) => note_warning(&notice, &warned),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "A connection to the database ended");
-                    return;
-                }
-                None => return,
-            }
-        }
-    });
-}
-
-fn note_warning(notice: &DbError, warned: &AtomicBool) {
-    // The word itself is in the server's language.
-    if notice.parsed_severity() == Some(Severity::Warning) {
-        tracing::warn!(message = notice.message(), "The database warns");
-        warned.store(true, Ordering::Relaxed);
     }
 }
 

@@ -3,8 +3,6 @@
 use super::address::Address;
 use crate::error::StoreError;
 use std::io::ErrorKind;
-use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 
 /// Why a transaction was taken back.
@@ -109,13 +107,19 @@ pub fn may_be_for_encryption(error: &tokio_postgres::Error) -> bool {
     is_refused || broken_way(error) == Some(ErrorKind::InvalidData)
 }
 
-/// Of two refusals the one that was told of the encrypted connection: where only such are taken, the other's says no more than that.
-pub fn told_of_encrypted(
-    second: &Config,
-    first_error: tokio_postgres::Error,
-    second_error: tokio_postgres::Error,
+/// Of two refusals, the second of a connection without TLS or with it, the one that says what is wrong. That a connection in clear is not
+/// taken, or that there is no TLS, says nothing where it was tried for want of the other.
+pub fn telling(
+    first: tokio_postgres::Error,
+    second: tokio_postgres::Error,
+    is_clear: bool,
 ) -> tokio_postgres::Error {
-    if second.get_ssl_mode() == SslMode::Disable { first_error } else { second_error }
+    let says_nothing = if is_clear {
+        second.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+    } else {
+        second.as_db_error().is_none() && broken_way(&second).is_none()
+    };
+    if says_nothing { first } else { second }
 }
 
 /// Why there is no connection, and what to do.

@@ -86,8 +86,7 @@ fn alone<T>(
     change: impl FnOnce(&mut PostgresConnection) -> StoreResult<T>,
 ) -> StoreResult<T> {
     connection.within(Kind::Write, |connection| {
-        take_turn(connection, schema)
-            .map_err(|error| not_up_to_date("another process has its turn", error))?;
+        take_turn(connection, schema)?;
         change(connection)
     })
 }
@@ -96,7 +95,8 @@ fn alone<T>(
 fn take_turn(connection: &mut PostgresConnection, schema: &str) -> StoreResult<()> {
     connection.run(&format!("SET LOCAL lock_timeout TO {}", limits::TABLES_TURN_TIMEOUT.as_millis()))?;
     let sql: &mut dyn Sql = connection;
-    sql.exists(TAKE_LOCK, &[LOCK.into(), schema.into()])?;
+    let taken = sql.exists(TAKE_LOCK, &[LOCK.into(), schema.into()]);
+    taken.map_err(|error| not_up_to_date("another callhook changes them", error))?;
     connection.run(&format!("SET LOCAL lock_timeout TO {}", LOCK_TIMEOUT.as_millis()))
 }
 

@@ -6,6 +6,7 @@
 mod address;
 mod at_once;
 mod configuration;
+mod connecting;
 mod connection;
 pub mod durability;
 pub mod examination;
