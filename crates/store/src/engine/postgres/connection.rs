@@ -6,7 +6,7 @@ use super::address::Address;
 use super::at_once::WholeGroup;
 use super::configuration::Configuration;
 use super::connecting::connect;
-use super::failure::{Broken, Refused, not_connected, translate_error, with_a_warning};
+use super::failure::{Broken, Refused, is_of_another_table, not_connected, translate_error, with_a_warning};
 use super::many::Ids;
 use super::session::Session;
 use super::statement::{PostgresRow, check, translate};
@@ -299,6 +299,8 @@ impl PostgresConnection {
                 self.is_ended |= error.as_db_error().is_some_and(|said| {
                     matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
                 });
+                // Somebody has put another table in a table's place: what this connection knows of it leads nowhere any more.
+                self.is_ended |= code.is_some_and(is_of_another_table);
                 // Somebody has given a table another column: what is known of its rows is asked anew.
                 if code == Some(&SqlState::DATATYPE_MISMATCH) {
                     self.client.clear_type_cache();

@@ -100,6 +100,17 @@ fn broken_way(error: &tokio_postgres::Error) -> Option<ErrorKind> {
     None
 }
 
+/// Whether the server does not find, or does not take, what a table was when statements were prepared for it.
+pub fn is_of_another_table(code: &SqlState) -> bool {
+    let codes = [
+        SqlState::CANNOT_COERCE,
+        SqlState::UNDEFINED_OBJECT,
+        SqlState::UNDEFINED_TABLE,
+        SqlState::INTERNAL_ERROR,
+    ];
+    codes.contains(code)
+}
+
 /// Whether the same connection might be taken with TLS where it was without, or the other way round: the server said that it does not take it
 /// so, or their handshake failed.
 pub fn may_be_for_encryption(error: &tokio_postgres::Error) -> bool {
