@@ -1,6 +1,6 @@
 //! What a server does not take for another that writes beside it is written again; what it may have taken is told as unknown.
 
-use crate::harness::{Harness, Heard, Place, SECRET, open};
+use crate::harness::{Harness, Heard, SECRET, open};
 use crate::server::server;
 use domain::business::Retention;
 use domain::delivery::DeliveryStatus;
@@ -14,11 +14,6 @@ use store::queue::{OutcomeApplied, QueueStore};
 use store::{StoreError, StoreResult};
 use tokio::time::Instant;
 
-fn schema(h: &Harness) -> &str {
-    let Place::Schema(schema) = &h.place else { panic!("this is about schemas") };
-    schema
-}
-
 /// Has the server refuse each write of a kind so often, as if another had been in its way.
 fn refuse(h: &Harness, times: u32, write: &str, code: &str) {
     server().run(&format!(
@@ -28,7 +23,7 @@ fn refuse(h: &Harness, times: u32, write: &str, code: &str) {
             RETURN NEW;
         END $$;
         CREATE TRIGGER refuse BEFORE {write} FOR EACH ROW EXECUTE FUNCTION refuse();",
-        schema = schema(h)
+        schema = h.place.schema()
     ));
 }
 
@@ -105,7 +100,7 @@ async fn of_two_that_wait_for_each_other_callhook_comes_again() {
             END LOOP;
         END $$;
         UPDATE deliveries SET reason = NULL WHERE id = {}; COMMIT",
-        schema(&h),
+        h.place.schema(),
         id(second),
         id(first)
     );
@@ -183,7 +178,7 @@ async fn who_reports_waits_for_no_standby_longer_than_it_is_worth_and_what_is_co
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_somebody_holds_are_not_waited_for_for_ever() {
     let h = Harness::start().await;
-    let schema = schema(&h).to_owned();
+    let schema = h.place.schema().to_owned();
     let Harness { store, world, place, .. } = h;
     drop(store);
     // As if the last step, which changes what tables are set to, had not been made.

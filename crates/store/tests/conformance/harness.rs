@@ -126,6 +126,12 @@ impl Place {
         }
     }
 
+    #[allow(dead_code, reason = "the other suite has no schemas")]
+    pub fn schema(&self) -> &str {
+        let Self::Schema(schema) = self else { panic!("this store lies in no database") };
+        schema
+    }
+
     pub fn folder(&self) -> &Path {
         match self {
             Self::Folder(folder) => folder.path(),

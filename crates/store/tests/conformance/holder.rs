@@ -8,7 +8,7 @@ use store::{StoreError, StoreResult};
 
 /// Changes what the schema's holder has left there.
 fn set(place: &Place, change: &str) {
-    let Place::Schema(schema) = place else { panic!("this is about schemas") };
+    let schema = place.schema();
     server().run(&format!("UPDATE {schema}.holder SET {change}"));
 }
 
@@ -51,7 +51,7 @@ async fn a_holder_that_is_silent_is_replaced_and_writes_nothing_any_more() {
 async fn reports_that_are_committed_in_one_statement_are_held_to_the_same() {
     let h = Harness::start().await;
     let flow = h.flow(|_| {}).await;
-    let Place::Schema(schema) = &h.place else { panic!("this is about schemas") };
+    let schema = h.place.schema();
     let sent = || h.store.figures().statements.total();
     let before = sent();
     h.planned(&flow).await;
@@ -75,7 +75,7 @@ async fn reports_that_are_committed_in_one_statement_are_held_to_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_whose_configuration_is_not_counted_is_refused() {
     let h = Harness::start().await;
-    let Place::Schema(schema) = &h.place else { panic!("this is about schemas") };
+    let schema = h.place.schema();
     server().run(&format!("ALTER TABLE {schema}.api_keys DISABLE TRIGGER count_configuration"));
     let Harness { store, world, place, .. } = h;
     drop(store);
@@ -89,7 +89,7 @@ async fn a_store_whose_configuration_is_not_counted_is_refused() {
 async fn a_holder_hears_that_its_place_was_taken_or_is_gone_and_of_nothing_else() {
     let h = Harness::start().await;
     assert_eq!(displaced(&h).await, None, "it holds its place");
-    let Place::Schema(schema) = &h.place else { panic!("this is about schemas") };
+    let schema = h.place.schema();
     server().run(&format!("ALTER TABLE {schema}.holder RENAME TO away"));
     assert_eq!(displaced(&h).await, None, "what cannot be asked says nothing");
     server().run(&format!("ALTER TABLE {schema}.away RENAME TO holder"));
@@ -97,7 +97,7 @@ async fn a_holder_hears_that_its_place_was_taken_or_is_gone_and_of_nothing_else(
     let why = displaced(&h).await.unwrap();
     assert!(why.contains("process 42 on elsewhere"), "{why}");
     let other = Harness::start().await;
-    let Place::Schema(schema) = &other.place else { panic!("this is about schemas") };
+    let schema = other.place.schema();
     server().run(&format!("DELETE FROM {schema}.holder"));
     let why = displaced(&other).await.unwrap();
     assert!(why.contains("row in the table holder"), "{why}");

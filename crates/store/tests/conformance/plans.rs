@@ -1,7 +1,7 @@
 //! A server finds what lists and the delivery engine ask for by an index, as it tells of the statements that it really ran, among many
 //! rows: `CALLHOOK_PLAN_ROWS=1000000` makes it a million.
 
-use crate::harness::{Harness, Place, bytes};
+use crate::harness::{Harness, bytes};
 use crate::server::server;
 use domain::Timestamp;
 use domain::analysis::AiCategory;
@@ -23,7 +23,7 @@ const TELL_PLANS: &str = "ALTER DATABASE postgres SET session_preload_libraries 
 
 /// Calls and their deliveries: of a hundred, 90 are delivered.
 fn fill(h: &Harness, rows: u64) {
-    let Place::Schema(schema) = &h.place else { panic!("this is about servers") };
+    let schema = h.place.schema();
     let business = bytes(h.business.as_bytes()).replace("x'", "'\\x");
     let id = |of: &str| {
         format!("decode(lpad(to_hex({FIRST_MS} + {of}), 12, '0') || lpad(to_hex({of}), 20, '0'), 'hex')")

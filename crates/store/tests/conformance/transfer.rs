@@ -62,7 +62,7 @@ async fn closed(h: Harness) -> (Harness, Place) {
 async fn no_table_and_no_column_is_forgotten() {
     let (h, embedded) = closed(Harness::start_in(folder()).await).await;
     let place = Place::new();
-    let Place::Schema(schema) = &place else { panic!("this is about schemas") };
+    let schema = place.schema();
     drop(open(&place, &h.world, &h.heard, SECRET).await.unwrap());
     let database = rusqlite::Connection::open(embedded.folder().join(FILE_NAME)).unwrap();
     let mut read = database
@@ -153,7 +153,7 @@ async fn what_is_compared_and_differs_is_not_finished() {
     let to = Place::new();
     let mut moving = transfer(&h, &from, &to).await.unwrap();
     while moving.step().await.unwrap() {}
-    let Place::Schema(schema) = &to else { panic!("this is about schemas") };
+    let schema = to.schema();
     server().run(&format!("UPDATE {schema}.calls SET direction = 'outbound'"));
     let mut compared = Vec::new();
     for table in TABLES {
